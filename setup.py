@@ -1,0 +1,60 @@
+"""Compiles the Cython cores. What is declarative stands in pyproject.toml."""
+
+import os
+from glob import glob
+from pathlib import Path
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+os.chdir(Path(__file__).parent)
+HEADERS = sorted(glob("src/*/*.h") + glob("src/*/*/*.h"))  # an edited header rebuilds every consumer
+DIRECTIVES = {"language_level": 3, "cdivision": True, "boundscheck": False, "wraparound": False,
+              "initializedcheck": False, "legacy_implicit_noexcept": False}
+OPTIMISE = ["-O2", "-g1", "-std=gnu11", "-fno-strict-aliasing", "-Wall", "-Wno-unused-function"]
+BUILD = "build/cython"
+
+# Floors that Python imports: every .pyx is a module; a .c of the same folder is linked into the .pyx of its name.
+MODULE_FLOORS = ["ffcore", "ffr", "freeflow"]
+
+# Libraries that programs without Python load: name -> the sources of floor 1 that are linked into it.
+SOCKET_SOURCES = sorted(glob("src/ffl/sock_*.pyx") + glob("src/ffl/sock_*.c"))
+VERBS_SOURCES = sorted(set(glob("src/ffl/*.pyx") + glob("src/ffl/*.c")) - set(SOCKET_SOURCES))
+LIBRARIES = {"libibverbs": VERBS_SOURCES, "libfsocket": SOCKET_SOURCES}
+# No interpreter: what would touch it is unreferenced, and the linker drops it. -z defs makes the linker the lint.
+NO_PYTHON = ["-ffunction-sections", "-fdata-sections", "-DCYTHON_NO_PYINIT_EXPORT", "-DCYTHON_WITHOUT_ASSERTIONS",
+             "-fno-semantic-interposition", "-include", "ffl/glibc.h"]
+
+
+def modules():
+    for floor in MODULE_FLOORS:
+        for path in sorted(Path("src", floor).rglob("*.pyx")):
+            name = ".".join(path.relative_to("src").with_suffix("").parts)
+            beside = path.with_name(f"{path.stem}_c.c")
+            sources = [str(path)] + ([str(beside)] if beside.exists() else [])
+            yield Extension(name, sources, include_dirs=["src"], depends=HEADERS, extra_compile_args=OPTIMISE)
+
+
+def library(name, sources):
+    pyx = [Extension(".".join(Path(s).relative_to("src").with_suffix("").parts), [s]) for s in sources
+           if s.endswith(".pyx")]
+    compiled = cythonize(pyx, compiler_directives=DIRECTIVES, build_dir=BUILD)
+    link = ["-Wl,--gc-sections", "-Wl,-z,defs", "-Wl,-z,nodelete", f"-Wl,-soname,{name}.so.1",
+            f"-Wl,--version-script=src/ffl/{name}.map"]
+    return Extension(f"ffl.lib.{name}", [e.sources[0] for e in compiled] + [s for s in sources if s.endswith(".c")],
+                     include_dirs=["src"], depends=HEADERS + [f"src/ffl/{name}.map"],
+                     extra_compile_args=OPTIMISE + NO_PYTHON, extra_link_args=link)
+
+
+class BuildExt(build_ext):
+    def get_ext_filename(self, fullname):
+        name = super().get_ext_filename(fullname)
+        return fullname.replace(".", "/") + ".so.1" if fullname.startswith("ffl.lib.lib") else name
+
+
+setup(
+    cmdclass={"build_ext": BuildExt},
+    ext_modules=cythonize(list(modules()), compiler_directives=DIRECTIVES, build_dir=BUILD)
+    + [library(n, s) for n, s in LIBRARIES.items() if s],
+)

@@ -1,0 +1,184 @@
+/* The commands: one fixed struct per verb. FFL fills them in, src/ffr/handlers/ answers them. */
+#ifndef FFCORE_CONTROL_H
+#define FFCORE_CONTROL_H
+
+#include "ffcore/shm.h"
+
+/* Handles are the router's table indices. The router checks on each use that the session owns what it names. */
+enum ff_op_code {
+	FF_CMD_OPEN_CONTEXT = 1, /* -> ff_reply_handle, and the async channel's descriptor */
+	FF_CMD_CLOSE_CONTEXT,	 /* ff_cmd_handle */
+	FF_CMD_QUERY_DEVICE,	 /* -> ff_reply_device */
+	FF_CMD_QUERY_PORT,	 /* -> ff_reply_port */
+	FF_CMD_QUERY_GIDS,	 /* -> ff_reply_gids */
+	FF_CMD_ALLOC_PD,	 /* ff_cmd_handle (context) -> ff_reply_handle */
+	FF_CMD_DEALLOC_PD,	 /* ff_cmd_handle */
+	FF_CMD_REG_MR,		 /* ff_cmd_reg_mr, extents in the payload -> ff_reply_reg_mr */
+	FF_CMD_DEREG_MR,	 /* ff_cmd_handle; answered when nothing refers to the pages any more */
+	FF_CMD_CREATE_CHANNEL,	 /* ff_cmd_handle (context) -> ff_reply_handle, and its descriptor */
+	FF_CMD_DESTROY_CHANNEL,	 /* ff_cmd_handle */
+	FF_CMD_CREATE_CQ,	 /* ff_cmd_create_cq -> ff_reply_create_cq */
+	FF_CMD_DESTROY_CQ,	 /* ff_cmd_handle */
+	FF_CMD_CREATE_QP,	 /* ff_cmd_create_qp -> ff_reply_create_qp */
+	FF_CMD_MODIFY_QP,	 /* ff_cmd_modify_qp -> ff_reply_state */
+	FF_CMD_QUERY_QP,	 /* ff_cmd_handle -> ff_reply_query_qp */
+	FF_CMD_DESTROY_QP,	 /* ff_cmd_handle */
+	FF_CMD_LAST
+};
+
+struct ff_cmd_handle {
+	uint32_t handle;
+	uint32_t pad;
+};
+
+struct ff_reply_handle {
+	uint32_t handle;
+	uint32_t pad;
+};
+
+/* ---- device ---- */
+
+struct ff_reply_device {
+	uint64_t guid; /* big-endian, as struct ibv_device_attr has it */
+	uint64_t max_mr_size;
+	uint32_t max_qp, max_qp_wr, max_sge, max_sge_rd;
+	uint32_t max_cq, max_cqe, max_mr, max_pd;
+	uint32_t max_qp_rd_atom, max_qp_init_rd_atom, max_srq, max_srq_wr;
+	uint32_t max_srq_sge, max_ah, max_inline, pad;
+};
+
+struct ff_reply_port {
+	uint32_t state; /* enum ibv_port_state */
+	uint32_t max_mtu, active_mtu; /* enum ibv_mtu */
+	uint32_t gid_count;
+	uint64_t bad_pkeys, qkey_violations;
+	uint32_t speed_mbps;
+	uint32_t pad;
+};
+
+struct ff_reply_gids {
+	uint32_t count; /* valid entries of the table; the rest are zero */
+	uint32_t pad;
+	uint8_t gid[FF_GID_TABLE][16];
+};
+
+/* ---- memory ---- */
+
+/* A run of whole pages of the memory segment. */
+struct ff_extent {
+	uint64_t offset; /* bytes, page-aligned */
+	uint64_t length; /* bytes, page-aligned */
+};
+enum { FF_MAX_EXTENTS = FF_PAYLOAD_SIZE / sizeof(struct ff_extent) };
+
+/*
+ * The extents, laid end to end, hold the whole pages that [addr, addr + length) touches: the MR's first byte lies
+ * at addr % FF_PAGE in the first one.
+ */
+struct ff_cmd_reg_mr {
+	uint32_t pd;
+	uint32_t access; /* enum ibv_access_flags */
+	uint64_t addr;	 /* where the application has it */
+	uint64_t length;
+	uint64_t iova;	 /* the address that WQEs and peers use */
+	uint32_t extents;
+	uint32_t pad;
+};
+
+struct ff_reply_reg_mr {
+	uint32_t handle;
+	uint32_t lkey;
+	uint32_t rkey;
+	uint32_t pad;
+};
+
+/* ---- completion queues ---- */
+
+struct ff_cmd_create_cq {
+	uint32_t context;
+	uint32_t cqe;	  /* asked for */
+	uint32_t channel; /* handle, or FF_NO_HANDLE */
+	uint32_t flags;
+};
+#define FF_NO_HANDLE 0xffffffffu
+
+struct ff_reply_create_cq {
+	uint32_t handle;
+	uint32_t entries; /* per lane, a power of 2, at least cqe */
+	uint64_t offset;  /* of struct ff_cq_shared in the control segment */
+};
+
+/* ---- queue pairs ---- */
+
+struct ff_cap {
+	uint32_t max_send_wr, max_recv_wr, max_send_sge, max_recv_sge, max_inline;
+};
+
+struct ff_cmd_create_qp {
+	uint32_t pd;
+	uint32_t send_cq, recv_cq;
+	uint32_t srq; /* or FF_NO_HANDLE */
+	uint32_t type; /* enum ibv_qp_type */
+	uint32_t sq_sig_all;
+	struct ff_cap cap;
+	uint32_t pad;
+};
+
+struct ff_reply_create_qp {
+	uint32_t handle;
+	uint32_t qpn;
+	uint32_t bell;	/* bit number in qp_bell */
+	uint32_t pad;
+	struct ff_cap cap; /* granted */
+	uint32_t sq_entries, sq_stride; /* entries are powers of 2; strides in bytes */
+	uint32_t rq_entries, rq_stride; /* 0 entries with an SRQ */
+	uint32_t pad2;
+	uint64_t offset;    /* of struct ff_qp_shared */
+	uint64_t sq_offset; /* of slot 0 */
+	uint64_t rq_offset;
+};
+
+/* struct ibv_ah_attr, flattened. Fields in host order. */
+struct ff_ah_attr {
+	uint8_t dgid[16];
+	uint32_t flow_label;
+	uint16_t dlid;
+	uint8_t sgid_index, hop_limit, traffic_class, sl, src_path_bits, static_rate, is_global, port_num;
+	uint8_t pad[2];
+};
+
+/* struct ibv_qp_attr, flattened; which fields count is enum ibv_qp_attr_mask. */
+struct ff_qp_attr {
+	uint32_t qp_state, cur_qp_state, path_mtu, path_mig_state;
+	uint32_t qkey, rq_psn, sq_psn, dest_qpn;
+	uint32_t access; /* enum ibv_access_flags */
+	uint32_t rate_limit;
+	struct ff_ah_attr ah, alt_ah;
+	uint16_t pkey_index, alt_pkey_index;
+	uint8_t en_sqd_async_notify, sq_draining, max_rd_atomic, max_dest_rd_atomic;
+	uint8_t min_rnr_timer, port_num, timeout, retry_cnt;
+	uint8_t rnr_retry, alt_port_num, alt_timeout, pad;
+};
+
+struct ff_cmd_modify_qp {
+	uint32_t handle;
+	uint32_t mask; /* enum ibv_qp_attr_mask */
+	struct ff_qp_attr attr;
+};
+
+struct ff_reply_state {
+	uint32_t qp_state;
+	uint32_t pad;
+};
+
+struct ff_reply_query_qp {
+	struct ff_qp_attr attr;
+	struct ff_cap cap;
+	uint32_t sq_sig_all;
+	uint32_t type;
+};
+
+static_assert(sizeof(struct ff_reply_gids) <= FF_COMMAND_BODY, "replies fit their slot");
+static_assert(sizeof(struct ff_cmd_modify_qp) <= FF_COMMAND_BODY, "commands fit their slot");
+
+#endif
