@@ -25,7 +25,7 @@ struct ff_stats_header {
 	uint64_t sessions_opened, sessions_closed, sessions_refused, faults;
 	uint32_t polling; /* enum ffr_polling of ffr: 0 adaptive, 1 fastpath, 2 lowcpu */
 	uint32_t asleep;
-	uint64_t reserved[10];
+	uint64_t reserved[13];
 };
 static_assert(sizeof(struct ff_stats_header) == 256, "header");
 
@@ -42,7 +42,7 @@ struct ff_session_stats {
 	uint64_t rnr_waits, retries, access_errors, faults;
 	uint64_t commands;
 	char container[FF_STATS_NAME]; /* UTF-8, NUL-padded */
-	uint64_t reserved[2];
+	uint64_t reserved[3];
 };
 static_assert(sizeof(struct ff_session_stats) == 216, "session row");
 
