@@ -1,0 +1,176 @@
+"""Cython's view of control.h: the commands, one fixed struct per verb."""
+
+from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+
+cdef extern from "ffcore/control.h" nogil:
+    enum:  # enum ff_op_code
+        FF_CMD_OPEN_CONTEXT
+        FF_CMD_CLOSE_CONTEXT
+        FF_CMD_QUERY_DEVICE
+        FF_CMD_QUERY_PORT
+        FF_CMD_QUERY_GIDS
+        FF_CMD_ALLOC_PD
+        FF_CMD_DEALLOC_PD
+        FF_CMD_REG_MR
+        FF_CMD_DEREG_MR
+        FF_CMD_CREATE_CHANNEL
+        FF_CMD_DESTROY_CHANNEL
+        FF_CMD_CREATE_CQ
+        FF_CMD_DESTROY_CQ
+        FF_CMD_CREATE_QP
+        FF_CMD_MODIFY_QP
+        FF_CMD_QUERY_QP
+        FF_CMD_DESTROY_QP
+        FF_CMD_LAST
+        FF_MAX_EXTENTS
+    uint32_t FF_NO_HANDLE
+
+    ctypedef struct ff_cmd_handle "struct ff_cmd_handle":
+        uint32_t handle
+
+    ctypedef struct ff_reply_handle "struct ff_reply_handle":
+        uint32_t handle
+
+    ctypedef struct ff_reply_device "struct ff_reply_device":
+        uint64_t guid
+        uint64_t max_mr_size
+        uint32_t max_qp
+        uint32_t max_qp_wr
+        uint32_t max_sge
+        uint32_t max_sge_rd
+        uint32_t max_cq
+        uint32_t max_cqe
+        uint32_t max_mr
+        uint32_t max_pd
+        uint32_t max_qp_rd_atom
+        uint32_t max_qp_init_rd_atom
+        uint32_t max_srq
+        uint32_t max_srq_wr
+        uint32_t max_srq_sge
+        uint32_t max_ah
+        uint32_t max_inline
+
+    ctypedef struct ff_reply_port "struct ff_reply_port":
+        uint32_t state
+        uint32_t max_mtu
+        uint32_t active_mtu
+        uint32_t gid_count
+        uint64_t bad_pkeys
+        uint64_t qkey_violations
+        uint32_t speed_mbps
+
+    ctypedef struct ff_reply_gids "struct ff_reply_gids":
+        uint32_t count
+        uint8_t gid[16][16]  # FF_GID_TABLE rows
+
+    ctypedef struct ff_extent "struct ff_extent":
+        uint64_t offset
+        uint64_t length
+
+    ctypedef struct ff_cmd_reg_mr "struct ff_cmd_reg_mr":
+        uint32_t pd
+        uint32_t access
+        uint64_t addr
+        uint64_t length
+        uint64_t iova
+        uint32_t extents
+
+    ctypedef struct ff_reply_reg_mr "struct ff_reply_reg_mr":
+        uint32_t handle
+        uint32_t lkey
+        uint32_t rkey
+
+    ctypedef struct ff_cmd_create_cq "struct ff_cmd_create_cq":
+        uint32_t context
+        uint32_t cqe
+        uint32_t channel
+        uint32_t flags
+
+    ctypedef struct ff_reply_create_cq "struct ff_reply_create_cq":
+        uint32_t handle
+        uint32_t entries
+        uint64_t offset
+
+    ctypedef struct ff_cap "struct ff_cap":
+        uint32_t max_send_wr
+        uint32_t max_recv_wr
+        uint32_t max_send_sge
+        uint32_t max_recv_sge
+        uint32_t max_inline
+
+    ctypedef struct ff_cmd_create_qp "struct ff_cmd_create_qp":
+        uint32_t pd
+        uint32_t send_cq
+        uint32_t recv_cq
+        uint32_t srq
+        uint32_t type
+        uint32_t sq_sig_all
+        ff_cap cap
+
+    ctypedef struct ff_reply_create_qp "struct ff_reply_create_qp":
+        uint32_t handle
+        uint32_t qpn
+        uint32_t bell
+        ff_cap cap
+        uint32_t sq_entries
+        uint32_t sq_stride
+        uint32_t rq_entries
+        uint32_t rq_stride
+        uint64_t offset
+        uint64_t sq_offset
+        uint64_t rq_offset
+
+    ctypedef struct ff_ah_attr "struct ff_ah_attr":
+        uint8_t dgid[16]
+        uint32_t flow_label
+        uint16_t dlid
+        uint8_t sgid_index
+        uint8_t hop_limit
+        uint8_t traffic_class
+        uint8_t sl
+        uint8_t src_path_bits
+        uint8_t static_rate
+        uint8_t is_global
+        uint8_t port_num
+
+    ctypedef struct ff_qp_attr "struct ff_qp_attr":
+        uint32_t qp_state
+        uint32_t cur_qp_state
+        uint32_t path_mtu
+        uint32_t path_mig_state
+        uint32_t qkey
+        uint32_t rq_psn
+        uint32_t sq_psn
+        uint32_t dest_qpn
+        uint32_t access
+        uint32_t rate_limit
+        ff_ah_attr ah
+        ff_ah_attr alt_ah
+        uint16_t pkey_index
+        uint16_t alt_pkey_index
+        uint8_t en_sqd_async_notify
+        uint8_t sq_draining
+        uint8_t max_rd_atomic
+        uint8_t max_dest_rd_atomic
+        uint8_t min_rnr_timer
+        uint8_t port_num
+        uint8_t timeout
+        uint8_t retry_cnt
+        uint8_t rnr_retry
+        uint8_t alt_port_num
+        uint8_t alt_timeout
+
+    ctypedef struct ff_cmd_modify_qp "struct ff_cmd_modify_qp":
+        uint32_t handle
+        uint32_t mask
+        ff_qp_attr attr
+
+    ctypedef struct ff_reply_state "struct ff_reply_state":
+        uint32_t qp_state
+
+    ctypedef struct ff_reply_query_qp "struct ff_reply_query_qp":
+        ff_qp_attr attr
+        ff_cap cap
+        uint32_t sq_sig_all
+        uint32_t type
