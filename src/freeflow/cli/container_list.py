@@ -1,0 +1,26 @@
+"""freeflow container list"""
+
+import json
+
+import click
+
+from freeflow.cli.options import json_option, router_options
+from freeflow.control import Control
+
+
+@click.command("list")
+@json_option
+@router_options
+def command(as_json, directory, name):
+    """The containers that the router knows, and how many sessions each has."""
+    with Control(directory, name) as router:
+        containers = router.call("container.list")["containers"]
+    if as_json:
+        click.echo(json.dumps(containers, indent=1))
+        return
+    from rich.console import Console
+    from rich.table import Table
+    table = Table("container", "tenant", "addresses", "sessions", box=None, pad_edge=False)
+    for row in containers:
+        table.add_row(row["name"], row["tenant"], " ".join(row["addresses"]), str(row["sessions"]))
+    Console().print(table)

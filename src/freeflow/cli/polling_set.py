@@ -1,0 +1,18 @@
+"""freeflow polling"""
+
+import click
+
+from freeflow.cli.options import router_options
+from freeflow.control import Control
+
+MODES = ["adaptive", "fastpath", "lowcpu"]
+
+
+@click.command("polling")
+@click.argument("mode", type=click.Choice(MODES))
+@router_options
+def command(mode, directory, name):
+    """How the router looks for work: adaptive (poll while there is some, then sleep), fastpath (always poll), lowcpu
+    (never spin)."""
+    with Control(directory, name) as router:
+        router.call("polling", mode=mode)

@@ -1,0 +1,22 @@
+"""freeflow router"""
+
+import os
+import sys
+
+import click
+
+from freeflow.cli.options import router_options
+from freeflow.cli.polling_set import MODES
+
+
+@click.command("router")
+@router_options
+@click.option("--polling", type=click.Choice(MODES), default="adaptive", show_default=True)
+def command(directory, name, polling):
+    """Run this host's router in the foreground, until SIGTERM or SIGINT."""
+    arguments = [sys.executable, "-m", "ffr.daemon", "--polling", polling]
+    if directory:
+        arguments += ["--dir", directory]
+    if name:
+        arguments += ["--name", name]
+    os.execv(sys.executable, arguments)  # the router is one process, under the pid that its starter knows
