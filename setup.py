@@ -53,8 +53,11 @@ class BuildExt(build_ext):
         return fullname.replace(".", "/") + ".so.1" if fullname.startswith("ffl.lib.lib") else name
 
 
-setup(
-    cmdclass={"build_ext": BuildExt},
-    ext_modules=cythonize(list(modules()), compiler_directives=DIRECTIVES, build_dir=BUILD)
-    + [library(n, s) for n, s in LIBRARIES.items() if s],
-)
+def cores():
+    if os.environ.get("FREEFLOW_NO_CORES"):  # scripts/setup installs the metadata alone, then compiles in place
+        return []
+    return (cythonize(list(modules()), compiler_directives=DIRECTIVES, build_dir=BUILD)
+            + [library(name, sources) for name, sources in LIBRARIES.items() if sources])
+
+
+setup(cmdclass={"build_ext": BuildExt}, ext_modules=cores())

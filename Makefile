@@ -1,0 +1,28 @@
+# Everything here sets itself up first (scripts/setup), as root on a fresh Debian 12, and is quick the second time.
+.PHONY: help build test demo bench clean
+.DEFAULT_GOAL := help
+ARGS ?=
+
+help:
+	@echo 'make demo          unmodified perftest between two containers, through the router (under 3 minutes)'
+	@echo 'make test          all tests;      make test ARGS="-k lab --seed 7"'
+	@echo 'make bench         all benchmarks; results in benchmarks/results/'
+	@echo 'make build         the set-up alone; leaves .venv/bin/freeflow'
+	@echo 'make clean         removes what was built, and .venv'
+
+build:
+	@scripts/setup
+
+test: build
+	@.venv/bin/python -m pytest $(ARGS)
+
+demo: build
+	@.venv/bin/freeflow demo $(ARGS)
+
+bench: build
+	@.venv/bin/python -m pytest benchmarks $(ARGS)
+
+clean:
+	rm -rf build .venv .pytest_cache .benchmarks *.egg-info src/*.egg-info
+	find src tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
+	find src \( -name '*.so' -o -name '*.so.1' \) -delete
