@@ -50,7 +50,9 @@ def library(name, sources):
 class BuildExt(build_ext):
     def get_ext_filename(self, fullname):
         name = super().get_ext_filename(fullname)
-        return fullname.replace(".", "/") + ".so.1" if fullname.startswith("ffl.lib.lib") else name
+        # Asked with and without the package in front.
+        is_library = fullname.rpartition(".")[2] in LIBRARIES
+        return fullname.replace(".", "/") + ".so.1" if is_library else name
 
 
 def cores():
