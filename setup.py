@@ -9,7 +9,8 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 os.chdir(Path(__file__).parent)
-HEADERS = sorted(glob("src/*/*.h") + glob("src/*/*/*.h"))  # an edited header rebuilds every consumer
+# An edited header rebuilds every consumer.
+HEADERS = sorted(glob("src/*/*.h") + glob("src/*/*/*.h") + glob("src/*/*.def"))
 DIRECTIVES = {"language_level": 3, "cdivision": True, "boundscheck": False, "wraparound": False,
               "initializedcheck": False, "legacy_implicit_noexcept": False}
 OPTIMISE = ["-O2", "-g1", "-std=gnu11", "-fno-strict-aliasing", "-Wall", "-Wno-unused-function"]
@@ -48,6 +49,11 @@ def library(name, sources):
 
 
 class BuildExt(build_ext):
+    def build_extensions(self):
+        # Some interpreters hand their own library's folder to every link (pyenv). It means nothing in a container.
+        self.compiler.linker_so = [word for word in self.compiler.linker_so if not word.startswith("-Wl,-rpath")]
+        super().build_extensions()
+
     def get_ext_filename(self, fullname):
         name = super().get_ext_filename(fullname)
         # Asked with and without the package in front.

@@ -12,6 +12,6 @@
 #endif
 #define FF_PIN(symbol) __asm__(".symver " #symbol "," #symbol "@" FF_GLIBC_BASE)
 
-/* One line for each symbol that tests/unit/test_exports.py finds too new. */
+/* One line for each symbol that tests/unit/ffl/test_exports.py finds too new. */
 
 #endif

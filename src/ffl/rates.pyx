@@ -57,7 +57,7 @@ cdef public int ffv_ibv_rate_to_mult(ibv_rate rate) noexcept nogil:
 cdef public ibv_rate ffv_mult_to_ibv_rate(int mult) noexcept nogil:
     cdef int rate
     for rate in range(IBV_RATE_2_5_GBPS, IBV_RATE_1200_GBPS + 1):
-        if ffv_ibv_rate_to_mult(<ibv_rate>rate) == mult:
+        if mult > 0 and ffv_ibv_rate_to_mult(<ibv_rate>rate) == mult:
             return <ibv_rate>rate
     return IBV_RATE_MAX
 
