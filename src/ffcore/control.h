@@ -26,6 +26,12 @@ enum ff_op_code {
 	FF_CMD_LAST
 };
 
+/* A private copy of a request or a reply, aligned for every struct below. */
+union ff_body {
+	uint64_t align;
+	uint8_t bytes[FF_COMMAND_BODY];
+};
+
 struct ff_cmd_handle {
 	uint32_t handle;
 	uint32_t pad;

@@ -26,6 +26,9 @@ cdef extern from "ffcore/control.h" nogil:
         FF_MAX_EXTENTS
     uint32_t FF_NO_HANDLE
 
+    ctypedef union ff_body "union ff_body":
+        uint8_t *bytes
+
     ctypedef struct ff_cmd_handle "struct ff_cmd_handle":
         uint32_t handle
 

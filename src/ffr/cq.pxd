@@ -1,0 +1,16 @@
+"""Completions: how the router publishes a CQE, tells a channel, and notices an overrun."""
+
+from libc.stdint cimport uint32_t, uint64_t, uint8_t
+
+from ffcore.shm cimport ff_cqe
+from ffr.state cimport ffr_qp, ffr_router
+
+# Publishes *cqe (all but seq and timestamp) on the CQ. `solicited` counts for a CQ armed for solicited events; an
+# error completion counts always.
+cdef void cq_push(ffr_router *r, uint32_t cq, ff_cqe *cqe, bint solicited) noexcept nogil
+
+# Retries the channel events that a full socket held back; called while r.notify_pending.
+cdef void cq_notify_retry(ffr_router *r) noexcept nogil
+
+# Sends struct ff_event on the async channel of a context. Lost when the application never reads it.
+cdef void async_event(ffr_router *r, uint32_t context, uint32_t type, uint32_t handle) noexcept nogil

@@ -1,0 +1,111 @@
+from libc.string cimport memcpy
+
+from ffcore.control cimport FF_NO_HANDLE
+from ffcore.shm cimport (FF_ARM_NONE, FF_ARM_NEXT, FF_FLAG_SLOW_YIELD, ff_cq_shared, ff_cqe, ff_event, ff_exchange32,
+                         ff_fence, ff_load32, ff_load32_acquire, ff_store32_release)
+from ffr.qp cimport qp_error
+from ffr.state cimport FFR_CQ, FFR_NONE, FFR_QP, ffr_channel, ffr_cq, ffr_qp, ffr_router
+
+
+cdef extern from "<sys/socket.h>" nogil:
+    ssize_t send(int fd, const void *data, size_t length, int flags)
+    enum:
+        MSG_DONTWAIT
+        MSG_NOSIGNAL
+
+cdef extern from "ffr/futex.h" nogil:
+    void ffr_futex_wake(void *word)
+
+cdef extern from "<infiniband/verbs.h>" nogil:
+    enum:
+        IBV_EVENT_CQ_ERR
+        IBV_WC_SUCCESS
+
+
+cdef inline ff_cq_shared *shared_of(ffr_router *r, ffr_cq *cq) noexcept nogil:
+    return <ff_cq_shared *>(r.view[cq.o.session].control + cq.offset)
+
+
+cdef bint send_event(ffr_router *r, uint32_t channel, uint32_t type, uint32_t handle) noexcept nogil:
+    """False when the socket is full: the application does not read."""
+    cdef ff_event event
+    event.type = type
+    event.handle = handle
+    return send(r.state.channel[channel].fd, &event, sizeof(event), MSG_DONTWAIT | MSG_NOSIGNAL) == sizeof(event)
+
+
+cdef void async_event(ffr_router *r, uint32_t context, uint32_t type, uint32_t handle) noexcept nogil:
+    if context != FFR_NONE and r.state.channel[context].o.used:
+        send_event(r, context, type, handle)
+
+
+cdef void notify(ffr_router *r, uint32_t index, ffr_cq *cq) noexcept nogil:
+    if send_event(r, cq.channel, 0, index):
+        return
+    if not cq.notify:                        # at most one event is owed per CQ: it was disarmed
+        cq.notify = 1
+        r.notify_pending += 1
+
+
+cdef void cq_notify_retry(ffr_router *r) noexcept nogil:
+    cdef uint32_t index
+    cdef ffr_cq *cq
+    for index in range(r.state.table.fresh[FFR_CQ]):         # rare: some channel's socket was full
+        cq = &r.state.cq[index]
+        if cq.notify and (not cq.o.used or send_event(r, cq.channel, 0, index)):
+            cq.notify = 0
+            r.notify_pending -= 1
+
+
+cdef void overrun(ffr_router *r, uint32_t index, ffr_cq *cq) noexcept nogil:
+    """IBTA 11.6.3.1: the CQ is in error, and so is every QP that uses it."""
+    cdef uint32_t qp
+    cq.overrun = 1
+    async_event(r, cq.context, IBV_EVENT_CQ_ERR, index)
+    qp = r.state.session[cq.o.session].first[FFR_QP]
+    while qp != FFR_NONE:                    # bound: the session's QPs; happens once in a CQ's life
+        if r.state.qp[qp].send_cq == index or r.state.qp[qp].recv_cq == index:
+            qp_error(r, qp, True)
+        qp = r.state.qp[qp].o.next
+
+
+cdef bint room(ffr_router *r, uint32_t index, ffr_cq *cq) noexcept nogil:
+    if cq.overrun:
+        return False
+    if cq.produced - cq.consumed < cq.entries:
+        return True
+    cq.consumed = ff_load32_acquire(&shared_of(r, cq).consumed[0])   # pairs with FFL's release after it has read
+    if cq.produced - cq.consumed < cq.entries:
+        return True
+    overrun(r, index, cq)                    # also when the index is impossible: it lies further than the capacity
+    return False
+
+
+cdef void cq_push(ffr_router *r, uint32_t index, ff_cqe *cqe, bint solicited) noexcept nogil:
+    cdef ffr_cq *cq = &r.state.cq[index]
+    cdef ff_cq_shared *shared
+    cdef ff_cqe *slot
+    cdef uint32_t armed
+    if not room(r, index, cq):
+        return
+    shared = shared_of(r, cq)
+    slot = &shared.cqe[cq.produced & (cq.entries - 1)]
+    r.state.session[cq.o.session].active_ns = r.now_ns
+    cqe.timestamp_ns = r.now_ns
+    memcpy(slot, cqe, sizeof(ff_cqe) - sizeof(uint32_t))
+    cq.produced += 1
+    ff_store32_release(&slot.seq, cq.produced)               # pairs with FFL's acquire in poll_cq
+    r.session_stats[cq.o.session].completions += 1
+    if cqe.status != IBV_WC_SUCCESS:
+        r.session_stats[cq.o.session].completion_errors += 1
+    if cq.channel == FFR_NONE and not r.flags & FF_FLAG_SLOW_YIELD:
+        return
+    ff_fence()                               # publish, fence, look at arm and waiters; FFL: store them, fence, look again
+    if cq.channel != FFR_NONE:
+        armed = ff_load32(&shared.arm)
+        if armed != FF_ARM_NONE and (armed == FF_ARM_NEXT or solicited or cqe.status != IBV_WC_SUCCESS):
+            if ff_exchange32(&shared.arm, FF_ARM_NONE) != FF_ARM_NONE:
+                notify(r, index, cq)
+    if r.flags & FF_FLAG_SLOW_YIELD and ff_load32(&shared.waiters):
+        ff_exchange32(&shared.waiters, 0)
+        ffr_futex_wake(&shared.waiters)

@@ -1,0 +1,27 @@
+"""The handler contract: one function per command of control.h.
+
+A handler runs in the reactor thread, without the GIL. `body` is a private copy of the request (FF_COMMAND_BODY bytes,
+whatever the container wrote: check everything), `reply` is private too and zeroed. It returns 0 or the errno that
+verbs documents, and does a bounded amount of work.
+"""
+
+from libc.stdint cimport uint32_t
+
+from ffr.state cimport FFR_CQS, FFR_CHANNELS, FFR_MRS, FFR_PDS, FFR_QPS, ffr_router
+
+
+cdef inline bint owns_qp(ffr_router *r, uint32_t session, uint32_t handle) noexcept nogil:
+    return handle < FFR_QPS and r.state.qp[handle].o.used and r.state.qp[handle].o.session == session
+
+cdef inline bint owns_cq(ffr_router *r, uint32_t session, uint32_t handle) noexcept nogil:
+    return handle < FFR_CQS and r.state.cq[handle].o.used and r.state.cq[handle].o.session == session
+
+cdef inline bint owns_mr(ffr_router *r, uint32_t session, uint32_t handle) noexcept nogil:
+    return handle < FFR_MRS and r.state.mr[handle].o.used and r.state.mr[handle].o.session == session
+
+cdef inline bint owns_pd(ffr_router *r, uint32_t session, uint32_t handle) noexcept nogil:
+    return handle < FFR_PDS and r.state.pd[handle].o.used and r.state.pd[handle].o.session == session
+
+cdef inline bint owns_channel(ffr_router *r, uint32_t session, uint32_t handle, bint is_async) noexcept nogil:
+    return (handle < FFR_CHANNELS and r.state.channel[handle].o.used and r.state.channel[handle].o.session == session
+            and r.state.channel[handle].is_async == is_async)

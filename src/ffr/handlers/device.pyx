@@ -1,0 +1,84 @@
+from libc.errno cimport EINVAL
+from libc.stdint cimport uint64_t
+from libc.string cimport memcpy
+
+from ffcore.control cimport (ff_cmd_handle, ff_reply_device, ff_reply_gids, ff_reply_handle, ff_reply_port)
+from ffcore.shm cimport FF_MAX_INLINE, FF_MAX_SGE
+from ffr.handlers.base cimport owns_channel
+from ffr.handlers.channel cimport channel_new
+from ffr.handlers.teardown cimport close_objects
+from ffr.state cimport (FFR_CHANNEL, FFR_MAX_CQE, FFR_MAX_RD_ATOMIC, FFR_MAX_WR, FFR_NONE, ffr_session, object_free)
+
+
+cdef extern from "<infiniband/verbs.h>" nogil:
+    enum:
+        IBV_PORT_ACTIVE
+        IBV_MTU_4096
+
+cdef extern from "<endian.h>" nogil:
+    uint64_t htobe64(uint64_t value)
+
+
+cdef enum:
+    LOCAL_SPEED_MBPS = 100000
+
+
+cdef int open_context(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil:
+    cdef uint32_t index
+    cdef int error = channel_new(r, session, FFR_NONE, &index)
+    if error:
+        return error
+    r.state.channel[index].is_async = 1
+    r.state.channel[index].context = index
+    r.state.session[session].contexts += 1
+    (<ff_reply_handle *>reply).handle = index
+    return 0
+
+
+cdef int close_context(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil:
+    """Takes with it whatever the application left open in this context."""
+    cdef uint32_t context = (<ff_cmd_handle *>body).handle
+    if not owns_channel(r, session, context, True):
+        return EINVAL
+    close_objects(r, session, context, -1)
+    r.state.session[session].contexts -= 1
+    return 0
+
+
+cdef int query_device(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil:
+    cdef ffr_session *s = &r.state.session[session]
+    cdef ff_reply_device *d = <ff_reply_device *>reply
+    # An EUI-64 of our own: locally administered, then the container's first address.
+    cdef uint64_t guid = <uint64_t>0x02FFF10000000000
+    guid |= (<uint64_t>s.gid[0][12] << 24) | (<uint64_t>s.gid[0][13] << 16) | (<uint64_t>s.gid[0][14] << 8) | s.gid[0][15]
+    d.guid = htobe64(guid)
+    d.max_mr_size = s.memory_size
+    d.max_qp = s.limit.max_qp
+    d.max_qp_wr = FFR_MAX_WR
+    d.max_sge = FF_MAX_SGE
+    d.max_sge_rd = FF_MAX_SGE
+    d.max_cq = s.limit.max_cq
+    d.max_cqe = FFR_MAX_CQE
+    d.max_mr = s.limit.max_mr
+    d.max_pd = s.limit.max_pd
+    d.max_qp_rd_atom = FFR_MAX_RD_ATOMIC
+    d.max_qp_init_rd_atom = FFR_MAX_RD_ATOMIC
+    d.max_inline = FF_MAX_INLINE
+    return 0
+
+
+cdef int query_port(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil:
+    cdef ff_reply_port *p = <ff_reply_port *>reply
+    p.state = IBV_PORT_ACTIVE
+    p.max_mtu = IBV_MTU_4096
+    p.active_mtu = IBV_MTU_4096
+    p.gid_count = r.state.session[session].gid_count
+    p.speed_mbps = LOCAL_SPEED_MBPS
+    return 0
+
+
+cdef int query_gids(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil:
+    cdef ff_reply_gids *g = <ff_reply_gids *>reply
+    g.count = r.state.session[session].gid_count
+    memcpy(g.gid, r.state.session[session].gid, sizeof(g.gid))
+    return 0

@@ -1,0 +1,323 @@
+from libc.errno cimport EINVAL, ENOMEM, EOPNOTSUPP
+from libc.stdint cimport uint64_t
+from libc.string cimport memset
+
+from ffcore.control cimport (FF_NO_HANDLE, ff_cap, ff_cmd_create_qp, ff_cmd_handle, ff_cmd_modify_qp, ff_qp_attr,
+                             ff_reply_create_qp, ff_reply_query_qp, ff_reply_state)
+from ffcore.shm cimport (FF_MAX_INLINE, FF_MAX_SGE, FF_PAGE, FF_QPS_PER_SESSION, FF_RECV_HEADER, FF_WQE_HEADER, ff_and64,
+                         ff_qp_shared, ff_session, ff_sge)
+from ffr.cq cimport async_event
+from ffr.handlers.base cimport owns_cq, owns_pd, owns_qp
+from ffr.handlers.transitions cimport transition_check
+from ffr.mem.region cimport ring_alloc, ring_free
+from ffr.nic.registry cimport nic_for
+from ffr.qp cimport qp_activate, qp_error, qp_reset, qp_set_state, qp_unlist
+from ffr.state cimport (FFR_MAX_RD_ATOMIC, FFR_MAX_WR, FFR_NONE, FFR_QP, FFR_RUN, ffr_qp, ffr_session, object_free,
+                        object_new)
+
+
+cdef extern from "<infiniband/verbs.h>" nogil:
+    enum:
+        IBV_QPT_RC
+        IBV_QPS_RESET
+        IBV_QPS_RTR
+        IBV_QPS_RTS
+        IBV_QPS_SQD
+        IBV_QPS_ERR
+        IBV_MTU_256
+        IBV_MTU_4096
+        IBV_EVENT_SQ_DRAINED
+        IBV_ACCESS_LOCAL_WRITE
+        IBV_ACCESS_REMOTE_WRITE
+        IBV_ACCESS_REMOTE_READ
+        IBV_ACCESS_REMOTE_ATOMIC
+        IBV_QP_STATE
+        IBV_QP_CUR_STATE
+        IBV_QP_EN_SQD_ASYNC_NOTIFY
+        IBV_QP_ACCESS_FLAGS
+        IBV_QP_PKEY_INDEX
+        IBV_QP_PORT
+        IBV_QP_QKEY
+        IBV_QP_AV
+        IBV_QP_PATH_MTU
+        IBV_QP_TIMEOUT
+        IBV_QP_RETRY_CNT
+        IBV_QP_RNR_RETRY
+        IBV_QP_RQ_PSN
+        IBV_QP_MAX_QP_RD_ATOMIC
+        IBV_QP_ALT_PATH
+        IBV_QP_MIN_RNR_TIMER
+        IBV_QP_SQ_PSN
+        IBV_QP_MAX_DEST_RD_ATOMIC
+        IBV_QP_PATH_MIG_STATE
+        IBV_QP_DEST_QPN
+
+
+cdef enum:
+    PSN_MASK = 0xffffff
+
+
+# ---- create ----
+
+cdef uint32_t round_up(uint32_t n, uint32_t to) noexcept nogil:
+    return (n + to - 1) // to * to
+
+
+cdef uint32_t power_of_2(uint32_t n) noexcept nogil:
+    cdef uint32_t p = 1
+    while p < n:                             # n <= FFR_MAX_WR: 15 turns
+        p *= 2
+    return p
+
+
+cdef int lay_out(const ff_cap *cap, ff_reply_create_qp *a) noexcept nogil:
+    """Grants the caps and lays the rings out behind struct ff_qp_shared; offsets count from there. ff_cap is checked."""
+    cdef uint32_t payload = max(cap.max_send_sge * <uint32_t>sizeof(ff_sge), cap.max_inline)
+    a.cap = cap[0]
+    a.sq_entries = power_of_2(max(cap.max_send_wr, <uint32_t>1))
+    a.sq_stride = round_up(FF_WQE_HEADER + max(payload, <uint32_t>sizeof(ff_sge)), 64)
+    a.cap.max_inline = max(cap.max_inline, min(a.sq_stride - FF_WQE_HEADER, <uint32_t>FF_MAX_INLINE))
+    a.rq_entries = power_of_2(cap.max_recv_wr) if cap.max_recv_wr else 0
+    a.rq_stride = round_up(FF_RECV_HEADER + max(cap.max_recv_sge, <uint32_t>1) * <uint32_t>sizeof(ff_sge), 32)
+    a.sq_offset = sizeof(ff_qp_shared)
+    a.rq_offset = a.sq_offset + <uint64_t>a.sq_entries * a.sq_stride
+    return <int>((a.rq_offset + <uint64_t>a.rq_entries * a.rq_stride + FF_PAGE - 1) // FF_PAGE)
+
+
+cdef int check_create(ffr_router *r, uint32_t session, const ff_cmd_create_qp *c) noexcept nogil:
+    cdef const ff_cap *cap = &c.cap
+    if not owns_pd(r, session, c.pd) or not owns_cq(r, session, c.send_cq) or not owns_cq(r, session, c.recv_cq):
+        return EINVAL
+    if c.type != IBV_QPT_RC or c.srq != FF_NO_HANDLE:
+        return EOPNOTSUPP
+    if cap.max_send_wr > FFR_MAX_WR or cap.max_recv_wr > FFR_MAX_WR or cap.max_inline > FF_MAX_INLINE:
+        return EINVAL
+    if cap.max_send_sge > FF_MAX_SGE or cap.max_recv_sge > FF_MAX_SGE:
+        return EINVAL
+    if r.state.session[session].count[FFR_QP] >= r.state.session[session].limit.max_qp:
+        return ENOMEM
+    return 0
+
+
+cdef uint32_t bell_new(ffr_session *s) noexcept nogil:
+    """A free doorbell bit. The count is below max_qp <= FF_QPS_PER_SESSION, so there is one."""
+    cdef uint32_t bit
+    for bit in range(FF_QPS_PER_SESSION):
+        if s.bell_qp[bit] == FFR_NONE:
+            return bit
+    return FFR_NONE
+
+
+cdef int create_qp(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil:
+    cdef const ff_cmd_create_qp *c = <const ff_cmd_create_qp *>body
+    cdef ff_reply_create_qp *a = <ff_reply_create_qp *>reply
+    cdef ffr_session *s = &r.state.session[session]
+    cdef ff_session *shared = <ff_session *>r.view[session].control
+    cdef uint32_t index, pages, generation
+    cdef ffr_qp *q
+    cdef int error = check_create(r, session, c)
+    if error:
+        return error
+    pages = <uint32_t>lay_out(&c.cap, a)
+    a.bell = bell_new(s)
+    if a.bell == FFR_NONE:
+        return ENOMEM
+    a.offset = ring_alloc(r, session, pages)
+    if a.offset == 0:
+        return ENOMEM
+    index = object_new(r, FFR_QP, session)
+    if index == FFR_NONE:
+        ring_free(r, session, a.offset, pages)
+        return ENOMEM
+    q = &r.state.qp[index]
+    generation = q.generation + 1
+    if index < 2 and not generation & 0xff:  # QPNs 0 and 1 are the management QPs'
+        generation += 1
+    memset(<char *>q + sizeof(q.o), 0, sizeof(ffr_qp) - sizeof(q.o))
+    q.generation = generation
+    q.qpn = (generation & 0xff) << 16 | index
+    q.type = c.type
+    q.pd = c.pd
+    q.send_cq = c.send_cq
+    q.recv_cq = c.recv_cq
+    q.sq_sig_all = c.sq_sig_all
+    q.bell = a.bell
+    q.context = r.state.pd[c.pd].context
+    q.pages = pages
+    q.offset = a.offset
+    a.sq_offset += a.offset
+    a.rq_offset += a.offset
+    q.sq_offset, q.sq_entries, q.sq_stride = a.sq_offset, a.sq_entries, a.sq_stride
+    q.rq_offset, q.rq_entries, q.rq_stride = a.rq_offset, a.rq_entries, a.rq_stride
+    q.cap = a.cap
+    q.peer = FFR_NONE
+    r.state.pd[q.pd].o.references += 1
+    r.state.cq[q.send_cq].o.references += 1
+    r.state.cq[q.recv_cq].o.references += 1
+    ff_and64(&shared.qp_bell[q.bell >> 6], ~(<uint64_t>1 << (q.bell & 63)))
+    s.bell_qp[q.bell] = index
+    memset(&r.qp_stats[index], 0, sizeof(r.qp_stats[index]))
+    r.qp_stats[index].qpn = q.qpn
+    r.qp_stats[index].session = session
+    qp_set_state(r, index, IBV_QPS_RESET)
+    a.handle = index
+    a.qpn = q.qpn
+    return 0
+
+
+# ---- modify ----
+
+cdef int check_values(const ffr_session *s, uint32_t mask, const ff_qp_attr *a) noexcept nogil:
+    """The values that IBTA bounds; only those that mask names."""
+    if mask & IBV_QP_PORT and a.port_num != 1:
+        return EINVAL
+    if mask & IBV_QP_PKEY_INDEX and a.pkey_index != 0:
+        return EINVAL
+    if mask & IBV_QP_PATH_MTU and not IBV_MTU_256 <= a.path_mtu <= IBV_MTU_4096:
+        return EINVAL
+    if mask & IBV_QP_AV and (not a.ah.is_global or a.ah.sgid_index >= s.gid_count or a.ah.port_num not in (0, 1)):
+        return EINVAL                        # RoCE has no LIDs: an address is a GID
+    if mask & IBV_QP_DEST_QPN and a.dest_qpn > PSN_MASK:
+        return EINVAL
+    if mask & IBV_QP_TIMEOUT and a.timeout > 31:
+        return EINVAL
+    if mask & IBV_QP_RETRY_CNT and a.retry_cnt > 7:
+        return EINVAL
+    if mask & IBV_QP_RNR_RETRY and a.rnr_retry > 7:
+        return EINVAL
+    if mask & IBV_QP_MIN_RNR_TIMER and a.min_rnr_timer > 31:
+        return EINVAL
+    if mask & IBV_QP_MAX_QP_RD_ATOMIC and a.max_rd_atomic > FFR_MAX_RD_ATOMIC:
+        return EINVAL
+    if mask & IBV_QP_MAX_DEST_RD_ATOMIC and a.max_dest_rd_atomic > FFR_MAX_RD_ATOMIC:
+        return EINVAL
+    if mask & IBV_QP_ACCESS_FLAGS and a.access & ~<uint32_t>(IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE
+                                                             | IBV_ACCESS_REMOTE_READ | IBV_ACCESS_REMOTE_ATOMIC):
+        return EINVAL
+    return 0
+
+
+cdef void take_values(ff_qp_attr *to, uint32_t mask, const ff_qp_attr *a) noexcept nogil:
+    if mask & IBV_QP_ACCESS_FLAGS:
+        to.access = a.access
+    if mask & IBV_QP_PKEY_INDEX:
+        to.pkey_index = a.pkey_index
+    if mask & IBV_QP_PORT:
+        to.port_num = a.port_num
+    if mask & IBV_QP_QKEY:
+        to.qkey = a.qkey
+    if mask & IBV_QP_AV:
+        to.ah = a.ah
+    if mask & IBV_QP_PATH_MTU:
+        to.path_mtu = a.path_mtu
+    if mask & IBV_QP_TIMEOUT:
+        to.timeout = a.timeout
+    if mask & IBV_QP_RETRY_CNT:
+        to.retry_cnt = a.retry_cnt
+    if mask & IBV_QP_RNR_RETRY:
+        to.rnr_retry = a.rnr_retry
+    if mask & IBV_QP_RQ_PSN:
+        to.rq_psn = a.rq_psn & PSN_MASK
+    if mask & IBV_QP_SQ_PSN:
+        to.sq_psn = a.sq_psn & PSN_MASK
+    if mask & IBV_QP_MAX_QP_RD_ATOMIC:
+        to.max_rd_atomic = a.max_rd_atomic
+    if mask & IBV_QP_MAX_DEST_RD_ATOMIC:
+        to.max_dest_rd_atomic = a.max_dest_rd_atomic
+    if mask & IBV_QP_MIN_RNR_TIMER:
+        to.min_rnr_timer = a.min_rnr_timer
+    if mask & IBV_QP_DEST_QPN:
+        to.dest_qpn = a.dest_qpn
+    if mask & IBV_QP_PATH_MIG_STATE:
+        to.path_mig_state = a.path_mig_state
+    if mask & IBV_QP_ALT_PATH:
+        to.alt_ah = a.alt_ah
+        to.alt_pkey_index = a.alt_pkey_index
+        to.alt_port_num = a.alt_port_num
+        to.alt_timeout = a.alt_timeout
+
+
+cdef int modify_qp(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil:
+    cdef const ff_cmd_modify_qp *c = <const ff_cmd_modify_qp *>body
+    cdef uint32_t state
+    cdef ffr_qp *q
+    cdef int error
+    if not owns_qp(r, session, c.handle):
+        return EINVAL
+    q = &r.state.qp[c.handle]
+    state = c.attr.qp_state if c.mask & IBV_QP_STATE else q.state
+    if c.mask & IBV_QP_CUR_STATE and c.attr.cur_qp_state != q.state:
+        return EINVAL
+    error = transition_check(q.type, q.state, state, c.mask) or check_values(&r.state.session[session], c.mask, &c.attr)
+    if error:
+        return error
+    take_values(&q.attr, c.mask, &c.attr)
+    q.retries = q.attr.retry_cnt
+    q.rnr_retries = q.attr.rnr_retry
+    if state == IBV_QPS_RESET:
+        qp_reset(r, c.handle)
+    elif state == IBV_QPS_ERR:
+        qp_error(r, c.handle, False)
+    else:
+        enter(r, c.handle, state, c.mask & IBV_QP_EN_SQD_ASYNC_NOTIFY and c.attr.en_sqd_async_notify)
+    (<ff_reply_state *>reply).qp_state = q.state
+    return 0
+
+
+cdef void enter(ffr_router *r, uint32_t index, uint32_t state, bint notify) noexcept nogil:
+    cdef ffr_qp *q = &r.state.qp[index]
+    cdef uint32_t before = q.state
+    if state == before:
+        return
+    if state == IBV_QPS_RTR:
+        q.nic = nic_for(r, index)
+        r.qp_stats[index].dest_qpn = q.attr.dest_qpn
+    qp_set_state(r, index, state)
+    if state == IBV_QPS_RTS:
+        qp_activate(r, index)                # what was posted in SQD
+    elif state == IBV_QPS_SQD:
+        # The current WQE stays where it is: SQD stops between packets of a message as it does between messages.
+        qp_unlist(r, index)
+        q.wait = FFR_RUN
+        if notify:
+            async_event(r, q.context, IBV_EVENT_SQ_DRAINED, index)
+
+
+# ---- query and destroy ----
+
+cdef int query_qp(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil:
+    cdef uint32_t index = (<ff_cmd_handle *>body).handle
+    cdef ff_reply_query_qp *a = <ff_reply_query_qp *>reply
+    cdef ffr_qp *q
+    if not owns_qp(r, session, index):
+        return EINVAL
+    q = &r.state.qp[index]
+    a.attr = q.attr
+    a.attr.qp_state = a.attr.cur_qp_state = q.state
+    a.attr.sq_draining = 0
+    a.cap = q.cap
+    a.sq_sig_all = q.sq_sig_all
+    a.type = q.type
+    return 0
+
+
+cdef void qp_free(ffr_router *r, uint32_t index) noexcept nogil:
+    cdef ffr_qp *q = &r.state.qp[index]
+    qp_unlist(r, index)
+    q.generation += 1                        # peers find nobody
+    q.state = IBV_QPS_RESET
+    r.state.session[q.o.session].bell_qp[q.bell] = FFR_NONE
+    r.state.pd[q.pd].o.references -= 1
+    r.state.cq[q.send_cq].o.references -= 1
+    r.state.cq[q.recv_cq].o.references -= 1
+    r.qp_stats[index].qpn = 0
+    ring_free(r, q.o.session, q.offset, q.pages)
+    object_free(r, FFR_QP, index)
+
+
+cdef int destroy_qp(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil:
+    cdef uint32_t index = (<ff_cmd_handle *>body).handle
+    if not owns_qp(r, session, index):
+        return EINVAL
+    qp_free(r, index)
+    return 0

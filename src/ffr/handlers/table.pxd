@@ -1,0 +1,8 @@
+"""Every command and its handler, in one table."""
+
+from libc.stdint cimport uint32_t
+
+from ffr.state cimport ffr_router
+
+# Answers the command in the session's slot, if there is a new one. True when there was.
+cdef bint answer(ffr_router *r, uint32_t session) noexcept nogil

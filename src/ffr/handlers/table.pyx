@@ -1,0 +1,72 @@
+from libc.errno cimport EOPNOTSUPP
+from libc.string cimport memcpy, memset
+
+from ffcore.control cimport (FF_CMD_ALLOC_PD, FF_CMD_CLOSE_CONTEXT, FF_CMD_CREATE_CHANNEL, FF_CMD_CREATE_CQ,
+                             FF_CMD_CREATE_QP, FF_CMD_DEALLOC_PD, FF_CMD_DEREG_MR, FF_CMD_DESTROY_CHANNEL,
+                             FF_CMD_DESTROY_CQ, FF_CMD_DESTROY_QP, FF_CMD_LAST, FF_CMD_MODIFY_QP, FF_CMD_OPEN_CONTEXT,
+                             FF_CMD_QUERY_DEVICE, FF_CMD_QUERY_GIDS, FF_CMD_QUERY_PORT, FF_CMD_QUERY_QP,
+                             FF_CMD_REG_MR, ff_body)
+from ffcore.shm cimport (FF_COMMAND_BODY, ff_command_slot, ff_exchange32, ff_load32, ff_load32_acquire, ff_session,
+                         ff_store32_release)
+from ffr.handlers.channel cimport create_channel, destroy_channel
+from ffr.handlers.cq cimport create_cq, destroy_cq
+from ffr.handlers.device cimport close_context, open_context, query_device, query_gids, query_port
+from ffr.handlers.pd_mr cimport alloc_pd, dealloc_pd, dereg_mr, reg_mr
+from ffr.handlers.qp cimport create_qp, destroy_qp, modify_qp, query_qp
+from ffr.state cimport ffr_session
+
+
+cdef extern from "ffr/futex.h" nogil:
+    void ffr_futex_wake(void *word)
+
+
+ctypedef int (*handler)(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil
+
+cdef handler handlers[FF_CMD_LAST]
+
+handlers[FF_CMD_OPEN_CONTEXT] = open_context
+handlers[FF_CMD_CLOSE_CONTEXT] = close_context
+handlers[FF_CMD_QUERY_DEVICE] = query_device
+handlers[FF_CMD_QUERY_PORT] = query_port
+handlers[FF_CMD_QUERY_GIDS] = query_gids
+handlers[FF_CMD_ALLOC_PD] = alloc_pd
+handlers[FF_CMD_DEALLOC_PD] = dealloc_pd
+handlers[FF_CMD_REG_MR] = reg_mr
+handlers[FF_CMD_DEREG_MR] = dereg_mr
+handlers[FF_CMD_CREATE_CHANNEL] = create_channel
+handlers[FF_CMD_DESTROY_CHANNEL] = destroy_channel
+handlers[FF_CMD_CREATE_CQ] = create_cq
+handlers[FF_CMD_DESTROY_CQ] = destroy_cq
+handlers[FF_CMD_CREATE_QP] = create_qp
+handlers[FF_CMD_MODIFY_QP] = modify_qp
+handlers[FF_CMD_QUERY_QP] = query_qp
+handlers[FF_CMD_DESTROY_QP] = destroy_qp
+
+
+cdef bint answer(ffr_router *r, uint32_t session) noexcept nogil:
+    cdef ffr_session *s = &r.state.session[session]
+    cdef ff_session *shared = <ff_session *>r.view[session].control
+    cdef ff_command_slot *slot = &shared.command
+    cdef ff_body request
+    cdef ff_body reply
+    cdef uint32_t seq, op
+    if not ff_load32(&shared.command_bell):  # a hint; the exchange orders
+        return False
+    ff_exchange32(&shared.command_bell, 0)
+    seq = ff_load32_acquire(&slot.request_seq)               # pairs with the release in FFL's call
+    if seq == s.request_seq:
+        return False
+    op = slot.op
+    memcpy(request.bytes, slot.request, FF_COMMAND_BODY)
+    memset(reply.bytes, 0, FF_COMMAND_BODY)
+    s.request_seq = seq
+    if op < FF_CMD_LAST and handlers[op] != NULL:
+        slot.status = handlers[op](r, session, request.bytes, reply.bytes)
+    else:
+        slot.status = EOPNOTSUPP
+    memcpy(slot.reply, reply.bytes, FF_COMMAND_BODY)
+    ff_store32_release(&slot.reply_seq, seq)                 # pairs with the acquire in FFL's call
+    ffr_futex_wake(&slot.reply_seq)
+    r.stats.commands += 1
+    r.session_stats[session].commands += 1
+    return True

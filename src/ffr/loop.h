@@ -1,0 +1,71 @@
+/* The loop's system calls, with the structs that only C can spell. */
+#ifndef FFR_LOOP_H
+#define FFR_LOOP_H
+
+#include <stdint.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { FFR_EVENTS = 64 };
+enum ffr_tag { FFR_TAG_SOCKET = 1, FFR_TAG_DOORBELL, FFR_TAG_WAKE };
+
+static inline uint64_t ffr_now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* A session's socket is watched for its end only; an eventfd edge by edge, and never read. */
+static inline int ffr_epoll_add(int epoll, int fd, uint32_t tag, uint32_t session)
+{
+	struct epoll_event event;
+
+	memset(&event, 0, sizeof(event));
+	event.events = tag == FFR_TAG_SOCKET ? EPOLLRDHUP | EPOLLET : tag == FFR_TAG_DOORBELL ? EPOLLIN | EPOLLET : EPOLLIN;
+	event.data.u64 = (uint64_t)tag << 32 | session;
+	return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
+}
+
+static inline void ffr_epoll_remove(int epoll, int fd)
+{
+	epoll_ctl(epoll, EPOLL_CTL_DEL, fd, NULL);
+}
+
+static inline int ffr_epoll_wait(int epoll, uint64_t timeout_ns, uint32_t *tags, uint32_t *sessions)
+{
+	struct epoll_event event[FFR_EVENTS];
+	struct timespec timeout = {.tv_sec = (time_t)(timeout_ns / 1000000000u), .tv_nsec = (long)(timeout_ns % 1000000000u)};
+	int n = (int)syscall(SYS_epoll_pwait2, epoll, event, FFR_EVENTS, &timeout, NULL, 8), i;
+
+	for (i = 0; i < n; i++) {
+		tags[i] = (uint32_t)(event[i].data.u64 >> 32);
+		sessions[i] = (uint32_t)event[i].data.u64;
+	}
+	return n < 0 ? 0 : n; /* EINTR: as if nothing had come */
+}
+
+static inline void ffr_eventfd_add(int fd)
+{
+	uint64_t one = 1;
+
+	(void)!write(fd, &one, sizeof(one));
+}
+
+static inline void ffr_eventfd_drain(int fd)
+{
+	uint64_t count;
+
+	(void)!read(fd, &count, sizeof(count));
+}
+
+static inline int ffr_lowest_bit(uint64_t bits)
+{
+	return __builtin_ctzll(bits);
+}
+
+#endif

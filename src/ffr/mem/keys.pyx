@@ -1,0 +1,75 @@
+from libc.stdint cimport uint8_t
+
+from ffcore.control cimport ff_extent
+from ffcore.engine cimport FF_MAX_SEGMENTS, ff_segment
+from ffcore.shm cimport ff_sge
+from ffr.state cimport FFR_KEY_BITS, FFR_MRS, ffr_mr, ffr_router
+
+
+cdef int spread(ffr_router *r, ffr_mr *mr, uint64_t at, uint64_t length, ff_segment *out, uint32_t *count) noexcept nogil:
+    """The segments of an MR that has several extents; `at` counts from its first byte."""
+    cdef ff_extent *extent = r.state.block[mr.block]
+    cdef uint8_t *memory = r.view[mr.o.session].memory
+    cdef uint32_t i = 0
+    cdef uint64_t n
+    at += mr.shift
+    while length:                            # bound: mr.extents, since the MR's length lies inside them
+        while at >= extent[i].length:
+            at -= extent[i].length
+            i += 1
+        if count[0] == FF_MAX_SEGMENTS:
+            return -1
+        n = min(length, extent[i].length - at)
+        out[count[0]].at = memory + extent[i].offset + at
+        out[count[0]].length = n
+        count[0] += 1
+        length -= n
+        at += n
+    return 0
+
+
+cdef int resolve(ffr_router *r, uint32_t pd, uint32_t key, uint64_t addr, uint64_t length, uint32_t access,
+                 ff_segment *out, uint32_t *count) noexcept nogil:
+    cdef ffr_mr *mr = &r.state.mr[key >> FFR_KEY_BITS]       # 20 bits: always inside the table
+    cdef uint64_t at
+    if mr.key != key or not mr.o.used or key == 0 or mr.pd != pd or (mr.access & access) != access:
+        return -1
+    at = addr - mr.iova                      # wraps when addr is below: then larger than any length
+    if at > mr.length or length > mr.length - at:
+        return -1
+    if length == 0:
+        return 0
+    if mr.extents > 1:
+        return spread(r, mr, at, length, out, count)
+    if count[0] == FF_MAX_SEGMENTS:
+        return -1
+    out[count[0]].at = r.view[mr.o.session].memory + mr.offset + at
+    out[count[0]].length = length
+    count[0] += 1
+    return 0
+
+
+cdef int resolve_list(ffr_router *r, uint32_t pd, const ff_sge *sge, uint32_t sges, uint32_t access,
+                      ff_segment *out, uint32_t *count, uint64_t *total) noexcept nogil:
+    cdef uint32_t i
+    total[0] = 0
+    count[0] = 0
+    for i in range(sges):
+        if resolve(r, pd, sge[i].lkey, sge[i].addr, sge[i].length, access, out, count):
+            return -1
+        total[0] += sge[i].length
+    return 0
+
+
+cdef uint32_t key_new(ffr_router *r, uint32_t index) noexcept nogil:
+    """A key for MR index, never 0 and not the one that the index had last. splitmix64: the bits guard against
+    accidents (a stale key), not against guessing."""
+    cdef uint64_t z
+    cdef uint32_t key = 0
+    while key == 0 or key == r.state.mr[index].key:          # 1 turn in 4096 repeats
+        r.key_seed += <uint64_t>0x9E3779B97F4A7C15
+        z = r.key_seed
+        z = (z ^ (z >> 30)) * <uint64_t>0xBF58476D1CE4E5B9
+        z ^= z >> 27
+        key = (index << FFR_KEY_BITS) | <uint32_t>(z & ((1 << FFR_KEY_BITS) - 1))
+    return key

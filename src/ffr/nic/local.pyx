@@ -1,0 +1,437 @@
+"""RC between two QPs of one router: requester and responder in one step, since both ends' memory is mapped here.
+
+What the wire would carry is decided in place: the responder's checks give the requester the status that its NAK would
+(IBTA 9.7.5.2, 9.9.2), and the responder's own error where the standard asks for one.
+"""
+
+from libc.stdint cimport uint8_t, uint64_t
+from libc.string cimport memcmp, memcpy
+
+from ffcore.engine cimport FF_MAX_SEGMENTS, ff_engine_move, ff_move, ff_segment
+from ffcore.shm cimport (FF_CQE_IMM, FF_CQE_SOLICITED, FF_MAX_SGE, FF_OP_CMP_SWP, FF_OP_FETCH_ADD, FF_OP_READ,
+                         FF_OP_SEND, FF_OP_SEND_IMM, FF_OP_WRITE, FF_OP_WRITE_IMM, FF_RECV_HEADER, FF_WQE_HEADER,
+                         FF_WQE_INLINE, FF_WQE_SOLICITED, ff_guest_cmp_swp, ff_guest_fetch_add, ff_load32_acquire,
+                         ff_recv_wqe, ff_sge, ff_store32_release, ff_wqe)
+from ffr.cq cimport async_event
+from ffr.guard cimport FFR_FAULT, guarded
+from ffr.mem.keys cimport resolve, resolve_list
+from ffr.nic.base cimport NIC_IDLE, NIC_WORKED
+from ffr.qp cimport (FFR_BATCH, FFR_TURN_BYTES, qp_error, qp_received, qp_rq_slot, qp_sent, qp_shared, qp_sq_slot,
+                     qp_wait)
+from ffr.state cimport (FFR_NONE, FFR_QPS, FFR_RUN, FFR_WAIT_ACK, FFR_WAIT_RNR, ffr_qp, ffr_router, ffr_session)
+
+
+cdef extern from "ffcore/timers.h" nogil:
+    uint64_t ff_rnr_ns(uint32_t code)
+    uint64_t ff_ack_timeout_ns(uint32_t code)
+
+cdef extern from "<infiniband/verbs.h>" nogil:
+    enum:
+        IBV_QPS_RTR
+        IBV_QPS_RTS
+        IBV_QPS_SQD
+        IBV_WC_SUCCESS
+        IBV_WC_LOC_LEN_ERR
+        IBV_WC_LOC_QP_OP_ERR
+        IBV_WC_LOC_PROT_ERR
+        IBV_WC_REM_INV_REQ_ERR
+        IBV_WC_REM_ACCESS_ERR
+        IBV_WC_REM_OP_ERR
+        IBV_WC_RETRY_EXC_ERR
+        IBV_WC_RNR_RETRY_EXC_ERR
+        IBV_WC_RECV
+        IBV_WC_RECV_RDMA_WITH_IMM
+        IBV_ACCESS_LOCAL_WRITE
+        IBV_ACCESS_REMOTE_WRITE
+        IBV_ACCESS_REMOTE_READ
+        IBV_ACCESS_REMOTE_ATOMIC
+        IBV_EVENT_QP_ACCESS_ERR
+        IBV_EVENT_QP_REQ_ERR
+        IBV_EVENT_COMM_EST
+
+
+cdef enum outcome:
+    EMPTY      # no WQE
+    DONE       # one WQE completed
+    PART       # a turn's worth of a long message moved
+    STOPPED    # the QP waits, or has failed
+
+
+cdef enum:
+    MAX_MESSAGE = 1 << 31     # bytes, as port_attr.max_msg_sz says
+
+
+cdef struct request:
+    # A private copy of the WQE, and what it resolves to.
+    uint64_t wqe[70]                          # FF_WQE_HEADER + FF_MAX_SGE SGEs
+    ff_segment local[FF_MAX_SEGMENTS]
+    ff_segment remote[FF_MAX_SEGMENTS]
+    uint32_t local_count
+    uint32_t remote_count
+    uint64_t length
+    uint64_t wr_id                            # of the receive WQE
+    uint64_t done                             # bytes that this step moved
+
+
+# ---- the peer ----
+
+cdef bint owns(const ffr_session *s, const uint8_t *gid) noexcept nogil:
+    cdef uint32_t i
+    for i in range(s.gid_count):
+        if memcmp(s.gid[i], gid, 16) == 0:
+            return True
+    return False
+
+
+cdef bint receives(const ffr_qp *p) noexcept nogil:
+    return p.state == IBV_QPS_RTR or p.state == IBV_QPS_RTS or p.state == IBV_QPS_SQD
+
+
+cdef ffr_qp *peer_of(ffr_router *r, uint32_t index) noexcept nogil:
+    """The QP that this one is connected to, if it is there and is connected back; NULL: nobody answers."""
+    cdef ffr_qp *q = &r.state.qp[index]
+    cdef ffr_qp *p
+    if q.peer != FFR_NONE:
+        p = &r.state.qp[q.peer]
+        if p.generation == q.peer_generation and p.o.used and receives(p):
+            return p
+        q.peer = FFR_NONE
+    p = &r.state.qp[q.attr.dest_qpn & (FFR_QPS - 1)]
+    if not p.o.used or p.qpn != q.attr.dest_qpn or not receives(p) or p.type != q.type:
+        return NULL
+    if p.attr.dest_qpn != q.qpn:
+        return NULL
+    if not owns(&r.state.session[p.o.session], q.attr.ah.dgid) or not owns(&r.state.session[q.o.session], p.attr.ah.dgid):
+        return NULL
+    q.peer = q.attr.dest_qpn & (FFR_QPS - 1)
+    q.peer_generation = p.generation
+    return p
+
+
+cdef int nobody(ffr_router *r, uint32_t index) noexcept nogil:
+    """As a NIC whose packets vanish: wait for the ACK timeout, then retry."""
+    cdef ffr_qp *q = &r.state.qp[index]
+    cdef uint64_t ns = ff_ack_timeout_ns(q.attr.timeout)
+    qp_wait(r, index, FFR_WAIT_ACK, r.now_ns + ns if ns else <uint64_t>-1)
+    return STOPPED
+
+
+cdef int not_ready(ffr_router *r, uint32_t index, const ff_wqe *w, const ffr_qp *p) noexcept nogil:
+    """The responder has no receive WQE: an RNR NAK (IBTA 9.7.5.2.8). rnr_retry 7 means for ever."""
+    cdef ffr_qp *q = &r.state.qp[index]
+    if q.rnr_retries == 0:
+        qp_sent(r, index, w, IBV_WC_RNR_RETRY_EXC_ERR, 0)
+        return STOPPED
+    if q.attr.rnr_retry != 7:
+        q.rnr_retries -= 1
+    r.session_stats[q.o.session].rnr_waits += 1
+    qp_wait(r, index, FFR_WAIT_RNR, r.now_ns + ff_rnr_ns(p.attr.min_rnr_timer))
+    return STOPPED
+
+
+cdef bint local_ready(ffr_router *r, uint32_t index) noexcept nogil:
+    cdef ffr_qp *q = &r.state.qp[index]
+    cdef ffr_qp *p = peer_of(r, index)
+    if p == NULL:
+        return False
+    if q.wait == FFR_WAIT_ACK:
+        return True
+    return ff_load32_acquire(&qp_rq_slot(r, p, p.rq_index).seq) == p.rq_index + 1
+
+
+cdef void local_expired(ffr_router *r, uint32_t index) noexcept nogil:
+    cdef ffr_qp *q = &r.state.qp[index]
+    if q.wait == FFR_WAIT_RNR:
+        q.wait = FFR_RUN                      # the next look counts the next RNR NAK
+        return
+    if q.retries == 0:
+        q.wait = FFR_RUN
+        qp_sent(r, index, qp_sq_slot(r, q, q.sq_index), IBV_WC_RETRY_EXC_ERR, 0)
+        return
+    q.retries -= 1
+    r.session_stats[q.o.session].retries += 1
+    nobody(r, index)
+
+
+# ---- failing ----
+
+cdef int fail(ffr_router *r, uint32_t index, const ff_wqe *w, uint8_t status) noexcept nogil:
+    qp_sent(r, index, w, status, 0)
+    return STOPPED
+
+
+cdef int refuse(ffr_router *r, uint32_t index, const ff_wqe *w, ffr_qp *p, uint8_t status) noexcept nogil:
+    """The responder NAKs a request that it must not execute, and goes to ERR itself (IBTA 9.9.3, class C)."""
+    cdef uint32_t peer = r.state.qp[index].peer
+    r.session_stats[p.o.session].access_errors += 1
+    async_event(r, p.context, IBV_EVENT_QP_ACCESS_ERR if status == IBV_WC_REM_ACCESS_ERR else IBV_EVENT_QP_REQ_ERR, peer)
+    qp_error(r, peer, False)
+    return fail(r, index, w, status)
+
+
+cdef int refuse_receive(ffr_router *r, uint32_t index, const ff_wqe *w, ffr_qp *p, const request *q,
+                        uint8_t theirs, uint8_t ours) noexcept nogil:
+    """The receive WQE cannot take the message: it completes with an error, and the requester is told."""
+    cdef uint32_t peer = r.state.qp[index].peer
+    qp_received(r, peer, q.wr_id, theirs, IBV_WC_RECV, 0, 0, 0, w.imm, False)
+    qp_error(r, peer, False)
+    return fail(r, index, w, ours)
+
+
+cdef int faulted(ffr_router *r, uint32_t index, const ff_wqe *w, ffr_qp *p, const request *q) noexcept nogil:
+    """Registered memory was not there: whose it was decides the status. We cannot tell which side's page it was from
+    the fault alone, so the requester's memory is probed first."""
+    r.stats.faults += 1
+    r.session_stats[r.state.qp[index].o.session].faults += 1
+    if guarded(probe, <void *>q) == FFR_FAULT:
+        return fail(r, index, w, IBV_WC_LOC_PROT_ERR)
+    if w.opcode <= FF_OP_SEND_IMM:
+        return refuse_receive(r, index, w, p, q, IBV_WC_LOC_PROT_ERR, IBV_WC_REM_OP_ERR)
+    return refuse(r, index, w, p, IBV_WC_REM_ACCESS_ERR)
+
+
+cdef int probe(void *context) noexcept nogil:
+    """Reads a byte of each page of the requester's part of the message."""
+    cdef request *q = <request *>context
+    cdef volatile uint8_t *at
+    cdef uint64_t n
+    cdef uint32_t i
+    cdef int sum = 0
+    for i in range(q.local_count):
+        at = q.local[i].at
+        n = 0
+        while n < q.local[i].length:          # bound: the message's pages; a QP faults once, then it is in ERR
+            sum += at[n]
+            n += 4096
+        sum += at[q.local[i].length - 1]
+    return sum & 1
+
+
+# ---- executing ----
+
+cdef int move(ffr_router *r, uint32_t index, ff_segment *to, uint32_t to_count, const ff_segment *source,
+              uint32_t source_count, request *q) noexcept nogil:
+    """A turn's worth of the message; DONE, PART or FFR_FAULT."""
+    cdef ffr_qp *qp = &r.state.qp[index]
+    cdef ff_move m
+    m.to = to
+    m.to_count = to_count
+    m.source = source
+    m.source_count = source_count
+    m.start = qp.moved
+    m.length = min(q.length - qp.moved, <uint64_t>FFR_TURN_BYTES)
+    m.last = m.start + m.length == q.length
+    if m.length and guarded(ff_engine_move, &m) == FFR_FAULT:
+        return FFR_FAULT
+    q.done = m.length
+    if m.last:
+        return DONE
+    qp.moved += m.length                      # a successor copies this turn again: harmless, the message is not complete
+    return PART
+
+
+cdef void count(ffr_router *r, uint32_t index, ffr_qp *p, uint64_t length) noexcept nogil:
+    cdef uint32_t peer = r.state.qp[index].peer
+    cdef uint32_t mine = r.state.qp[index].o.session
+    r.session_stats[mine].tx_messages += 1
+    r.session_stats[mine].tx_bytes += length
+    r.session_stats[p.o.session].rx_messages += 1
+    r.session_stats[p.o.session].rx_bytes += length
+    r.qp_stats[index].tx_messages += 1
+    r.qp_stats[index].tx_bytes += length
+    r.qp_stats[peer].rx_messages += 1
+    r.qp_stats[peer].rx_bytes += length
+
+
+cdef int receive_wqe(ffr_router *r, uint32_t index, const ff_wqe *w, ffr_qp *p, request *q, bint scatter) noexcept nogil:
+    """Copies the peer's next receive WQE, and resolves it when the message scatters into it. DONE, or STOPPED."""
+    cdef ff_recv_wqe *slot = qp_rq_slot(r, p, p.rq_index)
+    cdef uint64_t raw[66]                     # FF_RECV_HEADER + FF_MAX_SGE SGEs
+    cdef ff_recv_wqe *recv = <ff_recv_wqe *>raw
+    cdef uint64_t room
+    if p.rq_entries == 0 or ff_load32_acquire(&slot.seq) != p.rq_index + 1:  # pairs with the release in post_recv
+        return not_ready(r, index, w, p)
+    memcpy(recv, slot, FF_RECV_HEADER)
+    q.wr_id = recv.wr_id
+    if not scatter:
+        return DONE
+    if recv.count > p.cap.max_recv_sge:
+        return refuse_receive(r, index, w, p, q, IBV_WC_LOC_QP_OP_ERR, IBV_WC_REM_OP_ERR)
+    memcpy(recv.sge, slot.sge, recv.count * sizeof(ff_sge))
+    if resolve_list(r, p.pd, recv.sge, recv.count, IBV_ACCESS_LOCAL_WRITE, q.remote, &q.remote_count, &room):
+        return refuse_receive(r, index, w, p, q, IBV_WC_LOC_PROT_ERR, IBV_WC_REM_OP_ERR)
+    if room < q.length:
+        return refuse_receive(r, index, w, p, q, IBV_WC_LOC_LEN_ERR, IBV_WC_REM_INV_REQ_ERR)
+    return DONE
+
+
+cdef int execute_send(ffr_router *r, uint32_t index, const ff_wqe *w, ffr_qp *p, request *q) noexcept nogil:
+    cdef uint32_t peer = r.state.qp[index].peer
+    cdef bint solicited = w.flags & FF_WQE_SOLICITED
+    cdef int outcome = receive_wqe(r, index, w, p, q, True)
+    if outcome != DONE:
+        return outcome
+    outcome = move(r, index, q.remote, q.remote_count, q.local, q.local_count, q)
+    if outcome == FFR_FAULT:
+        return faulted(r, index, w, p, q)
+    if outcome == PART:
+        return PART
+    count(r, index, p, q.length)
+    qp_received(r, peer, q.wr_id, IBV_WC_SUCCESS, IBV_WC_RECV, FF_CQE_IMM if w.opcode == FF_OP_SEND_IMM else 0,
+                q.length, w.imm, r.state.qp[index].qpn, solicited)
+    qp_sent(r, index, w, IBV_WC_SUCCESS, q.length)
+    return DONE
+
+
+cdef int execute_write(ffr_router *r, uint32_t index, const ff_wqe *w, ffr_qp *p, request *q) noexcept nogil:
+    cdef uint32_t peer = r.state.qp[index].peer
+    cdef int outcome
+    if not p.attr.access & IBV_ACCESS_REMOTE_WRITE:
+        return refuse(r, index, w, p, IBV_WC_REM_INV_REQ_ERR)
+    if q.length and resolve(r, p.pd, w.rkey, w.remote_addr, q.length, IBV_ACCESS_REMOTE_WRITE, q.remote, &q.remote_count):
+        return refuse(r, index, w, p, IBV_WC_REM_ACCESS_ERR)
+    if w.opcode == FF_OP_WRITE_IMM:
+        outcome = receive_wqe(r, index, w, p, q, False)
+        if outcome != DONE:
+            return outcome
+    outcome = move(r, index, q.remote, q.remote_count, q.local, q.local_count, q)
+    if outcome == FFR_FAULT:
+        return faulted(r, index, w, p, q)
+    if outcome == PART:
+        return PART
+    count(r, index, p, q.length)
+    if w.opcode == FF_OP_WRITE_IMM:
+        qp_received(r, peer, q.wr_id, IBV_WC_SUCCESS, IBV_WC_RECV_RDMA_WITH_IMM, FF_CQE_IMM, q.length, w.imm,
+                    r.state.qp[index].qpn, w.flags & FF_WQE_SOLICITED)
+    qp_sent(r, index, w, IBV_WC_SUCCESS, q.length)
+    return DONE
+
+
+cdef int execute_read(ffr_router *r, uint32_t index, const ff_wqe *w, ffr_qp *p, request *q) noexcept nogil:
+    cdef int outcome
+    if not p.attr.access & IBV_ACCESS_REMOTE_READ or p.attr.max_dest_rd_atomic == 0:
+        return refuse(r, index, w, p, IBV_WC_REM_INV_REQ_ERR)
+    if q.length and resolve(r, p.pd, w.rkey, w.remote_addr, q.length, IBV_ACCESS_REMOTE_READ, q.remote, &q.remote_count):
+        return refuse(r, index, w, p, IBV_WC_REM_ACCESS_ERR)
+    outcome = move(r, index, q.local, q.local_count, q.remote, q.remote_count, q)
+    if outcome == FFR_FAULT:
+        return faulted(r, index, w, p, q)
+    if outcome == PART:
+        return PART
+    r.session_stats[r.state.qp[index].o.session].reads += 1
+    r.session_stats[r.state.qp[index].o.session].rx_bytes += q.length
+    qp_sent(r, index, w, IBV_WC_SUCCESS, q.length)
+    return DONE
+
+
+cdef struct atomic_call:
+    uint8_t *at
+    const ff_wqe *w
+    uint64_t old
+
+
+cdef int do_atomic(void *context) noexcept nogil:
+    cdef atomic_call *a = <atomic_call *>context
+    if a.w.opcode == FF_OP_CMP_SWP:
+        a.old = ff_guest_cmp_swp(a.at, a.w.compare_add, a.w.swap)
+    else:
+        a.old = ff_guest_fetch_add(a.at, a.w.compare_add)
+    return 0
+
+
+cdef int execute_atomic(ffr_router *r, uint32_t index, const ff_wqe *w, ffr_qp *p, request *q) noexcept nogil:
+    cdef ffr_qp *qp = &r.state.qp[index]
+    cdef atomic_call call
+    cdef ff_segment result
+    if not p.attr.access & IBV_ACCESS_REMOTE_ATOMIC or p.attr.max_dest_rd_atomic == 0 or w.remote_addr & 7:
+        return refuse(r, index, w, p, IBV_WC_REM_INV_REQ_ERR)        # IBTA 9.4.5: the address is 8-byte aligned
+    if resolve(r, p.pd, w.rkey, w.remote_addr, 8, IBV_ACCESS_REMOTE_ATOMIC, q.remote, &q.remote_count):
+        return refuse(r, index, w, p, IBV_WC_REM_ACCESS_ERR)
+    if (<uint64_t>q.remote[0].at & 7) or q.remote_count != 1:        # aligned by its iova, not in the program's memory
+        return refuse(r, index, w, p, IBV_WC_REM_INV_REQ_ERR)
+    if q.length != 8:
+        return fail(r, index, w, IBV_WC_LOC_LEN_ERR)
+    if not qp.atomic_done:                   # a successor must not execute it twice
+        call.at = q.remote[0].at
+        call.w = w
+        if guarded(do_atomic, &call) == FFR_FAULT:
+            return refuse(r, index, w, p, IBV_WC_REM_ACCESS_ERR)
+        qp.atomic_old = call.old
+        qp.atomic_done = 1
+    result.at = <uint8_t *>&qp.atomic_old
+    result.length = 8
+    if move(r, index, q.local, q.local_count, &result, 1, q) == FFR_FAULT:
+        return fail(r, index, w, IBV_WC_LOC_PROT_ERR)
+    r.session_stats[qp.o.session].atomics += 1
+    qp_sent(r, index, w, IBV_WC_SUCCESS, 8)
+    return DONE
+
+
+cdef int fetch(ffr_router *r, uint32_t index, ff_wqe *w, request *q) noexcept nogil:
+    """Copies the WQE at sq_index, then checks it, then resolves its local side. DONE, EMPTY or STOPPED."""
+    cdef ffr_qp *qp = &r.state.qp[index]
+    cdef ff_wqe *slot = qp_sq_slot(r, qp, qp.sq_index)
+    cdef uint32_t access = 0
+    if ff_load32_acquire(&slot.seq) != qp.sq_index + 1:              # pairs with the release in post_send
+        return EMPTY
+    memcpy(w, slot, FF_WQE_HEADER + sizeof(ff_sge))                  # a stride is at least this line
+    if not FF_OP_SEND <= w.opcode <= FF_OP_FETCH_ADD or w.opcode == FF_OP_SEND_IMM + 1:
+        return fail(r, index, w, IBV_WC_LOC_QP_OP_ERR)
+    if w.flags & FF_WQE_INLINE:
+        if w.count > qp.cap.max_inline or w.opcode >= FF_OP_READ:
+            return fail(r, index, w, IBV_WC_LOC_QP_OP_ERR)
+        q.local[0].at = <uint8_t *>slot.sge
+        q.local[0].length = w.count
+        q.local_count = 1 if w.count else 0
+        q.length = w.count
+        return DONE
+    if w.count > qp.cap.max_send_sge:
+        return fail(r, index, w, IBV_WC_LOC_QP_OP_ERR)
+    if w.count > 1:
+        memcpy(&w.sge[1], &slot.sge[1], (w.count - 1) * sizeof(ff_sge))
+    if w.opcode >= FF_OP_READ:
+        access = IBV_ACCESS_LOCAL_WRITE
+    if resolve_list(r, qp.pd, w.sge, w.count, access, q.local, &q.local_count, &q.length):
+        return fail(r, index, w, IBV_WC_LOC_PROT_ERR)
+    if q.length > <uint64_t>MAX_MESSAGE:
+        return fail(r, index, w, IBV_WC_LOC_LEN_ERR)
+    return DONE
+
+
+cdef int step(ffr_router *r, uint32_t index, request *q) noexcept nogil:
+    """Executes the WQE at sq_index, or a turn's worth of it."""
+    cdef ff_wqe *w = <ff_wqe *>q.wqe
+    cdef ffr_qp *p
+    cdef int outcome = fetch(r, index, w, q)
+    if outcome != DONE:
+        return outcome
+    p = peer_of(r, index)
+    if p == NULL:
+        return nobody(r, index)
+    q.remote_count = 0
+    if w.opcode <= FF_OP_SEND_IMM:
+        return execute_send(r, index, w, p, q)
+    if w.opcode <= FF_OP_WRITE_IMM:
+        return execute_write(r, index, w, p, q)
+    if w.opcode == FF_OP_READ:
+        return execute_read(r, index, w, p, q)
+    return execute_atomic(r, index, w, p, q)
+
+
+cdef int local_run(ffr_router *r, uint32_t index) noexcept nogil:
+    cdef ffr_qp *qp = &r.state.qp[index]
+    cdef request q
+    cdef uint64_t bytes = 0
+    cdef int n = 0, outcome = EMPTY
+    while n < FFR_BATCH and bytes < FFR_TURN_BYTES and qp.state == IBV_QPS_RTS:
+        q.done = 0
+        outcome = step(r, index, &q)
+        if outcome != DONE and outcome != PART:
+            break
+        bytes += q.done
+        n += 1
+    if n:
+        ff_store32_release(&qp_shared(r, qp).sq_done, qp.sq_index)
+        r.stats.wqes += n
+        r.stats.bytes += bytes
+    return NIC_IDLE if n == 0 and outcome == EMPTY else NIC_WORKED

@@ -1,0 +1,11 @@
+"""All NICs, and which one carries a QP."""
+
+from libc.stdint cimport uint32_t
+
+from ffr.nic.base cimport ffr_nic
+from ffr.state cimport ffr_router
+
+cdef ffr_nic *nic_at(uint32_t index) noexcept nogil
+
+# The backend for a QP whose address vector is known; called when the QP becomes RTR.
+cdef uint32_t nic_for(ffr_router *r, uint32_t qp) noexcept nogil

@@ -1,0 +1,223 @@
+from libc.string cimport memset
+
+from ffcore.shm cimport (FF_CQE_IMM, FF_OP_CMP_SWP, FF_OP_FETCH_ADD, FF_OP_READ, FF_OP_SEND, FF_OP_SEND_IMM,
+                         FF_OP_SEND_INV, FF_OP_WRITE, FF_OP_WRITE_IMM, FF_WQE_SIGNALED, ff_and64, ff_cqe, ff_fence,
+                         ff_load32_acquire, ff_session, ff_store32_release)
+from ffr.cq cimport async_event, cq_push
+from ffr.state cimport (FFR_LIST_ACTIVE, FFR_LIST_NONE, FFR_LIST_WAITING, FFR_NONE, FFR_RUN, ffr_ring_list)
+
+
+cdef extern from "<infiniband/verbs.h>" nogil:
+    enum:
+        IBV_QPS_RESET
+        IBV_QPS_RTS
+        IBV_QPS_SQD
+        IBV_QPS_ERR
+        IBV_WC_SUCCESS
+        IBV_WC_WR_FLUSH_ERR
+        IBV_WC_SEND
+        IBV_WC_RDMA_WRITE
+        IBV_WC_RDMA_READ
+        IBV_WC_COMP_SWAP
+        IBV_WC_FETCH_ADD
+        IBV_WC_RECV
+        IBV_EVENT_QP_FATAL
+
+
+# ---- lists: circular and doubly linked through the QP records ----
+
+cdef ffr_ring_list *list_of(ffr_router *r, uint32_t which) noexcept nogil:
+    return &r.active if which == FFR_LIST_ACTIVE else &r.waiting
+
+
+cdef void link(ffr_router *r, uint32_t index, uint32_t which) noexcept nogil:
+    cdef ffr_ring_list *l = list_of(r, which)
+    cdef ffr_qp *q = &r.state.qp[index]
+    cdef ffr_qp *head
+    q.list = which
+    if l.count == 0:
+        q.list_next = q.list_prev = index
+        l.head = index
+    else:                                    # before the head: the last to be looked at
+        head = &r.state.qp[l.head]
+        q.list_next = l.head
+        q.list_prev = head.list_prev
+        r.state.qp[head.list_prev].list_next = index
+        head.list_prev = index
+    l.count += 1
+
+
+cdef void qp_unlist(ffr_router *r, uint32_t index) noexcept nogil:
+    cdef ffr_qp *q = &r.state.qp[index]
+    cdef ffr_ring_list *l
+    if q.list == FFR_LIST_NONE:
+        return
+    l = list_of(r, q.list)
+    r.state.qp[q.list_prev].list_next = q.list_next
+    r.state.qp[q.list_next].list_prev = q.list_prev
+    if l.head == index:
+        l.head = q.list_next
+    l.count -= 1
+    q.list = FFR_LIST_NONE
+
+
+cdef void qp_activate(ffr_router *r, uint32_t index) noexcept nogil:
+    cdef ffr_qp *q = &r.state.qp[index]
+    q.idle = 0
+    if q.list == FFR_LIST_ACTIVE or (q.list == FFR_LIST_WAITING and q.wait != FFR_RUN):
+        return                               # one that waits goes on when its timer or its peer says so
+    qp_unlist(r, index)
+    link(r, index, FFR_LIST_ACTIVE)
+
+
+cdef void qp_wait(ffr_router *r, uint32_t index, uint32_t wait, uint64_t deadline_ns) noexcept nogil:
+    cdef ffr_qp *q = &r.state.qp[index]
+    q.wait = wait
+    q.deadline_ns = deadline_ns
+    if q.list != FFR_LIST_WAITING:
+        qp_unlist(r, index)
+        link(r, index, FFR_LIST_WAITING)
+
+
+cdef bint has_work(ffr_router *r, const ffr_qp *q) noexcept nogil:
+    if q.state == IBV_QPS_RTS or q.state == IBV_QPS_ERR:
+        if ff_load32_acquire(&qp_sq_slot(r, q, q.sq_index).seq) == q.sq_index + 1:
+            return True
+    if q.state == IBV_QPS_ERR and q.rq_entries:
+        return ff_load32_acquire(&qp_rq_slot(r, q, q.rq_index).seq) == q.rq_index + 1
+    return False
+
+
+cdef bint qp_rest(ffr_router *r, uint32_t index) noexcept nogil:
+    cdef ffr_qp *q = &r.state.qp[index]
+    cdef ff_session *shared = <ff_session *>r.view[q.o.session].control
+    qp_unlist(r, index)
+    ff_and64(&shared.qp_bell[q.bell >> 6], ~(<uint64_t>1 << (q.bell & 63)))
+    ff_fence()                               # clear, fence, look again; FFL: store the WQE, fence, test the bit
+    if not has_work(r, q):
+        return True
+    qp_activate(r, index)
+    return False
+
+
+# ---- states ----
+
+cdef void qp_set_state(ffr_router *r, uint32_t index, uint32_t state) noexcept nogil:
+    cdef ffr_qp *q = &r.state.qp[index]
+    q.state = state
+    r.qp_stats[index].state = state
+    ff_store32_release(&qp_shared(r, q).state, state)
+
+
+cdef void forget_message(ffr_qp *q) noexcept nogil:
+    q.moved = 0
+    q.atomic_done = 0
+    q.wait = FFR_RUN
+    q.retries = q.attr.retry_cnt
+    q.rnr_retries = q.attr.rnr_retry
+
+
+cdef void qp_error(ffr_router *r, uint32_t index, bint fatal) noexcept nogil:
+    cdef ffr_qp *q = &r.state.qp[index]
+    if q.state == IBV_QPS_ERR or q.state == IBV_QPS_RESET:
+        return
+    qp_set_state(r, index, IBV_QPS_ERR)
+    ff_fence()                               # state, fence, flush; FFL: store the WQE, fence, load state, ring if ERR
+    forget_message(q)
+    qp_unlist(r, index)
+    qp_activate(r, index)
+    if fatal:
+        async_event(r, q.context, IBV_EVENT_QP_FATAL, index)
+
+
+cdef void qp_reset(ffr_router *r, uint32_t index) noexcept nogil:
+    """Drops every posted WQE without a completion; indices go on, so no slot has to be cleared."""
+    cdef ffr_qp *q = &r.state.qp[index]
+    cdef uint32_t n
+    for n in range(q.sq_entries):
+        if ff_load32_acquire(&qp_sq_slot(r, q, q.sq_index).seq) != q.sq_index + 1:
+            break
+        q.sq_index += 1
+    for n in range(q.rq_entries):
+        if ff_load32_acquire(&qp_rq_slot(r, q, q.rq_index).seq) != q.rq_index + 1:
+            break
+        q.rq_index += 1
+    ff_store32_release(&qp_shared(r, q).sq_done, q.sq_index)
+    ff_store32_release(&qp_shared(r, q).rq_done, q.rq_index)
+    forget_message(q)
+    q.generation += 1                        # peers look this QP up again
+    q.peer = FFR_NONE
+    memset(&q.attr, 0, sizeof(q.attr))
+    qp_unlist(r, index)
+    qp_set_state(r, index, IBV_QPS_RESET)
+
+
+cdef int qp_flush(ffr_router *r, uint32_t index) noexcept nogil:
+    cdef ffr_qp *q = &r.state.qp[index]
+    cdef ff_wqe *w
+    cdef ff_recv_wqe *recv
+    cdef int n = 0
+    while n < FFR_BATCH and q.state == IBV_QPS_ERR:
+        w = qp_sq_slot(r, q, q.sq_index)
+        if ff_load32_acquire(&w.seq) != q.sq_index + 1:
+            break
+        qp_sent(r, index, w, IBV_WC_WR_FLUSH_ERR, 0)         # reads wr_id and opcode once each: nothing to check
+        n += 1
+    while n < FFR_BATCH and q.rq_entries:
+        recv = qp_rq_slot(r, q, q.rq_index)
+        if ff_load32_acquire(&recv.seq) != q.rq_index + 1:
+            break
+        qp_received(r, index, recv.wr_id, IBV_WC_WR_FLUSH_ERR, IBV_WC_RECV, 0, 0, 0, 0, False)
+        n += 1
+    return n
+
+
+# ---- completions ----
+
+cdef uint8_t wc_opcode(uint8_t opcode) noexcept nogil:
+    if opcode == FF_OP_WRITE or opcode == FF_OP_WRITE_IMM:
+        return IBV_WC_RDMA_WRITE
+    if opcode == FF_OP_READ:
+        return IBV_WC_RDMA_READ
+    if opcode == FF_OP_CMP_SWP:
+        return IBV_WC_COMP_SWAP
+    if opcode == FF_OP_FETCH_ADD:
+        return IBV_WC_FETCH_ADD
+    return IBV_WC_SEND
+
+
+cdef void qp_sent(ffr_router *r, uint32_t index, const ff_wqe *w, uint8_t status, uint64_t length) noexcept nogil:
+    cdef ffr_qp *q = &r.state.qp[index]
+    cdef ff_cqe cqe
+    q.sq_index += 1
+    forget_message(q)
+    if status == IBV_WC_SUCCESS and not (w.flags & FF_WQE_SIGNALED or q.sq_sig_all):
+        return                               # the slot is handed back at the end of the turn
+    ff_store32_release(&qp_shared(r, q).sq_done, q.sq_index)  # before the CQE: who has seen it may post again
+    memset(&cqe, 0, sizeof(cqe))
+    cqe.wr_id = w.wr_id
+    cqe.qpn = q.qpn
+    cqe.status = status
+    cqe.opcode = wc_opcode(w.opcode)
+    cqe.byte_len = <uint32_t>length
+    cq_push(r, q.send_cq, &cqe, False)
+    if status != IBV_WC_SUCCESS and status != IBV_WC_WR_FLUSH_ERR:
+        qp_error(r, index, False)
+
+
+cdef void qp_received(ffr_router *r, uint32_t index, uint64_t wr_id, uint8_t status, uint8_t opcode, uint8_t flags,
+                      uint64_t length, uint32_t imm, uint32_t src_qpn, bint solicited) noexcept nogil:
+    cdef ffr_qp *q = &r.state.qp[index]
+    cdef ff_cqe cqe
+    q.rq_index += 1
+    ff_store32_release(&qp_shared(r, q).rq_done, q.rq_index)
+    memset(&cqe, 0, sizeof(cqe))
+    cqe.wr_id = wr_id
+    cqe.qpn = q.qpn
+    cqe.src_qpn = src_qpn
+    cqe.status = status
+    cqe.opcode = opcode
+    cqe.flags = flags
+    cqe.byte_len = <uint32_t>length
+    cqe.imm = imm
+    cq_push(r, q.recv_cq, &cqe, solicited)

@@ -1,0 +1,322 @@
+"""The reactor as Python sees it: a thread that never holds the GIL, and the sessions given to it."""
+
+import errno as errnos
+import os
+import threading
+
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy, memset
+from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
+from posix.mman cimport MAP_FAILED, MAP_SHARED, PROT_READ, PROT_WRITE, mmap, munmap
+
+from ffcore.shm cimport (FF_GID_TABLE, FF_LAYOUT_VERSION, FF_MAGIC, FF_MODE_ISOLATED, FF_PAGE, FF_QPS_PER_SESSION,
+                         FF_RINGS_OFFSET, ff_load32, ff_load32_acquire, ff_session, ff_store32, ff_store32_release)
+from ffcore.stats cimport (FF_STATS_MAGIC, FF_STATS_NAME, FF_STATS_QPS, FF_STATS_SESSIONS, FF_STATS_VERSION,
+                           ff_qp_stats, ff_session_stats, ff_stats_header)
+from ffr.loop cimport ADMIN_ATTACH, ADMIN_DETACH, ADMIN_NONE, ffr_loop, loop_run
+from ffr.mem.region cimport region_map, region_unmap, uffd_open
+from ffr.state cimport (FFR_ADAPTIVE, FFR_CONTROL_MAX, FFR_CQ, FFR_FASTPATH, FFR_KINDS, FFR_LOWCPU, FFR_MR, FFR_NONE,
+                        FFR_PD, FFR_QP, FFR_SESSIONS, FFR_STATE_MAGIC, FFR_STATE_VERSION, ffr_router, ffr_session,
+                        ffr_state, ffr_view)
+import ffr.guard  # installs the SIGBUS handler
+
+
+cdef extern from "<unistd.h>" nogil:
+    int usleep(unsigned int us)
+
+cdef extern from "ffr/loop.h" nogil:
+    enum:
+        FFR_TAG_WAKE
+    uint64_t ffr_now_ns()
+    int ffr_epoll_add(int epoll, int fd, uint32_t tag, uint32_t session)
+    void ffr_eventfd_add(int fd)
+
+
+POLLING = {"adaptive": FFR_ADAPTIVE, "fastpath": FFR_FASTPATH, "lowcpu": FFR_LOWCPU}
+ADMIN_WAIT_S = 5.0
+
+
+cdef class Reactor:
+    """Owns the router's state and the thread that works on it.
+
+    stats_fd: shared memory of ffcore/stats.h's size; -1: counters that nobody else sees.
+    """
+
+    cdef ffr_router r
+    cdef ffr_loop loop
+    cdef size_t stats_size
+    cdef uint32_t reaped_tail
+    cdef object fds, thread, lock, free_numbers
+
+    def __cinit__(self, int stats_fd=-1):
+        cdef int i
+        memset(&self.r, 0, sizeof(self.r))
+        memset(&self.loop, 0, sizeof(self.loop))
+        self.fds = []
+        self.r.view = <ffr_view *>calloc(FFR_SESSIONS, sizeof(ffr_view))
+        self.loop.reaped = <uint32_t *>calloc(FFR_SESSIONS, sizeof(uint32_t))
+        if self.r.view == NULL or self.loop.reaped == NULL:
+            raise MemoryError
+        self._make_state()
+        self._map_stats(stats_fd)
+        self.r.uffd = uffd_open()
+        self.r.epoll = self._epoll()
+        self.r.wake = self._own(os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK))
+        self.r.reaped = self._own(os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK))
+        ffr_epoll_add(self.r.epoll, self.r.wake, FFR_TAG_WAKE, 0)
+        self.loop.r = &self.r
+        self.loop.ncpu = len(os.sched_getaffinity(0))
+        self.loop.budget_ns = 200_000
+        self.r.stats.ncpu = self.loop.ncpu
+        self.lock = threading.Lock()
+        self.free_numbers = list(range(FFR_SESSIONS - 1, -1, -1))
+
+    def __dealloc__(self):
+        cdef uint32_t i
+        if self.r.state != NULL:
+            for i in range(FFR_SESSIONS):
+                region_unmap(&self.r, i)
+            munmap(self.r.state, sizeof(ffr_state))
+        if self.r.stats != NULL:
+            munmap(self.r.stats, self.stats_size)
+        free(self.r.view)
+        free(self.loop.reaped)
+
+    # ---- making ----
+
+    def _own(self, fd):
+        self.fds.append(fd)
+        return fd
+
+    def _epoll(self):
+        import select
+        poller = select.epoll(flags=select.EPOLL_CLOEXEC)
+        self.fds.append(poller)              # closed with it
+        return poller.fileno()
+
+    def _make_state(self):
+        cdef void *at
+        cdef int kind
+        fd = self._own(os.memfd_create("freeflow-state", os.MFD_CLOEXEC))
+        os.ftruncate(fd, sizeof(ffr_state))
+        at = mmap(NULL, sizeof(ffr_state), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0)
+        if at == MAP_FAILED:
+            raise OSError(errnos.ENOMEM, "cannot map the router's state")
+        self.r.state = <ffr_state *>at
+        self.r.state.magic = FFR_STATE_MAGIC
+        self.r.state.version = FFR_STATE_VERSION
+        self.r.state.size = sizeof(ffr_state)
+        self.r.state.epoch = int.from_bytes(os.urandom(8), "little")
+        self.r.key_seed = int.from_bytes(os.urandom(8), "little")
+        for kind in range(FFR_KINDS):
+            self.r.state.table.free[kind] = FFR_NONE
+        self.r.state.block_free = FFR_NONE
+
+    def _map_stats(self, int fd):
+        cdef void *at
+        cdef uint64_t sessions = sizeof(ff_stats_header)
+        cdef uint64_t qps = sessions + FF_STATS_SESSIONS * sizeof(ff_session_stats)
+        self.stats_size = qps + FF_STATS_QPS * sizeof(ff_qp_stats)
+        if fd < 0:
+            fd = self._own(os.memfd_create("freeflow-stats", os.MFD_CLOEXEC))
+            os.ftruncate(fd, self.stats_size)
+        if os.fstat(fd).st_size < self.stats_size:
+            raise ValueError(f"the counters need {self.stats_size} bytes")
+        at = mmap(NULL, self.stats_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0)
+        if at == MAP_FAILED:
+            raise OSError(errnos.ENOMEM, "cannot map the counters")
+        self.r.stats = <ff_stats_header *>at
+        self.r.session_stats = <ff_session_stats *>(<uint8_t *>at + sessions)
+        self.r.qp_stats = <ff_qp_stats *>(<uint8_t *>at + qps)
+        self.r.stats.version = FF_STATS_VERSION
+        self.r.stats.router_pid = os.getpid()
+        self.r.stats.start_ns = ffr_now_ns()
+        self.r.stats.sessions_offset = sessions
+        self.r.stats.qps_offset = qps
+        self.r.stats.magic = FF_STATS_MAGIC  # last: a reader that sees it sees the rest
+
+    # ---- the thread ----
+
+    def start(self):
+        """Starts the reactor thread."""
+        if self.thread is not None:
+            raise RuntimeError("the reactor runs already")
+        ff_store32(&self.loop.stop, 0)
+        self.thread = threading.Thread(target=self._run, name="reactor", daemon=True)
+        self.thread.start()
+
+    def _run(self):
+        with nogil:
+            loop_run(&self.loop)
+
+    def stop(self):
+        """Stops the thread; sessions stay as they are, and their programs see the sockets close with the process."""
+        if self.thread is None:
+            return
+        ff_store32(&self.loop.stop, 1)
+        ffr_eventfd_add(self.r.wake)
+        self.thread.join()
+        self.thread = None
+
+    def _ask(self, uint32_t op, uint32_t session, uint32_t error=0):
+        """One request to the loop, answered before this returns."""
+        cdef uint64_t end = ffr_now_ns() + <uint64_t>(ADMIN_WAIT_S * 1e9)
+        cdef bint done = False
+        with self.lock:
+            self.loop.admin_session = session
+            self.loop.admin_error = error
+            ff_store32_release(&self.loop.admin, op)
+            ffr_eventfd_add(self.r.wake)
+            with nogil:
+                while ffr_now_ns() < end:
+                    if ff_load32_acquire(&self.loop.admin) == ADMIN_NONE:
+                        done = True
+                        break
+                    usleep(20)
+        if not done:
+            raise TimeoutError("the reactor thread does not answer")
+
+    # ---- sessions ----
+
+    def attach(self, int sock_fd, int control_fd, int memory_fd, int event_fd, gids, limits, name, int pid):
+        """Gives a session to the reactor, and the descriptors with it. Returns its number.
+
+        gids: 16-byte GIDs, the first is index 0. limits: max_qp, max_cq, max_mr, max_pd, max_channels,
+        pinned_bytes. Raises OSError: EMFILE when every number is taken, or what mapping the segments gave.
+        """
+        cdef uint32_t number
+        cdef ffr_session *s
+        cdef int error
+        if not self.free_numbers:
+            raise OSError(errnos.EMFILE, f"the router has {FFR_SESSIONS} sessions, and no room for more")
+        number = self.free_numbers.pop()
+        s = &self.r.state.session[number]
+        memset(s, 0, sizeof(ffr_session))
+        s.sock, s.control, s.memory, s.event = sock_fd, control_fd, memory_fd, event_fd
+        s.control_size = os.fstat(control_fd).st_size
+        s.memory_size = os.fstat(memory_fd).st_size
+        if not FF_RINGS_OFFSET < s.control_size <= FFR_CONTROL_MAX or s.control_size % FF_PAGE:
+            self.free_numbers.append(number)
+            raise ValueError(f"a control segment of {s.control_size} bytes")
+        self._fill(number, gids, limits, name.encode()[:FF_STATS_NAME - 1], pid)
+        with nogil:
+            error = region_map(&self.r, number)
+        if error:
+            self.free_numbers.append(number)
+            raise OSError(error, f"cannot map a session's segments: {os.strerror(error)}")
+        self._write_header(number)
+        self._ask(ADMIN_ATTACH, number)
+        return number
+
+    cdef _fill(self, uint32_t number, gids, limits, bytes name, int pid):
+        cdef ffr_session *s = &self.r.state.session[number]
+        cdef ff_session_stats *row = &self.r.session_stats[number]
+        cdef int kind
+        s.pid = pid
+        s.limit.max_qp = min(limits["max_qp"], FF_QPS_PER_SESSION)
+        s.limit.max_cq = limits["max_cq"]
+        s.limit.max_mr = limits["max_mr"]
+        s.limit.max_pd = limits["max_pd"]
+        s.limit.max_channels = limits["max_channels"]
+        s.limit.pinned_bytes = limits["pinned_bytes"]
+        for kind in range(FFR_KINDS):
+            s.first[kind] = FFR_NONE
+        memset(s.bell_qp, 0xff, FF_QPS_PER_SESSION * sizeof(uint32_t))
+        memcpy(s.name, <const char *>name, len(name))
+        self._put_gids(number, gids)
+        memset(row, 0, sizeof(row[0]))
+        row.session = number
+        row.pid = pid
+        memcpy(row.container, <const char *>name, len(name))
+        row.in_use = 1
+
+    cdef _put_gids(self, uint32_t number, gids):
+        cdef ffr_session *s = &self.r.state.session[number]
+        cdef int i
+        if len(gids) > FF_GID_TABLE or any(len(gid) != 16 for gid in gids):
+            raise ValueError(f"at most {FF_GID_TABLE} GIDs of 16 bytes")
+        for i in range(len(gids)):
+            memcpy(s.gid[i], <const char *><bytes>gids[i], 16)
+        s.gid_count = len(gids)
+
+    cdef _write_header(self, uint32_t number):
+        cdef ffr_session *s = &self.r.state.session[number]
+        cdef ff_session *shared = <ff_session *>self.r.view[number].control
+        shared.magic = FF_MAGIC
+        shared.layout_version = FF_LAYOUT_VERSION
+        shared.mode = FF_MODE_ISOLATED
+        shared.session = number
+        shared.epoch = self.r.state.epoch
+        shared.control_size = s.control_size
+        shared.memory_size = s.memory_size
+
+    def detach(self, uint32_t number, uint32_t error=errnos.ECONNRESET):
+        """Ends a session; reaped() names it when nothing of it is left. The program sees its socket close."""
+        self._ask(ADMIN_DETACH, number, error)
+
+    def set_gids(self, uint32_t number, gids):
+        """Replaces a session's GID table. New connections use it; connected QPs stay."""
+        self._put_gids(number, gids)
+
+    @property
+    def reaped_fd(self):
+        """An eventfd, readable when sessions have ended."""
+        return self.r.reaped
+
+    def reaped(self):
+        """Sessions that have ended since the last call; unmaps them and closes their descriptors."""
+        cdef uint32_t head = ff_load32_acquire(&self.loop.reaped_head), number
+        cdef ffr_session *s
+        gone = []
+        try:
+            os.read(self.r.reaped, 8)
+        except BlockingIOError:
+            pass
+        while self.reaped_tail != head:
+            number = self.loop.reaped[self.reaped_tail % FFR_SESSIONS]
+            self.reaped_tail += 1
+            s = &self.r.state.session[number]
+            with nogil:
+                region_unmap(&self.r, number)
+            for fd in (s.sock, s.control, s.memory, s.event):
+                os.close(fd)
+            self.free_numbers.append(number)
+            gone.append(number)
+        return gone
+
+    def sessions(self):
+        """The live sessions, a dict each."""
+        cdef ffr_session *s
+        cdef uint32_t n
+        rows = []
+        for n in range(FFR_SESSIONS):
+            s = &self.r.state.session[n]
+            if s.used:
+                rows.append({"session": n, "pid": s.pid, "container": (<bytes>s.name).decode(errors="replace"),
+                             "qps": s.count[FFR_QP], "cqs": s.count[FFR_CQ], "mrs": s.count[FFR_MR],
+                             "pds": s.count[FFR_PD], "pinned_bytes": s.pinned})
+        return rows
+
+    # ---- polling ----
+
+    def set_polling(self, mode):
+        """adaptive: poll while there is work and for a short budget after it; fastpath: always; lowcpu: never."""
+        if mode not in POLLING:
+            raise ValueError(f"polling is one of {', '.join(POLLING)}")
+        ff_store32(&self.loop.polling, POLLING[mode])
+        self.r.stats.polling = POLLING[mode]
+        ffr_eventfd_add(self.r.wake)
+
+    @property
+    def poll_budget_us(self):
+        return self.loop.budget_ns // 1000
+
+    @poll_budget_us.setter
+    def poll_budget_us(self, int us):
+        self.loop.budget_ns = <uint64_t>max(us, 0) * 1000
+
+    @property
+    def guarded(self):
+        """False when the kernel grants no userfaultfd: a container that punches holes into its memory is then charged
+        to the router."""
+        return self.r.uffd >= 0

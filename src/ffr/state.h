@@ -1,0 +1,200 @@
+/*
+ * The router's own state: flat tables of plain structs in one router-private memfd, referred to by index.
+ *
+ * No pointer and nothing of Python's lives here, so that a router can be killed or upgraded and its successor can
+ * take over where it stopped. What a process needs beside it (mappings, epoll, threads) is struct ffr_router, which
+ * can be rebuilt. Descriptors are numbers of this process; a keeper that holds them would hand them over in the order
+ * of the tables.
+ */
+#ifndef FFR_STATE_H
+#define FFR_STATE_H
+
+#include "ffcore/control.h"
+#include "ffcore/shm.h"
+#include "ffcore/stats.h"
+
+#define FFR_STATE_MAGIC 0x74734646u
+#define FFR_STATE_VERSION 1u
+#define FFR_NONE 0xffffffffu
+
+enum {
+	FFR_SESSIONS = FF_STATS_SESSIONS,
+	FFR_QPS = 1 << 16, /* a QPN is 16 bits of index and 8 of generation */
+	FFR_CQS = 1 << 16,
+	FFR_MRS = 1 << 20, /* a key is 20 bits of index and 12 random ones */
+	FFR_PDS = 1 << 16,
+	FFR_CHANNELS = 1 << 14, /* completion channels and, one per context, async channels */
+	FFR_EXTENT_BLOCKS = 1 << 14,
+	FFR_BLOCK_EXTENTS = 64, /* an MR has one extent, or up to this many in a block */
+	FFR_CONTROL_MAX = 256 << 20,
+	FFR_CONTROL_WORDS = FFR_CONTROL_MAX / FF_PAGE / 64,
+	FFR_KEY_BITS = 12,
+	FFR_MAX_WR = 1 << 15,
+	FFR_MAX_CQE = 1 << 20,
+	FFR_MAX_RD_ATOMIC = 128,
+};
+
+/* Every object starts with this; `next` and `prev` list a session's objects of a kind, or `next` the free ones. */
+struct ffr_object {
+	uint32_t used;
+	uint32_t session;
+	uint32_t next, prev;
+	uint32_t references; /* objects that name this one: EBUSY while not 0 */
+};
+
+struct ffr_limits {
+	uint32_t max_qp, max_cq, max_mr, max_pd, max_channels, pad;
+	uint64_t pinned_bytes;
+};
+
+enum ffr_kind { FFR_PD, FFR_MR, FFR_CQ, FFR_QP, FFR_CHANNEL, FFR_KINDS };
+
+struct ffr_session {
+	uint32_t used;
+	uint32_t closing; /* the error to tell, once its end has begun */
+	uint32_t pid;
+	uint32_t request_seq; /* the last command answered */
+	int32_t sock, control, memory, event; /* descriptors */
+	uint64_t control_size, memory_size;
+	uint32_t gid_count;
+	uint32_t contexts;
+	uint8_t gid[FF_GID_TABLE][16];
+	struct ffr_limits limit;
+	uint64_t pinned;
+	uint32_t count[FFR_KINDS];
+	uint32_t first[FFR_KINDS]; /* lists of its objects */
+	uint64_t active_ns;	   /* when it last had work */
+	char name[FF_STATS_NAME];
+	uint64_t pages[FFR_CONTROL_WORDS]; /* control pages in use */
+	uint32_t bell_qp[FF_QPS_PER_SESSION];
+};
+
+struct ffr_channel {
+	struct ffr_object o;
+	int32_t fd;
+	uint32_t is_async; /* a context: its async channel */
+	uint32_t context;  /* the context that made it; its own index for an async channel */
+};
+
+struct ffr_pd {
+	struct ffr_object o;
+	uint32_t context;
+};
+
+struct ffr_mr {
+	struct ffr_object o;
+	uint32_t key; /* 0: void */
+	uint32_t pd;
+	uint32_t access;
+	uint32_t extents;
+	uint32_t block; /* of extents, when there is more than one */
+	uint64_t iova, length;
+	uint64_t offset; /* of the first byte in the memory segment, when there is one extent */
+	uint64_t shift;	 /* the first byte's distance from the first extent's start */
+	uint64_t pinned;
+};
+
+struct ffr_cq {
+	struct ffr_object o;
+	uint32_t channel;
+	uint32_t entries;
+	uint32_t produced;
+	uint32_t consumed;  /* as last seen in shared memory */
+	uint32_t overrun;   /* 1 after an overrun: nothing more is written */
+	uint32_t notify;    /* an event could not be sent yet; retried */
+	uint32_t context;
+	uint32_t pages;
+	uint64_t offset;
+};
+
+enum ffr_wait {
+	FFR_RUN = 0,
+	FFR_WAIT_RNR,	/* the responder had no receive WQE */
+	FFR_WAIT_ACK,	/* nobody answers */
+};
+
+/* Which list a QP is on. */
+enum ffr_list { FFR_LIST_NONE, FFR_LIST_ACTIVE, FFR_LIST_WAITING };
+
+struct ffr_qp {
+	struct ffr_object o;
+	uint32_t qpn;
+	uint32_t generation;
+	uint32_t type, state; /* enum ibv_qp_type, ibv_qp_state */
+	uint32_t pd, send_cq, recv_cq;
+	uint32_t sq_sig_all;
+	uint32_t bell;
+	uint32_t nic; /* which backend carries it; see nic/registry.pyx */
+	uint32_t context;
+	uint32_t pages;
+	uint64_t offset, sq_offset, rq_offset;
+	uint32_t sq_entries, sq_stride, rq_entries, rq_stride;
+	struct ff_cap cap;
+	struct ff_qp_attr attr;
+	/* progress: written before each outside effect, so that a successor goes on at this point */
+	uint32_t sq_index, rq_index; /* next WQE to execute, next receive WQE to use */
+	uint64_t moved;		     /* bytes of the current message that have reached their place */
+	uint32_t atomic_done;	     /* the current atomic has been executed; its result is atomic_old */
+	uint32_t wait;		     /* enum ffr_wait */
+	uint64_t atomic_old;
+	uint64_t deadline_ns;
+	uint32_t retries, rnr_retries; /* left */
+	uint32_t peer;		       /* index, checked on each use; FFR_NONE: look it up */
+	uint32_t peer_generation;
+	uint32_t list, idle;
+	uint32_t list_next, list_prev;
+};
+
+struct ffr_tables {
+	uint32_t free[FFR_KINDS]; /* heads of the free lists */
+	uint32_t fresh[FFR_KINDS]; /* indices from here on were never used */
+};
+
+struct ffr_state {
+	uint32_t magic, version;
+	uint64_t size, epoch;
+	struct ffr_tables table;
+	uint32_t block_free, block_fresh;
+	struct ffr_session session[FFR_SESSIONS];
+	struct ffr_channel channel[FFR_CHANNELS];
+	struct ffr_pd pd[FFR_PDS];
+	struct ffr_cq cq[FFR_CQS];
+	struct ffr_qp qp[FFR_QPS];
+	struct ffr_mr mr[FFR_MRS];
+	struct ff_extent block[FFR_EXTENT_BLOCKS][FFR_BLOCK_EXTENTS];
+};
+static_assert(sizeof(struct ffr_qp) < 1024, "an idle QP costs under 2 KB with its counters");
+
+/* ---- this process's view, rebuilt at start ----------------------------------------------------------------- */
+
+struct ffr_view {
+	uint8_t *control; /* mapped segments, or NULL */
+	uint8_t *memory;
+	uint32_t armed;	 /* we stored armed = 1, and have not taken it back */
+	uint32_t faults;
+};
+
+struct ffr_ring_list {
+	uint32_t head, count;
+};
+
+enum ffr_polling { FFR_ADAPTIVE, FFR_FASTPATH, FFR_LOWCPU };
+
+struct ffr_router {
+	struct ffr_state *state;
+	struct ffr_view *view; /* [FFR_SESSIONS] */
+	struct ff_stats_header *stats;
+	struct ff_session_stats *session_stats;
+	struct ff_qp_stats *qp_stats;
+	uint64_t now_ns;
+	uint64_t key_seed;
+	struct ffr_ring_list active, waiting;
+	uint64_t wait_deadline_ns; /* no waiting QP is due before; ~0 when none waits */
+	uint32_t live[FFR_SESSIONS]; /* session numbers in use, packed */
+	uint32_t live_count, live_cursor;
+	uint32_t notify_pending; /* CQs whose event could not be sent */
+	uint32_t flags;		 /* enum ff_session_flags, as published */
+	int32_t epoll, wake, reaped, uffd;
+};
+
+#endif

@@ -1,0 +1,211 @@
+"""Cython's view of state.h."""
+
+from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
+
+from ffcore.control cimport ff_cap, ff_extent, ff_qp_attr
+from ffcore.stats cimport ff_qp_stats, ff_session_stats, ff_stats_header
+
+
+cdef extern from "ffr/state.h" nogil:
+    enum:
+        FFR_STATE_MAGIC
+        FFR_STATE_VERSION
+        FFR_SESSIONS
+        FFR_QPS
+        FFR_CQS
+        FFR_MRS
+        FFR_PDS
+        FFR_CHANNELS
+        FFR_EXTENT_BLOCKS
+        FFR_BLOCK_EXTENTS
+        FFR_CONTROL_MAX
+        FFR_KEY_BITS
+        FFR_MAX_WR
+        FFR_MAX_CQE
+        FFR_MAX_RD_ATOMIC
+        FFR_PD
+        FFR_MR
+        FFR_CQ
+        FFR_QP
+        FFR_CHANNEL
+        FFR_KINDS
+        FFR_RUN
+        FFR_WAIT_RNR
+        FFR_WAIT_ACK
+        FFR_LIST_NONE
+        FFR_LIST_ACTIVE
+        FFR_LIST_WAITING
+        FFR_ADAPTIVE
+        FFR_FASTPATH
+        FFR_LOWCPU
+    uint32_t FFR_NONE
+
+    ctypedef struct ffr_object "struct ffr_object":
+        uint32_t used
+        uint32_t session
+        uint32_t next
+        uint32_t prev
+        uint32_t references
+
+    ctypedef struct ffr_limits "struct ffr_limits":
+        uint32_t max_qp
+        uint32_t max_cq
+        uint32_t max_mr
+        uint32_t max_pd
+        uint32_t max_channels
+        uint64_t pinned_bytes
+
+    ctypedef struct ffr_session "struct ffr_session":
+        uint32_t used
+        uint32_t closing
+        uint32_t pid
+        uint32_t request_seq
+        int32_t sock
+        int32_t control
+        int32_t memory
+        int32_t event
+        uint64_t control_size
+        uint64_t memory_size
+        uint32_t gid_count
+        uint32_t contexts
+        uint8_t gid[16][16]
+        ffr_limits limit
+        uint64_t pinned
+        uint32_t *count
+        uint32_t *first
+        uint64_t active_ns
+        char *name
+        uint64_t *pages
+        uint32_t *bell_qp
+
+    ctypedef struct ffr_channel "struct ffr_channel":
+        ffr_object o
+        int32_t fd
+        uint32_t is_async
+        uint32_t context
+
+    ctypedef struct ffr_pd "struct ffr_pd":
+        ffr_object o
+        uint32_t context
+
+    ctypedef struct ffr_mr "struct ffr_mr":
+        ffr_object o
+        uint32_t key
+        uint32_t pd
+        uint32_t access
+        uint32_t extents
+        uint32_t block
+        uint64_t iova
+        uint64_t length
+        uint64_t offset
+        uint64_t shift
+        uint64_t pinned
+
+    ctypedef struct ffr_cq "struct ffr_cq":
+        ffr_object o
+        uint32_t channel
+        uint32_t entries
+        uint32_t produced
+        uint32_t consumed
+        uint32_t overrun
+        uint32_t notify
+        uint32_t context
+        uint32_t pages
+        uint64_t offset
+
+    ctypedef struct ffr_qp "struct ffr_qp":
+        ffr_object o
+        uint32_t qpn
+        uint32_t generation
+        uint32_t type
+        uint32_t state
+        uint32_t pd
+        uint32_t send_cq
+        uint32_t recv_cq
+        uint32_t sq_sig_all
+        uint32_t bell
+        uint32_t nic
+        uint32_t context
+        uint32_t pages
+        uint64_t offset
+        uint64_t sq_offset
+        uint64_t rq_offset
+        uint32_t sq_entries
+        uint32_t sq_stride
+        uint32_t rq_entries
+        uint32_t rq_stride
+        ff_cap cap
+        ff_qp_attr attr
+        uint32_t sq_index
+        uint32_t rq_index
+        uint64_t moved
+        uint32_t atomic_done
+        uint32_t wait
+        uint64_t atomic_old
+        uint64_t deadline_ns
+        uint32_t retries
+        uint32_t rnr_retries
+        uint32_t peer
+        uint32_t peer_generation
+        uint32_t list
+        uint32_t idle
+        uint32_t list_next
+        uint32_t list_prev
+
+    ctypedef struct ffr_tables "struct ffr_tables":
+        uint32_t *free
+        uint32_t *fresh
+
+    ctypedef struct ffr_state "struct ffr_state":
+        uint32_t magic
+        uint32_t version
+        uint64_t size
+        uint64_t epoch
+        ffr_tables table
+        uint32_t block_free
+        uint32_t block_fresh
+        ffr_session *session
+        ffr_channel *channel
+        ffr_pd *pd
+        ffr_cq *cq
+        ffr_qp *qp
+        ffr_mr *mr
+        ff_extent block[1][64]
+
+    ctypedef struct ffr_view "struct ffr_view":
+        uint8_t *control
+        uint8_t *memory
+        uint32_t armed
+        uint32_t faults
+
+    ctypedef struct ffr_ring_list "struct ffr_ring_list":
+        uint32_t head
+        uint32_t count
+
+    ctypedef struct ffr_router "struct ffr_router":
+        ffr_state *state
+        ffr_view *view
+        ff_stats_header *stats
+        ff_session_stats *session_stats
+        ff_qp_stats *qp_stats
+        uint64_t now_ns
+        uint64_t key_seed
+        ffr_ring_list active
+        ffr_ring_list waiting
+        uint64_t wait_deadline_ns
+        uint32_t *live
+        uint32_t live_count
+        uint32_t live_cursor
+        uint32_t notify_pending
+        uint32_t flags
+        int32_t epoll
+        int32_t wake
+        int32_t reaped
+        int32_t uffd
+
+
+# What tables.pyx implements: objects come from and go to the flat tables here, and nowhere else.
+
+cdef ffr_object *object_at(ffr_state *state, int kind, uint32_t index) noexcept nogil
+cdef uint32_t object_new(ffr_router *r, int kind, uint32_t session) noexcept nogil
+cdef void object_free(ffr_router *r, int kind, uint32_t index) noexcept nogil

@@ -1,0 +1,70 @@
+"""The flat tables: allocation, free lists, and the lists of what a session owns."""
+
+from libc.string cimport memset
+
+
+cdef ffr_object *object_at(ffr_state *state, int kind, uint32_t index) noexcept nogil:
+    """The object's head. The index has been checked, or comes from a table."""
+    if kind == FFR_QP:
+        return &state.qp[index].o
+    if kind == FFR_CQ:
+        return &state.cq[index].o
+    if kind == FFR_MR:
+        return &state.mr[index].o
+    if kind == FFR_PD:
+        return &state.pd[index].o
+    return &state.channel[index].o
+
+
+cdef uint32_t capacity(int kind) noexcept nogil:
+    if kind == FFR_QP:
+        return FFR_QPS
+    if kind == FFR_CQ:
+        return FFR_CQS
+    if kind == FFR_MR:
+        return FFR_MRS
+    if kind == FFR_PD:
+        return FFR_PDS
+    return FFR_CHANNELS
+
+
+cdef uint32_t object_new(ffr_router *r, int kind, uint32_t session) noexcept nogil:
+    """A fresh object on its session's list, its head filled in; FFR_NONE when the table is full."""
+    cdef ffr_tables *table = &r.state.table
+    cdef ffr_session *s = &r.state.session[session]
+    cdef uint32_t index = table.free[kind]
+    cdef ffr_object *o
+    if index != FFR_NONE:
+        o = object_at(r.state, kind, index)
+        table.free[kind] = o.next
+    elif table.fresh[kind] < capacity(kind):
+        index = table.fresh[kind]
+        table.fresh[kind] += 1
+        o = object_at(r.state, kind, index)
+    else:
+        return FFR_NONE
+    o.used = 1
+    o.session = session
+    o.references = 0
+    o.prev = FFR_NONE
+    o.next = s.first[kind]
+    if o.next != FFR_NONE:
+        object_at(r.state, kind, o.next).prev = index
+    s.first[kind] = index
+    s.count[kind] += 1
+    return index
+
+
+cdef void object_free(ffr_router *r, int kind, uint32_t index) noexcept nogil:
+    cdef ffr_object *o = object_at(r.state, kind, index)
+    cdef ffr_session *s = &r.state.session[o.session]
+    if o.prev != FFR_NONE:
+        object_at(r.state, kind, o.prev).next = o.next
+    else:
+        s.first[kind] = o.next
+    if o.next != FFR_NONE:
+        object_at(r.state, kind, o.next).prev = o.prev
+    s.count[kind] -= 1
+    o.used = 0
+    o.next = r.state.table.free[kind]
+    r.state.table.free[kind] = index
