@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from places import Lab, Router, remove_stale_labs
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -40,3 +42,25 @@ def seed(request):
 def rng(request, seed):
     """A random.Random of this test's own: its draws do not depend on which other tests ran."""
     return random.Random(f"{seed}:{request.node.nodeid}")
+
+
+@pytest.fixture
+def router():
+    """A router of this test's own, in this network namespace (support/places.py: Router)."""
+    made = Router()
+    yield made
+    made.remove()
+
+
+@pytest.fixture(scope="session")
+def lab():
+    """One host with three containers, shared by the whole run (support/places.py: Lab).
+
+    A test leaves it as it found it; one that kills routers or containers makes a Lab of its own.
+    """
+    remove_stale_labs()
+    made = Lab(host_count=1, container_count=3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FREEFLOW_LAB", made.name)  # so that `freeflow lab` means this one, whoever calls it
+        yield made
+    made.down()

@@ -15,10 +15,16 @@ COMMANDS = {
     "container remove": "container_remove",
     "container list": "container_list",
     "polling": "polling_set",
+    "run": "run",
+    "lab up": "lab_up",
+    "lab exec": "lab_exec",
+    "lab status": "lab_status",
+    "lab down": "lab_down",
 }
 
 # First words that gather several commands.
 GROUPS = {
+    "lab": "Hosts and containers on this machine, to try things in.",
     "container": "Tell the router whose network namespace is whose.",
 }
 

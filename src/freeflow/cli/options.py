@@ -1,5 +1,7 @@
 """Options that several commands share."""
 
+import os
+
 import click
 
 
@@ -12,3 +14,8 @@ def router_options(command):
 
 def json_option(command):
     return click.option("--json", "as_json", is_flag=True, help="For programs.")(command)
+
+
+def lab_name():
+    """Which lab is meant."""
+    return os.environ.get("FREEFLOW_LAB") or "lab"

@@ -1,0 +1,66 @@
+"""A host's router process: start it, wait until it accepts, tell it whose network namespace is whose."""
+
+import shutil
+import subprocess
+import sys
+import time
+
+from freeflow.control import Control
+from freeflow.errors import FreeFlowError
+from freeflow.lab.model import OVERLAY_PREFIX, ROUTER_NAME, WIRE_PREFIX
+from freeflow.launch import BUILT, SOCKET_LIBRARY, VERBS_LIBRARY
+
+READY_LINE = "ready"
+READY_WAIT_S = 20.0
+LOG_LINES_SHOWN = 5
+
+
+def furnish(directory):
+    """Makes a router's directory, with copies of the libraries: a checkout may lie where containers cannot read."""
+    if not (BUILT / VERBS_LIBRARY).exists():
+        raise FreeFlowError(f"{BUILT / VERBS_LIBRARY} is missing: run `make build`")
+    directory.mkdir(parents=True, exist_ok=True)
+    for name in (VERBS_LIBRARY, SOCKET_LIBRARY):
+        if (BUILT / name).exists():
+            shutil.copyfile(BUILT / name, directory / name)
+            (directory / name).chmod(0o644)
+
+
+def start(directory, log, netns=None, name=ROUTER_NAME, command=None, variables=None):
+    """Starts a router that owns `directory`, in the network namespace at `netns` (this one if None).
+
+    log: the file that gets its output. command: argument list that stands in for `freeflow router`. variables: its
+    whole environment. Returns a Popen, not ready yet.
+    """
+    command = command or [sys.executable, "-m", "freeflow.cli.main", "router"]
+    command = [*command, "--dir", str(directory), "--name", name]
+    if netns:
+        command = ["nsenter", f"--net={netns}", *command]
+    with open(log, "wb") as output:
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+                                env=variables, start_new_session=True)
+
+
+def wait_ready(process, log, timeout_s=READY_WAIT_S):
+    """Until it says that it accepts. Raises FreeFlowError with what it said instead."""
+    deadline = time.monotonic() + timeout_s
+    while READY_LINE not in (lines := log.read_text(errors="replace").splitlines()):
+        said = "; ".join(lines[-LOG_LINES_SHOWN:]) or "nothing"
+        if process.poll() is not None:
+            raise FreeFlowError(f"the router ended with status {process.returncode} before it was ready; it said: {said}")
+        if time.monotonic() > deadline:
+            raise FreeFlowError(f"the router was not ready after {timeout_s:g} s; it said: {said}")
+        time.sleep(0.003)
+
+
+def introduce(host, pids):
+    """Registers the host's containers with its router; pids: container name -> its PID 1."""
+    with Control(str(host.router_directory), ROUTER_NAME) as router:
+        for container in host.containers:
+            router.call("container.add", name=container.name, netns=f"/proc/{pids[container.name]}/ns/net",
+                        addresses=[container.address], tenant="default")
+
+
+def prefixes():
+    """What TCP mode asks of the environment: which addresses are the containers', which the hosts'."""
+    return {"VNET_PREFIX": OVERLAY_PREFIX, "HOST_IP_PREFIX": WIRE_PREFIX}

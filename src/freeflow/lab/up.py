@@ -1,0 +1,161 @@
+"""Making a lab."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from freeflow.errors import FreeFlowError
+from freeflow.lab import cgroups, network, routers, state
+from freeflow.lab.down import take_down
+from freeflow.lab.model import HOME_INSIDE, ROUTER_INSIDE
+from freeflow.lab.processes import Process
+
+SOURCES = Path(__file__).resolve().parents[2]
+
+
+def up(plan, say=print, router_command=None):
+    """Makes the lab of `plan` (model.Plan), after cleaning up what a broken one of that name left. Returns its Record.
+
+    Raises FreeFlowError when it is up already, or when something of it cannot be made; then nothing of it is left.
+    router_command: see routers.start.
+    """
+    if os.geteuid() != 0:
+        raise FreeFlowError("a lab is made of namespaces, and those need root")
+    with state.locked(plan.name):
+        old = state.load(plan.name)
+        if old and old.running:
+            raise FreeFlowError(f"lab {plan.name} is up already: take it down first (freeflow lab down)")
+        if old:
+            say(f"cleaning up a lab {plan.name} that broke off")
+            take_down(old)
+        record = state.Record(plan)
+        refuse_strangers(plan)
+        making = Making(record, say, router_command)
+        try:
+            return making.run()
+        except BaseException:
+            making.abandon()
+            take_down(record)
+            raise
+
+
+def refuse_strangers(plan):
+    """What has one of our names and no record is not ours: better to stop than to take it over."""
+    for name in plan.netns_names:
+        if Path("/run/netns", name).exists():
+            raise FreeFlowError(f"network namespace {name} exists, and no lab recorded it: ip netns delete {name}")
+
+
+class Making:
+    """One `lab up` under way. Whatever is about to exist is recorded first."""
+
+    def __init__(self, record, say, router_command):
+        self.record, self.plan, self.say, self.router_command = record, record.plan, say, router_command
+        self.inits = {}  # container name -> Popen of its maker's half, whose pipes hold the container
+        self.routers = {}  # host name -> Popen
+
+    def run(self):
+        hierarchies = cgroups.find()
+        self.record.cgroups = [group for container in self.plan.containers
+                               for group in hierarchies.groups(container.cgroup)]
+        self.record.save()
+        self.make_cgroups(hierarchies)
+        for host in self.plan.hosts:
+            routers.furnish(host.router_directory)
+        for container in self.plan.containers:
+            self.start_container(container, hierarchies)
+        network.namespaces("add", self.plan.netns_names)
+        network.apply(network.wire(self.plan))
+        for host in self.plan.hosts:
+            network.apply(network.host(self.plan, host))
+            self.start_router(host)
+        self.join_network(self.await_containers())
+        for host in self.plan.hosts:
+            routers.wait_ready(self.routers[host.name], host.directory / "router.log")
+            routers.introduce(host, {name: process.pid for name, process in self.record.processes.items()})
+        self.let_go()
+        return self.record
+
+    def make_cgroups(self, hierarchies):
+        why = cgroups.create(self.record.cgroups)
+        if why:
+            cgroups.remove(self.record.cgroups)
+            self.record.cgroups = []
+            self.say(f"no cgroups, so containers do not share the cores by weight: {why}")
+        elif hierarchies.missing:
+            self.say(f"no cgroup controller for: {', '.join(hierarchies.missing)}")
+
+    def start_container(self, container, hierarchies):
+        spec = container_spec(self.plan, container)
+        spec["cgroups"] = [str(group) for group in hierarchies.groups(container.cgroup) if group in self.record.cgroups]
+        code = f"import sys; sys.path.append({str(SOURCES)!r}); from freeflow.lab import init; init.main()"
+        with open(container.directory / "init.log", "wb") as log:
+            init = subprocess.Popen([sys.executable, "-I", "-S", "-c", code], stdin=subprocess.PIPE,
+                                    stdout=subprocess.PIPE, stderr=log, start_new_session=True)
+        self.inits[container.name] = init
+        init.stdin.write(json.dumps(spec).encode() + b"\n")
+        init.stdin.flush()
+
+    def await_containers(self):
+        """Until each has its namespaces and mounts. Returns container name -> pid of its PID 1."""
+        for container in self.plan.containers:
+            pipe = self.inits[container.name].stdout
+            pid, ready = pipe.readline(), pipe.readline()
+            if ready != b"ready\n":
+                said = (container.directory / "init.log").read_text(errors="replace").strip().splitlines()[-1:]
+                raise FreeFlowError(f"container {container.name} did not start: {' '.join(said) or 'no word from it'}")
+            self.record.processes[container.name] = Process.of(int(pid))
+        self.record.save()
+        return {container.name: self.record.processes[container.name].pid for container in self.plan.containers}
+
+    def start_router(self, host):
+        router = routers.start(host.router_directory, host.directory / "router.log", host.netns_path,
+                               command=self.router_command, variables={**os.environ, **routers.prefixes()})
+        self.routers[host.name] = router
+        self.record.processes[host.name] = Process.of(router.pid)
+        self.record.save()
+
+    def join_network(self, pids):
+        for host in self.plan.hosts:
+            network.apply(network.ports(self.plan, host, pids))
+            for container in host.containers:
+                network.apply(network.inside(container, pids[container.name]))
+
+    def abandon(self):
+        """Containers that were not let go yet end when their pipe does."""
+        for init in self.inits.values():
+            for pipe in (init.stdin, init.stdout):
+                pipe.close()
+            init.wait()
+
+    def let_go(self):
+        """From here on the lab outlives its maker. The record says so before the first container hears it."""
+        self.record.complete = True
+        self.record.save()
+        for init in self.inits.values():
+            init.stdin.write(b"live\n")
+            init.stdin.close()
+            init.stdout.close()
+            init.wait()
+
+
+def container_spec(plan, container):
+    """What init needs to know; makes the container's directory with what is mounted from it."""
+    directory, uid = container.directory, container.uid
+    for name in ("home", "tmp", "run"):
+        (directory / name).mkdir(parents=True)
+    for name in ("home", "tmp"):
+        os.chown(directory / name, uid, uid)
+    user = f"{container.name}:x:{uid}:{uid}:FreeFlow lab:{HOME_INSIDE}:/bin/bash\n"
+    files = {"hosts": plan.hosts_file(), "hostname": f"{container.name}\n",
+             "passwd": Path("/etc/passwd").read_text() + user,
+             "group": Path("/etc/group").read_text() + f"{container.name}:x:{uid}:\n"}
+    for name, text in files.items():
+        (directory / name).write_text(text)
+    mounted = {str(directory / name): f"/etc/{name}" for name in files if Path("/etc", name).exists()}
+    return {"name": container.name, "uid": uid, "files": mounted | {str(directory / "tmp"): "/tmp"},
+            "run": str(directory / "run"),
+            "run_binds": {ROUTER_INSIDE.name: str(plan.host_of(container).router_directory),
+                          HOME_INSIDE.name: str(container.home)}}
