@@ -2,7 +2,7 @@
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
-from ffcore.shm cimport ff_qp_shared, ff_recv_wqe, ff_wqe
+from ffcore.shm cimport ff_qp_shared, ff_wqe
 from ffr.state cimport ffr_qp, ffr_router
 
 
@@ -16,10 +16,6 @@ cdef inline ff_qp_shared *qp_shared(ffr_router *r, const ffr_qp *q) noexcept nog
 
 cdef inline ff_wqe *qp_sq_slot(ffr_router *r, const ffr_qp *q, uint32_t index) noexcept nogil:
     return <ff_wqe *>(r.view[q.o.session].control + q.sq_offset + <uint64_t>(index & (q.sq_entries - 1)) * q.sq_stride)
-
-cdef inline ff_recv_wqe *qp_rq_slot(ffr_router *r, const ffr_qp *q, uint32_t index) noexcept nogil:
-    return <ff_recv_wqe *>(r.view[q.o.session].control + q.rq_offset
-                           + <uint64_t>(index & (q.rq_entries - 1)) * q.rq_stride)
 
 
 # Lists. An active QP is looked at in every pass, and its doorbell bit stays set.
@@ -36,6 +32,6 @@ cdef int qp_flush(ffr_router *r, uint32_t index) noexcept nogil               # 
 
 # Completion of the send WQE at sq_index, which is then done. An error also takes the QP to ERR.
 cdef void qp_sent(ffr_router *r, uint32_t index, const ff_wqe *w, uint8_t status, uint64_t length) noexcept nogil
-# Completion of the receive WQE at rq_index, which is then done.
+# Completion of the next receive WQE of the queue that feeds the QP, which is then done.
 cdef void qp_received(ffr_router *r, uint32_t index, uint64_t wr_id, uint8_t status, uint8_t opcode, uint8_t flags,
                       uint64_t length, uint32_t imm, uint32_t src_qpn, bint solicited) noexcept nogil

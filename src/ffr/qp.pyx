@@ -4,6 +4,7 @@ from ffcore.shm cimport (FF_CQE_IMM, FF_OP_CMP_SWP, FF_OP_FETCH_ADD, FF_OP_READ,
                          FF_OP_SEND_INV, FF_OP_WRITE, FF_OP_WRITE_IMM, FF_WQE_SIGNALED, ff_and64, ff_cqe, ff_fence,
                          ff_load32_acquire, ff_session, ff_store32_release)
 from ffr.cq cimport async_event, cq_push
+from ffr.rq cimport rq_advance, rq_of, rq_ready, rq_slot
 from ffr.state cimport (FFR_LIST_ACTIVE, FFR_LIST_NONE, FFR_LIST_WAITING, FFR_NONE, FFR_RUN, ffr_ring_list)
 
 
@@ -83,9 +84,7 @@ cdef bint has_work(ffr_router *r, const ffr_qp *q) noexcept nogil:
     if q.state == IBV_QPS_RTS or q.state == IBV_QPS_ERR:
         if ff_load32_acquire(&qp_sq_slot(r, q, q.sq_index).seq) == q.sq_index + 1:
             return True
-    if q.state == IBV_QPS_ERR and q.rq_entries:
-        return ff_load32_acquire(&qp_rq_slot(r, q, q.rq_index).seq) == q.rq_index + 1
-    return False
+    return q.state == IBV_QPS_ERR and rq_ready(r, &q.rq)
 
 
 cdef bint qp_rest(ffr_router *r, uint32_t index) noexcept nogil:
@@ -138,12 +137,11 @@ cdef void qp_reset(ffr_router *r, uint32_t index) noexcept nogil:
         if ff_load32_acquire(&qp_sq_slot(r, q, q.sq_index).seq) != q.sq_index + 1:
             break
         q.sq_index += 1
-    for n in range(q.rq_entries):
-        if ff_load32_acquire(&qp_rq_slot(r, q, q.rq_index).seq) != q.rq_index + 1:
+    for n in range(q.rq.entries):
+        if not rq_ready(r, &q.rq):
             break
-        q.rq_index += 1
+        rq_advance(r, &q.rq)
     ff_store32_release(&qp_shared(r, q).sq_done, q.sq_index)
-    ff_store32_release(&qp_shared(r, q).rq_done, q.rq_index)
     forget_message(q)
     q.generation += 1                        # peers look this QP up again
     q.peer = FFR_NONE
@@ -155,7 +153,6 @@ cdef void qp_reset(ffr_router *r, uint32_t index) noexcept nogil:
 cdef int qp_flush(ffr_router *r, uint32_t index) noexcept nogil:
     cdef ffr_qp *q = &r.state.qp[index]
     cdef ff_wqe *w
-    cdef ff_recv_wqe *recv
     cdef int n = 0
     while n < FFR_BATCH and q.state == IBV_QPS_ERR:
         w = qp_sq_slot(r, q, q.sq_index)
@@ -163,11 +160,8 @@ cdef int qp_flush(ffr_router *r, uint32_t index) noexcept nogil:
             break
         qp_sent(r, index, w, IBV_WC_WR_FLUSH_ERR, 0)         # reads wr_id and opcode once each: nothing to check
         n += 1
-    while n < FFR_BATCH and q.rq_entries:
-        recv = qp_rq_slot(r, q, q.rq_index)
-        if ff_load32_acquire(&recv.seq) != q.rq_index + 1:
-            break
-        qp_received(r, index, recv.wr_id, IBV_WC_WR_FLUSH_ERR, IBV_WC_RECV, 0, 0, 0, 0, False)
+    while n < FFR_BATCH and rq_ready(r, &q.rq):
+        qp_received(r, index, rq_slot(r, &q.rq).wr_id, IBV_WC_WR_FLUSH_ERR, IBV_WC_RECV, 0, 0, 0, 0, False)
         n += 1
     return n
 
@@ -209,8 +203,7 @@ cdef void qp_received(ffr_router *r, uint32_t index, uint64_t wr_id, uint8_t sta
                       uint64_t length, uint32_t imm, uint32_t src_qpn, bint solicited) noexcept nogil:
     cdef ffr_qp *q = &r.state.qp[index]
     cdef ff_cqe cqe
-    q.rq_index += 1
-    ff_store32_release(&qp_shared(r, q).rq_done, q.rq_index)
+    rq_advance(r, rq_of(r, q))
     memset(&cqe, 0, sizeof(cqe))
     cqe.wr_id = wr_id
     cqe.qpn = q.qpn

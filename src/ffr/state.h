@@ -107,6 +107,16 @@ struct ffr_cq {
 	uint64_t offset;
 };
 
+/* A receive queue: a QP's own, or an SRQ's. */
+struct ffr_rq {
+	uint64_t ring; /* offset of slot 0 in the session's control segment */
+	uint64_t done; /* offset of the ff_a32 in which `index` is published */
+	uint32_t entries, stride;
+	uint32_t max_sge;
+	uint32_t index; /* the next receive WQE to use */
+	uint32_t session, pd;
+};
+
 enum ffr_wait {
 	FFR_RUN = 0,
 	FFR_WAIT_RNR,	/* the responder had no receive WQE */
@@ -127,12 +137,14 @@ struct ffr_qp {
 	uint32_t nic; /* which backend carries it; see nic/registry.pyx */
 	uint32_t context;
 	uint32_t pages;
-	uint64_t offset, sq_offset, rq_offset;
-	uint32_t sq_entries, sq_stride, rq_entries, rq_stride;
+	uint64_t offset, sq_offset;
+	uint32_t sq_entries, sq_stride;
+	struct ffr_rq rq;
 	struct ff_cap cap;
 	struct ff_qp_attr attr;
 	/* progress: written before each outside effect, so that a successor goes on at this point */
-	uint32_t sq_index, rq_index; /* next WQE to execute, next receive WQE to use */
+	uint32_t sq_index;	     /* next WQE to execute */
+	uint32_t pad;
 	uint64_t moved;		     /* bytes of the current message that have reached their place */
 	uint32_t atomic_done;	     /* the current atomic has been executed; its result is atomic_old */
 	uint32_t wait;		     /* enum ffr_wait */

@@ -113,6 +113,16 @@ cdef extern from "ffr/state.h" nogil:
         uint32_t pages
         uint64_t offset
 
+    ctypedef struct ffr_rq "struct ffr_rq":
+        uint64_t ring
+        uint64_t done
+        uint32_t entries
+        uint32_t stride
+        uint32_t max_sge
+        uint32_t index
+        uint32_t session
+        uint32_t pd
+
     ctypedef struct ffr_qp "struct ffr_qp":
         ffr_object o
         uint32_t qpn
@@ -129,15 +139,12 @@ cdef extern from "ffr/state.h" nogil:
         uint32_t pages
         uint64_t offset
         uint64_t sq_offset
-        uint64_t rq_offset
         uint32_t sq_entries
         uint32_t sq_stride
-        uint32_t rq_entries
-        uint32_t rq_stride
+        ffr_rq rq
         ff_cap cap
         ff_qp_attr attr
         uint32_t sq_index
-        uint32_t rq_index
         uint64_t moved
         uint32_t atomic_done
         uint32_t wait

@@ -148,7 +148,9 @@ cdef int create_qp(ffr_router *r, uint32_t session, const void *body, void *repl
     a.sq_offset += a.offset
     a.rq_offset += a.offset
     q.sq_offset, q.sq_entries, q.sq_stride = a.sq_offset, a.sq_entries, a.sq_stride
-    q.rq_offset, q.rq_entries, q.rq_stride = a.rq_offset, a.rq_entries, a.rq_stride
+    q.rq.ring, q.rq.entries, q.rq.stride = a.rq_offset, a.rq_entries, a.rq_stride
+    q.rq.done = a.offset + <uint64_t>&(<ff_qp_shared *>NULL).rq_done
+    q.rq.max_sge, q.rq.session, q.rq.pd = a.cap.max_recv_sge, session, c.pd
     q.cap = a.cap
     q.peer = FFR_NONE
     r.state.pd[q.pd].o.references += 1

@@ -16,9 +16,11 @@ from ffr.cq cimport async_event
 from ffr.guard cimport FFR_FAULT, guarded
 from ffr.mem.keys cimport resolve, resolve_list
 from ffr.nic.base cimport NIC_IDLE, NIC_WORKED
-from ffr.qp cimport (FFR_BATCH, FFR_TURN_BYTES, qp_error, qp_received, qp_rq_slot, qp_sent, qp_shared, qp_sq_slot,
+from ffr.qp cimport (FFR_BATCH, FFR_TURN_BYTES, qp_error, qp_received, qp_sent, qp_shared, qp_sq_slot,
                      qp_wait)
-from ffr.state cimport (FFR_NONE, FFR_QPS, FFR_RUN, FFR_WAIT_ACK, FFR_WAIT_RNR, ffr_qp, ffr_router, ffr_session)
+from ffr.rq cimport rq_of, rq_ready, rq_slot
+from ffr.state cimport (FFR_NONE, FFR_QPS, FFR_RUN, FFR_WAIT_ACK, FFR_WAIT_RNR, ffr_qp, ffr_router, ffr_rq,
+                        ffr_session)
 
 
 cdef extern from "ffcore/timers.h" nogil:
@@ -136,7 +138,7 @@ cdef bint local_ready(ffr_router *r, uint32_t index) noexcept nogil:
         return False
     if q.wait == FFR_WAIT_ACK:
         return True
-    return ff_load32_acquire(&qp_rq_slot(r, p, p.rq_index).seq) == p.rq_index + 1
+    return rq_ready(r, rq_of(r, p))
 
 
 cdef void local_expired(ffr_router *r, uint32_t index) noexcept nogil:
@@ -245,20 +247,22 @@ cdef void count(ffr_router *r, uint32_t index, ffr_qp *p, uint64_t length) noexc
 
 cdef int receive_wqe(ffr_router *r, uint32_t index, const ff_wqe *w, ffr_qp *p, request *q, bint scatter) noexcept nogil:
     """Copies the peer's next receive WQE, and resolves it when the message scatters into it. DONE, or STOPPED."""
-    cdef ff_recv_wqe *slot = qp_rq_slot(r, p, p.rq_index)
+    cdef ffr_rq *rq = rq_of(r, p)
+    cdef ff_recv_wqe *slot
     cdef uint64_t raw[66]                     # FF_RECV_HEADER + FF_MAX_SGE SGEs
     cdef ff_recv_wqe *recv = <ff_recv_wqe *>raw
     cdef uint64_t room
-    if p.rq_entries == 0 or ff_load32_acquire(&slot.seq) != p.rq_index + 1:  # pairs with the release in post_recv
+    if not rq_ready(r, rq):
         return not_ready(r, index, w, p)
+    slot = rq_slot(r, rq)
     memcpy(recv, slot, FF_RECV_HEADER)
     q.wr_id = recv.wr_id
     if not scatter:
         return DONE
-    if recv.count > p.cap.max_recv_sge:
+    if recv.count > rq.max_sge:
         return refuse_receive(r, index, w, p, q, IBV_WC_LOC_QP_OP_ERR, IBV_WC_REM_OP_ERR)
     memcpy(recv.sge, slot.sge, recv.count * sizeof(ff_sge))
-    if resolve_list(r, p.pd, recv.sge, recv.count, IBV_ACCESS_LOCAL_WRITE, q.remote, &q.remote_count, &room):
+    if resolve_list(r, rq.pd, recv.sge, recv.count, IBV_ACCESS_LOCAL_WRITE, q.remote, &q.remote_count, &room):
         return refuse_receive(r, index, w, p, q, IBV_WC_LOC_PROT_ERR, IBV_WC_REM_OP_ERR)
     if room < q.length:
         return refuse_receive(r, index, w, p, q, IBV_WC_LOC_LEN_ERR, IBV_WC_REM_INV_REQ_ERR)
