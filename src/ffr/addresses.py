@@ -45,9 +45,9 @@ def _usable(text):
     address = ipaddress.ip_address(text)
     if address.version == 6 and address.ipv4_mapped:
         address = address.ipv4_mapped
-    for wrong in ("is_unspecified", "is_loopback", "is_multicast", "is_link_local"):
-        if getattr(address, wrong):
-            raise ValueError(f"{text} {wrong.replace('_', ' ').replace('is', 'is a', 1)} address: nobody's alone")
+    for kind in ("unspecified", "loopback", "multicast", "link_local"):
+        if getattr(address, f"is_{kind}"):
+            raise ValueError(f"{text} is {kind.replace('_', '-')}: such an address is nobody's alone")
     if address == ipaddress.ip_address("255.255.255.255"):
         raise ValueError(f"{text} is the broadcast address")
     return address

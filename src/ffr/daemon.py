@@ -1,0 +1,81 @@
+"""The router process: `python -m ffr.daemon`, which `freeflow router` becomes.
+
+Two threads. The reactor's moves the messages and never holds the GIL; this one admits, registers and answers the
+control socket. What this one does, garbage collection included, delays no message.
+"""
+
+import argparse
+import asyncio
+import logging
+import os
+import resource
+import signal
+import sys
+from contextlib import ExitStack
+
+from ffcore.paths import RouterPaths
+from ffr.counters import Counters, sweep
+from ffr.place import Place, PlaceTaken
+from ffr.policy.registry import Policies
+from ffr.router import POLLING, Router
+
+LOG_LEVELS = {"error": logging.ERROR, "warn": logging.WARNING, "info": logging.INFO, "debug": logging.DEBUG}
+
+log = logging.getLogger("ffr")
+
+
+def main(arguments=None):
+    """Exit status: 0 after SIGTERM, SIGINT or the op `stop`; 1 when it could not start, with one line on stderr."""
+    options = _parse(arguments)
+    logging.basicConfig(format="freeflow router: %(levelname)s: %(message)s", stream=sys.stderr,
+                        level=LOG_LEVELS.get(os.environ.get("FREEFLOW_LOG", "warn"), logging.WARNING))
+    try:
+        paths = RouterPaths.of(options.dir, options.name)
+        policies = Policies.of_file(options.policy) if options.policy else Policies()
+        asyncio.run(serve(paths, policies, options.polling))
+    except (PlaceTaken, ValueError, OSError) as error:
+        log.debug("cannot start", exc_info=True)
+        sys.exit(f"freeflow router: {error}")
+
+
+async def serve(paths, policies, polling):
+    """From the first file to the last: what is set up here is taken down here, in reverse."""
+    from ffr.reactor import Reactor  # here, so that the command line's mistakes are told without it
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    _raise_descriptor_limit()
+    with ExitStack() as undo:
+        undo.callback(Place(paths).close)
+        if gone := sweep():
+            log.info("removed the counters of dead routers: %s", ", ".join(gone))
+        counters = Counters(paths.stats_name(os.getpid()))
+        undo.callback(counters.close)
+        reactor = Reactor(counters.fd)
+        reactor.set_polling(polling)
+        reactor.start()
+        undo.callback(reactor.stop)
+        router = Router(paths, reactor, counters, policies, stopped)
+        undo.callback(router.close)
+        await router.start()
+        print(f"freeflow router: ready on {paths.session_socket}", flush=True)
+        await stopped.wait()
+
+
+def _parse(arguments):
+    parser = argparse.ArgumentParser(prog="python -m ffr.daemon", description="The FreeFlow router of a host.")
+    parser.add_argument("--dir", help="where its sockets are; default $FREEFLOW_DIR, or /freeflow")
+    parser.add_argument("--name", help="its name there; default $FFR_NAME, or router")
+    parser.add_argument("--polling", choices=POLLING, default=POLLING[0])
+    parser.add_argument("--policy", metavar="FILE", help="limits, as TOML; see docs/operations.md")
+    return parser.parse_args(arguments)
+
+
+def _raise_descriptor_limit():
+    """A session takes four descriptors and one more per channel."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+"""One router, put together: who is who, who may what, the two sockets, and the reactor that does the work."""
+
+import asyncio
+import errno
+import logging
+import os
+import time
+from importlib.metadata import PackageNotFoundError, version
+
+from ffcore.handshake import LAYOUT_VERSION
+from ffr import addresses
+from ffr.admission import Admission
+from ffr.control import ControlServer, open_namespace
+from ffr.errors import Refused
+from ffr.identity import Namespace
+from ffr.registry import HOST, Registry
+from ffr.server import SessionServer
+from ffr.sessions import Sessions
+
+log = logging.getLogger(__name__)
+
+POLLING = ("adaptive", "fastpath", "lowcpu")  # in the order of the counters' polling word
+HOST_REFRESH_S = 1.0  # how old the router's own addresses may be when a program of its namespace connects
+
+
+class Router:
+    """Runs in an asyncio loop. `reactor`: see docs/operations.md for what runs where."""
+
+    def __init__(self, paths, reactor, counters, policies, stopped):
+        """`stopped`: the asyncio.Event that ends the router."""
+        self.paths, self.reactor, self.counters = paths, reactor, counters
+        self.registry = Registry()
+        self.registry.add_host(Namespace.own(), addresses.own())
+        self.sessions = Sessions(reactor, policies)
+        self.admission = Admission(self.registry)
+        self._stopped = stopped
+        self._host_read_s = time.monotonic()
+        self._control = ControlServer(paths.control_socket, self._ops())
+        self._server = SessionServer(asyncio.get_running_loop(), paths.session_socket, self.admission, self.sessions,
+                                     counters.segment, self._on_peer)
+
+    async def start(self):
+        """The control socket first: when a program finds the session socket, everything else is there."""
+        asyncio.get_running_loop().add_reader(self.reactor.reaped_fd, self._on_reaped)
+        await self._control.start()
+        self._server.start()
+
+    def close(self):
+        asyncio.get_running_loop().remove_reader(self.reactor.reaped_fd)
+        self._server.close()
+        self._control.close()
+        self.registry.close()
+
+    def status(self):
+        counters = self.counters.segment.counters()
+        return {"pid": os.getpid(), "version": _version(), "layout_version": LAYOUT_VERSION,
+                "directory": str(self.paths.directory), "name": self.paths.name,
+                "polling": POLLING[counters["polling"]], "stats": self.counters.name, "sessions": len(self.sessions),
+                "containers": len(self.registry), "counters": counters}
+
+    def container_add(self, name, netns, addresses, tenant="default"):
+        container = self.registry.add(name, open_namespace(netns), addresses, tenant)
+        log.info("container %s: %s", name, ", ".join(addresses))
+        return {"container": container.describe()}
+
+    def container_remove(self, name):
+        container = self.registry.remove(name)
+        self.sessions.end_all(container, errno.ENODEV)
+        self.admission.forget(container)
+        log.info("container %s: removed", name)
+        return {}
+
+    def container_list(self):
+        return {"containers": [container.describe() for container in self.registry]}
+
+    def set_polling(self, mode):
+        if mode not in POLLING:
+            raise Refused(errno.EINVAL, f"unknown polling mode {mode!r}; known are {', '.join(POLLING)}")
+        self.reactor.set_polling(mode)
+        return {"polling": mode}
+
+    def stop(self):
+        self._stopped.set()
+        return {}
+
+    def _ops(self):
+        return {
+            "status": (self.status, {}),
+            "container.add": (self.container_add, {"name": str, "netns": str, "addresses": list, "tenant?": str}),
+            "container.remove": (self.container_remove, {"name": str}),
+            "container.list": (self.container_list, {}),
+            "polling": (self.set_polling, {"mode": str}),
+            "sessions": (lambda: {"sessions": self.sessions.describe()}, {}),
+            "stop": (self.stop, {}),
+        }
+
+    def _on_peer(self, container):
+        """Before a session of the router's own namespace is made: interfaces may have come since the last look."""
+        now_s = time.monotonic()
+        if container.name == HOST and now_s - self._host_read_s >= HOST_REFRESH_S:
+            self._host_read_s = now_s
+            if self.registry.update_host(addresses.own()):
+                self.sessions.set_gids(container)
+
+    def _on_reaped(self):
+        try:
+            os.eventfd_read(self.reactor.reaped_fd)
+        except BlockingIOError:
+            pass
+        self.sessions.reap()
+
+
+def _version():
+    try:
+        return version("freeflow")
+    except PackageNotFoundError:
+        return "not installed"
