@@ -16,7 +16,7 @@
 #error "the two instructions of this file are missing for this processor"
 #endif
 
-#define NAME_STRING(name) ".pushsection .rodata.ff_names, \"aMS\", @progbits, 1\n9: .asciz \"" #name "\"\n.popsection\n"
+#define NAME_STRING(name) ".pushsection .rodata.ff_names, \"aMS\", %progbits, 1\n9: .asciz \"" #name "\"\n.popsection\n"
 #define UNSUPPORTED(name, answer) NAME_STRING(name) SAY_NAME(name) JUMP("ff_unsupported_" answer)
 
 #define BODY_implemented(name) JUMP("ffv_" #name)

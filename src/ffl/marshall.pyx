@@ -2,7 +2,7 @@
 
 from libc.string cimport memcpy
 
-from ffl.kernel cimport ib_user_path_rec, ib_uverbs_ah_attr, ib_uverbs_qp_attr, ibv_sa_path_rec
+from ffl.kernel_structs cimport ib_user_path_rec, ib_uverbs_ah_attr, ib_uverbs_qp_attr, ibv_sa_path_rec
 from ffl.verbs cimport *
 
 

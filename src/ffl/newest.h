@@ -12,37 +12,45 @@
  * verbs_context grows at its front: the application holds &v.context, and newer inline functions look further down
  * from there. v.sz tells them how far they may look.
  */
-#define FF_VERBS_CONTEXT_SIZE 696
+enum { FF_VERBS_CONTEXT_SIZE = 696, FF_QP_EX_SIZE = 360, FF_PORT_ATTR_SIZE = 56 }; /* rdma-core 65 */
+static_assert(sizeof(struct verbs_context) <= FF_VERBS_CONTEXT_SIZE, "a newer header still: raise the sizes above");
+
 struct ff_verbs_context {
 	void *newer[(FF_VERBS_CONTEXT_SIZE - sizeof(struct verbs_context)) / sizeof(void *)];
 	struct verbs_context v;
 };
-static_assert(sizeof(struct ff_verbs_context) == FF_VERBS_CONTEXT_SIZE, "as in rdma-core 65");
-static_assert(offsetof(struct ff_verbs_context, v.query_port) == 48, "as in rdma-core 65");
-static_assert(offsetof(struct ff_verbs_context, v.priv) == 256, "as in rdma-core 65");
-static_assert(offsetof(struct ff_verbs_context, v.sz) == 360, "as in rdma-core 65");
-static_assert(offsetof(struct ff_verbs_context, v.context) == 368, "as in rdma-core 65");
+static_assert(sizeof(struct ff_verbs_context) == FF_VERBS_CONTEXT_SIZE, "ff_verbs_context");
+static_assert(offsetof(struct ff_verbs_context, v.query_port) == 48, "ff_verbs_context");
+static_assert(offsetof(struct ff_verbs_context, v.priv) == 256, "ff_verbs_context");
+static_assert(offsetof(struct ff_verbs_context, v.sz) == 360, "ff_verbs_context");
+static_assert(offsetof(struct ff_verbs_context, v.context) == 368, "ff_verbs_context");
 
 static inline struct ff_verbs_context *ff_verbs_context_of(struct ibv_context *context)
 {
 	return (struct ff_verbs_context *)((char *)context - offsetof(struct ff_verbs_context, v.context));
 }
 
+/* These two grow at their end. */
 struct ff_qp_ex {
-	struct ibv_qp_ex v;
-	void (*wr_flush)(struct ibv_qp_ex *qp, uint32_t rkey, uint64_t remote_addr, size_t len, uint8_t type,
-			 uint8_t level);
+	union {
+		struct ibv_qp_ex v;
+		char room[FF_QP_EX_SIZE];
+	};
 };
-static_assert(offsetof(struct ff_qp_ex, v.wr_atomic_write) == 344, "as in rdma-core 65");
-static_assert(sizeof(struct ff_qp_ex) == 360, "as in rdma-core 65");
+static_assert(offsetof(struct ff_qp_ex, v.wr_atomic_write) == 344, "ff_qp_ex");
+static_assert(sizeof(struct ff_qp_ex) == FF_QP_EX_SIZE, "ff_qp_ex");
 
 struct ff_port_attr {
-	struct ibv_port_attr v;
-	uint32_t active_speed_ex;
+	union {
+		struct ibv_port_attr v;
+		struct {
+			char older[52];
+			uint32_t active_speed_ex;
+		};
+	};
 };
-static_assert(offsetof(struct ff_port_attr, v.port_cap_flags2) == 48, "as in rdma-core 65");
-static_assert(offsetof(struct ff_port_attr, active_speed_ex) == 52, "as in rdma-core 65");
-static_assert(sizeof(struct ff_port_attr) == 56, "as in rdma-core 65");
+static_assert(offsetof(struct ff_port_attr, v.port_cap_flags2) == 48, "ff_port_attr");
+static_assert(sizeof(struct ff_port_attr) == FF_PORT_ATTR_SIZE, "ff_port_attr");
 
 /*
  * struct verbs_device, which providers know and applications do not: libmlx5 and libefa look behind any device for

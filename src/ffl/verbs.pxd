@@ -768,15 +768,13 @@ cdef extern from "<infiniband/verbs.h>" nogil:
 # Wider than rdma-core 44's, as newer headers have them. What FreeFlow allocates, it allocates at these sizes.
 cdef extern from "ffl/newest.h" nogil:
     struct ff_verbs_context:
-        void *newer[6]  # NULL: the verbs of 45 and later, which their inline functions look for here
+        void *newer[6]  # NULL: the verbs of later releases, which their inline functions look for here
         verbs_context v  # v.sz = sizeof(ff_verbs_context); v.context is what the application holds
     struct ff_qp_ex:
         ibv_qp_ex v
-        void (*wr_flush)(ibv_qp_ex *qp, uint32_t rkey, uint64_t remote_addr, size_t len, uint8_t type,
-                         uint8_t level) noexcept
     struct ff_port_attr:
         ibv_port_attr v
-        uint32_t active_speed_ex  # units of 100 Mb/s; written when the caller's size reaches it
+        uint32_t active_speed_ex  # units of 100 Mb/s; the caller's size says whether it is there
     struct ff_verbs_device:
         ibv_device device
         const void *ops  # NULL: libmlx5 and libefa compare it with their own, and say "not mine"

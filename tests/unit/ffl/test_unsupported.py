@@ -36,13 +36,26 @@ def test_each_answers_in_its_kind(library):
         assert (verb(None, None, None), ctypes.get_errno()) == (answer, code), name
 
 
-def test_log_names_the_verb(monkeypatch):
+def test_log_names_the_verb():
     name, how = next((name, how) for name, how in UNSUPPORTED if how == "code")
     call = f"import ctypes; ctypes.CDLL({str(VERBS)!r})[{name!r}]()"
     assert stderr_of(call, "info") == f"freeflow: {name} is not supported\n"
     assert stderr_of(call, "warn") == ""
 
 
+def test_log_spares_errno():
+    """A program may have closed its stderr: the verb's errno is not the log's EBADF."""
+    call = (f"import ctypes, os; os.close(2); library = ctypes.CDLL({str(VERBS)!r}, use_errno=True); "
+            f"library.ibv_cmd_alloc_pd(); os._exit(ctypes.get_errno())")
+    assert run(call, "debug").returncode == REFUSED
+
+
 def stderr_of(call, level):
-    return subprocess.run([sys.executable, "-c", call], check=True, capture_output=True, text=True, timeout=30,
-                          env={"FREEFLOW_LOG": level}).stderr
+    done = run(call, level)
+    assert done.returncode == 0
+    return done.stderr
+
+
+def run(call, level):
+    return subprocess.run([sys.executable, "-c", call], capture_output=True, text=True, timeout=30,
+                          env={"FREEFLOW_LOG": level})
