@@ -10,7 +10,7 @@ from freeflow.errors import FreeFlowError
 from freeflow.lab.model import OVERLAY_PREFIX, ROUTER_NAME, WIRE_PREFIX
 from freeflow.launch import BUILT, SOCKET_LIBRARY, VERBS_LIBRARY
 
-READY_LINE = "ready"
+READY_WORD = "ready"
 READY_WAIT_S = 20.0
 LOG_LINES_SHOWN = 5
 
@@ -44,8 +44,8 @@ def start(directory, log, netns=None, name=ROUTER_NAME, command=None, variables=
 def wait_ready(process, log, timeout_s=READY_WAIT_S):
     """Until it says that it accepts. Raises FreeFlowError with what it said instead."""
     deadline = time.monotonic() + timeout_s
-    while READY_LINE not in (lines := log.read_text(errors="replace").splitlines()):
-        said = "; ".join(lines[-LOG_LINES_SHOWN:]) or "nothing"
+    while READY_WORD not in (said := log.read_text(errors="replace")).split():
+        said = "; ".join(said.splitlines()[-LOG_LINES_SHOWN:]) or "nothing"
         if process.poll() is not None:
             raise FreeFlowError(f"the router ended with status {process.returncode} before it was ready; it said: {said}")
         if time.monotonic() > deadline:
