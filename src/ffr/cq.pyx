@@ -22,6 +22,10 @@ cdef extern from "<infiniband/verbs.h>" nogil:
         IBV_WC_SUCCESS
 
 
+cdef enum:
+    RETRIES = 1024            # CQs looked at in a round of retries
+
+
 cdef inline ff_cq_shared *shared_of(ffr_router *r, ffr_cq *cq) noexcept nogil:
     return <ff_cq_shared *>(r.view[cq.o.session].control + cq.offset)
 
@@ -48,11 +52,16 @@ cdef void notify(ffr_router *r, uint32_t index, ffr_cq *cq) noexcept nogil:
 
 
 cdef void cq_notify_retry(ffr_router *r) noexcept nogil:
-    cdef uint32_t index
+    """Rare: some channel's socket was full. A part of the table each time, so that a container that never reads its
+    channels costs the others nothing they notice."""
+    cdef uint32_t n = min(r.state.table.fresh[FFR_CQ], <uint32_t>RETRIES), i
     cdef ffr_cq *cq
-    for index in range(r.state.table.fresh[FFR_CQ]):         # rare: some channel's socket was full
-        cq = &r.state.cq[index]
-        if cq.notify and (not cq.o.used or send_event(r, cq.channel, 0, index)):
+    for i in range(n):
+        r.notify_cursor += 1
+        if r.notify_cursor >= r.state.table.fresh[FFR_CQ]:
+            r.notify_cursor = 0
+        cq = &r.state.cq[r.notify_cursor]
+        if cq.notify and send_event(r, cq.channel, 0, r.notify_cursor):
             cq.notify = 0
             r.notify_pending -= 1
 

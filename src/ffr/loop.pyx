@@ -45,6 +45,7 @@ cdef enum:
     IDLE_PASSES = 64          # empty looks after which a QP leaves the active list
     CLOSE_BUDGET = 64         # objects of a dead session freed in a pass
     CHORES_NS = 1000000       # hang-ups, flags and probes: every millisecond
+    RETRY_NS = 10000000       # a sleeping router tries channels again that were full
     TOTALS_NS = 100000000     # object counts into the counters
     ACTIVE_NS = 5000000       # a session that had work within this long counts as polling
     YIELD_MAX_NS = 50000      # a yield that takes longer costs more than a wake-up
@@ -331,7 +332,7 @@ cdef void sleep_until_rung(ffr_loop *l) noexcept nogil:
     if pass_once(l, True) or ff_load32(&l.admin) != ADMIN_NONE:
         return
     deadline = next_deadline(r)
-    timeout = TOTALS_NS if r.notify_pending == 0 else CHORES_NS
+    timeout = TOTALS_NS if r.notify_pending == 0 else RETRY_NS
     if r.live_count == 0:
         timeout = <uint64_t>10 * TOTALS_NS
     if deadline != <uint64_t>-1:

@@ -205,6 +205,7 @@ struct ffr_router {
 	uint32_t live[FFR_SESSIONS]; /* session numbers in use, packed */
 	uint32_t live_count, live_cursor;
 	uint32_t notify_pending; /* CQs whose event could not be sent */
+	uint32_t notify_cursor;
 	uint32_t flags;		 /* enum ff_session_flags, as published */
 	int32_t epoll, wake, reaped, uffd;
 };

@@ -204,6 +204,7 @@ cdef extern from "ffr/state.h" nogil:
         uint32_t live_count
         uint32_t live_cursor
         uint32_t notify_pending
+        uint32_t notify_cursor
         uint32_t flags
         int32_t epoll
         int32_t wake

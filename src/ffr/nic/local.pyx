@@ -7,8 +7,8 @@ What the wire would carry is decided in place: the responder's checks give the r
 from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcmp, memcpy
 
-from ffcore.engine cimport FF_MAX_SEGMENTS, ff_engine_move, ff_move, ff_segment
-from ffcore.shm cimport (FF_CQE_IMM, FF_CQE_SOLICITED, FF_MAX_SGE, FF_OP_CMP_SWP, FF_OP_FETCH_ADD, FF_OP_READ,
+from ffcore.engine cimport FF_MAX_SEGMENTS, ff_engine_move, ff_move, ff_segment, ff_segments_seek
+from ffcore.shm cimport (FF_CQE_IMM, FF_PAGE, FF_MAX_SGE, FF_OP_CMP_SWP, FF_OP_FETCH_ADD, FF_OP_READ,
                          FF_OP_SEND, FF_OP_SEND_IMM, FF_OP_WRITE, FF_OP_WRITE_IMM, FF_RECV_HEADER, FF_WQE_HEADER,
                          FF_WQE_INLINE, FF_WQE_SOLICITED, ff_guest_cmp_swp, ff_guest_fetch_add, ff_load32_acquire,
                          ff_recv_wqe, ff_sge, ff_store32_release, ff_wqe)
@@ -180,33 +180,43 @@ cdef int refuse_receive(ffr_router *r, uint32_t index, const ff_wqe *w, ffr_qp *
     return fail(r, index, w, ours)
 
 
+cdef struct probe_call:
+    const request *q
+    uint64_t start                            # the turn that faulted: bytes [start, start + FFR_TURN_BYTES)
+
+
+cdef int probe(void *context) noexcept nogil:
+    """Reads a byte of each page of the requester's part of this turn."""
+    cdef probe_call *c = <probe_call *>context
+    cdef volatile uint8_t *at
+    cdef uint64_t offset = c.start, left = min(c.q.length - c.start, <uint64_t>FFR_TURN_BYTES), n
+    cdef uint32_t i = ff_segments_seek(c.q.local, c.q.local_count, &offset)
+    cdef int sum = 0
+    while left:                               # bound: the turn's pages, and a segment each
+        at = c.q.local[i].at + offset
+        n = min(left, min(c.q.local[i].length - offset, FF_PAGE - (<uint64_t>at & (FF_PAGE - 1))))
+        sum += at[0]
+        left -= n
+        offset += n
+        if offset == c.q.local[i].length:
+            i += 1
+            offset = 0
+    return sum & 1
+
+
 cdef int faulted(ffr_router *r, uint32_t index, const ff_wqe *w, ffr_qp *p, const request *q) noexcept nogil:
     """Registered memory was not there: whose it was decides the status. We cannot tell which side's page it was from
     the fault alone, so the requester's memory is probed first."""
+    cdef probe_call call
     r.stats.faults += 1
     r.session_stats[r.state.qp[index].o.session].faults += 1
-    if guarded(probe, <void *>q) == FFR_FAULT:
+    call.q = q
+    call.start = r.state.qp[index].moved
+    if guarded(probe, &call) == FFR_FAULT:
         return fail(r, index, w, IBV_WC_LOC_PROT_ERR)
     if w.opcode <= FF_OP_SEND_IMM:
         return refuse_receive(r, index, w, p, q, IBV_WC_LOC_PROT_ERR, IBV_WC_REM_OP_ERR)
     return refuse(r, index, w, p, IBV_WC_REM_ACCESS_ERR)
-
-
-cdef int probe(void *context) noexcept nogil:
-    """Reads a byte of each page of the requester's part of the message."""
-    cdef request *q = <request *>context
-    cdef volatile uint8_t *at
-    cdef uint64_t n
-    cdef uint32_t i
-    cdef int sum = 0
-    for i in range(q.local_count):
-        at = q.local[i].at
-        n = 0
-        while n < q.local[i].length:          # bound: the message's pages; a QP faults once, then it is in ERR
-            sum += at[n]
-            n += 4096
-        sum += at[q.local[i].length - 1]
-    return sum & 1
 
 
 # ---- executing ----
