@@ -19,8 +19,9 @@ def command(as_json, directory, name):
         click.echo(json.dumps(containers, indent=1))
         return
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
     table = Table("container", "tenant", "addresses", "sessions", box=None, pad_edge=False)
     for row in containers:
-        table.add_row(row["name"], row["tenant"], " ".join(row["addresses"]), str(row["sessions"]))
+        table.add_row(escape(row["name"]), escape(row["tenant"]), " ".join(row["addresses"]), str(row["sessions"]))
     Console().print(table)

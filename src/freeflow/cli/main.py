@@ -15,6 +15,7 @@ COMMANDS = {
     "container remove": "container_remove",
     "container list": "container_list",
     "polling": "polling_set",
+    "top": "top",
     "run": "run",
     "lab up": "lab_up",
     "lab exec": "lab_exec",
