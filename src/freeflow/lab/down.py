@@ -30,7 +30,7 @@ def take_down(record):
                 failures.append(str(error))
     if failures:
         raise FreeFlowError("; ".join(failures))
-    state.forget(record.plan.name)
+    state.erase(record.plan.name)
 
 
 def end_processes(record):

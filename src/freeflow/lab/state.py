@@ -17,6 +17,7 @@ from freeflow.lab.model import STATE_ROOT, Plan
 from freeflow.lab.processes import Process
 
 FORMAT = 1
+RECORD = "lab.json"
 
 
 def boot_id():
@@ -48,15 +49,15 @@ class Record:
         text = json.dumps({"format": FORMAT, "plan": asdict(self.plan), "boot": self.boot, "complete": self.complete,
                            "cgroups": [str(group) for group in self.cgroups],
                            "processes": {name: [p.pid, p.start] for name, p in self.processes.items()}}, indent=1)
-        new = self.plan.directory / "lab.json.new"
+        new = self.plan.directory / f"{RECORD}.new"
         new.write_text(text)
-        new.replace(self.plan.directory / "lab.json")
+        new.replace(self.plan.directory / RECORD)
 
 
 def load(name):
     """The Record of lab `name`, or None when there is none."""
     try:
-        text = (STATE_ROOT / name / "lab.json").read_text()
+        text = (STATE_ROOT / name / RECORD).read_text()
     except FileNotFoundError:
         return None
     read = json.loads(text)
@@ -80,8 +81,8 @@ def locked(name):
     try:
         yield
     finally:
-        if not (STATE_ROOT / name / "lab.json").exists():
-            forget(name)
+        if not (STATE_ROOT / name / RECORD).exists():
+            _leave(STATE_ROOT / name)
         os.close(descriptor)
 
 
@@ -101,9 +102,18 @@ def _lock(directory):
         os.close(descriptor)  # what was locked is no longer what stands there
 
 
-def forget(name):
-    """Removes the record and the directories, of the parents those that are then empty."""
-    shutil.rmtree(STATE_ROOT / name, ignore_errors=True)
+def erase(name):
+    """Removes all that a lab kept, its record last. The directory stays, for the lock is on it."""
+    for entry in sorted((STATE_ROOT / name).iterdir(), key=lambda entry: entry.name == RECORD):
+        if entry.is_dir():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+
+
+def _leave(directory):
+    """What stands for a lab that was not recorded goes, and of its parents those that are then empty."""
+    shutil.rmtree(directory, ignore_errors=True)
     for parent in (STATE_ROOT, STATE_ROOT.parent):
         with suppress(OSError):
             parent.rmdir()
