@@ -17,10 +17,10 @@ test: build
 	@.venv/bin/python -m pytest $(ARGS)
 
 demo: build
-	@.venv/bin/freeflow demo $(ARGS)
+	@.venv/bin/python -m benchmarks.demo $(ARGS)
 
 bench: build
-	@.venv/bin/python -m pytest benchmarks $(ARGS)
+	@.venv/bin/python -m pytest -sv benchmarks $(ARGS)
 
 clean:
 	rm -rf build .venv .pytest_cache .benchmarks *.egg-info src/*.egg-info

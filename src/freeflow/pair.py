@@ -83,8 +83,8 @@ class Side:
             if any(listens(pid, port, udp) for pid in reversed(descendants(self.process.pid))):
                 return
             time.sleep(LOOK_S)
-        ended = self.stop()
-        raise PairError(f"nothing listens on port {port} after {timeout_s} s:\n{ended}")
+        waited = "" if self.process.poll() is not None else f" within {timeout_s} s"
+        raise PairError(f"nothing came to listen on port {port}{waited}:\n{self.stop()}")
 
     def wait(self, timeout_s):
         try:
