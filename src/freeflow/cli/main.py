@@ -16,6 +16,7 @@ COMMANDS = {
     "container list": "container_list",
     "polling": "polling_set",
     "top": "top",
+    "doctor": "doctor",
     "run": "run",
     "lab up": "lab_up",
     "lab exec": "lab_exec",

@@ -1,0 +1,270 @@
+"""What is wrong, and what to do about it: the checks of `freeflow doctor`.
+
+They run where a program would run, on a host or inside a container, and need no privilege; what only the router's
+owner can see is left out for others. A check never raises: what it could not find out is a finding too.
+"""
+
+import fcntl
+import os
+import platform
+import resource
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from ffcore.handshake import LAYOUT_VERSION, WELCOME_SIZE, pack_hello, parse_welcome
+from ffcore.paths import RouterPaths
+from freeflow.control import Control
+from freeflow.errors import FreeFlowError
+from freeflow.launch import VERBS_LIBRARY, LaunchError, find_library
+
+OK, WARN, FAIL = "ok", "warn", "fail"
+WAIT_S = 3.0  # for a router to answer a hello, and for a library to load
+MIB, GIB = 1 << 20, 1 << 30
+PROCMAP_QUERY, PROCMAP_QUERY_SIZE = 0xC0686611, 104  # linux/fs.h, from 6.11 on
+UNLIMITED = 1 << 60  # cgroup v1 writes "no limit" as a number of pages near 2^63
+
+
+@dataclass
+class Finding:
+    check: str
+    state: str  # OK, WARN: works, but; FAIL: will not work
+    text: str
+    cure: str = ""
+
+
+@dataclass
+class Here:
+    """Which router is meant, and what earlier checks found out."""
+
+    directory: str | None
+    name: str | None
+    admitted: bool = False
+
+
+def examine(directory=None, name=None):
+    """Runs all checks. Returns a list of Findings, in the order in which things build on each other."""
+    here, findings = Here(directory, name), []
+    for check in CHECKS:
+        try:
+            found = check(here)
+        except Exception as error:
+            found = Finding(check.__name__, WARN, f"this check failed itself: {error!r}")
+        if found:
+            found.check = check.__name__.replace("_", " ")
+            findings.append(found)
+    return findings
+
+
+def finding(state, text, cure=""):
+    """A check's answer; examine() fills in its name."""
+    return Finding("", state, text, cure)
+
+
+# ---- the router ----
+
+
+def session(here):
+    """Says hello as a program would: that tells whether the router lives, speaks our version and knows us."""
+    try:
+        paths = RouterPaths.of(here.directory, here.name)
+    except ValueError as error:
+        return finding(FAIL, str(error), "set FREEFLOW_DIR and FFR_NAME")
+    path = paths.session_socket
+    try:
+        welcome = _hello(path)
+    except FileNotFoundError:
+        return finding(FAIL, f"no router at {path}", "start `freeflow router` on the host; in a container, mount its"
+                                                     " directory and set FREEFLOW_DIR and FFR_NAME")
+    except ConnectionRefusedError:
+        return finding(FAIL, f"the router at {path} is dead", "start `freeflow router`")
+    except TimeoutError:
+        return finding(FAIL, f"the router at {path} does not answer", "look at its log, restart it")
+    except (OSError, ValueError) as error:
+        return finding(FAIL, f"{path}: {error}", "is that a FreeFlow router's directory?")
+    if welcome["status"]:
+        return finding(FAIL, f"refused: {welcome['reason']} ({os.strerror(welcome['status'])})", _cure(welcome))
+    here.admitted = True
+    return finding(OK, f"the router at {path} admits this network namespace, layout {LAYOUT_VERSION}")
+
+
+def router(here):
+    """What the router says of itself, to its owner."""
+    try:
+        with Control(here.directory, here.name) as control:
+            status = control.call("status")
+    except FreeFlowError:
+        return None  # session() has said what there is to say; containers may not ask
+    return finding(OK, f"pid {status['pid']}, version {status['version']}, polling {status['polling']}, "
+                       f"{status['containers']} containers, {status['sessions']} sessions")
+
+
+def traffic_path(here):
+    """Which way messages go from here."""
+    if not here.admitted:
+        return finding(FAIL, "none: programs with FreeFlow find no device here", "mend the line `session` first")
+    return finding(OK, "through the router's shared memory to the containers of this host (local NIC, isolated mode)")
+
+
+def _cure(welcome):
+    if "not registered" in welcome["reason"]:
+        return "on the host: freeflow container add NAME --pid PID --address IP"
+    if welcome["layout_version"] != LAYOUT_VERSION:
+        return "install the router's version of FreeFlow here, or ours there"
+    return "see docs/operations.md"
+
+
+def _hello(path):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
+        sock.settimeout(WAIT_S)
+        sock.connect(str(path))
+        try:
+            sock.send(pack_hello())
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # refused at once; the reason is waiting
+        message, descriptors, _, _ = socket.recv_fds(sock, WELCOME_SIZE + 1, 3)
+        for fd in descriptors:
+            os.close(fd)
+        return parse_welcome(message)
+
+
+# ---- the library and the programs ----
+
+
+def library(here):
+    """Which libibverbs a program started from here would load."""
+    loaded = _loaded_verbs_library()
+    if loaded and _is_ours(loaded):
+        return finding(OK, f"programs started from here load FreeFlow's {loaded}")
+    try:
+        ours = find_library(RouterPaths.of(here.directory, here.name).directory, VERBS_LIBRARY)
+    except (LaunchError, ValueError) as error:
+        return finding(FAIL, f"FreeFlow's {VERBS_LIBRARY} is missing: {error}", "run `make build`")
+    elsewhere = f"the system's {loaded}" if loaded else f"no {VERBS_LIBRARY} that can be seen"
+    return finding(WARN, f"programs started from here load {elsewhere}",
+                   f"start them with `freeflow run -- CMD`, which loads {ours}")
+
+
+def programs(here):
+    missing = [program for program in ("ib_send_bw", "ibv_devinfo") if not shutil.which(program)]
+    if missing:
+        return finding(WARN, f"not installed: {', '.join(missing)}", "apt install perftest ibverbs-utils")
+    return finding(OK, "perftest and ibverbs-utils are installed")
+
+
+def _loaded_verbs_library():
+    """Asks a child, whose dynamic linker obeys LD_PRELOAD and LD_LIBRARY_PATH as a program's does."""
+    source = (f"import ctypes; ctypes.CDLL({VERBS_LIBRARY!r})\n"
+              f"print(next(l.split()[-1] for l in open('/proc/self/maps') if {VERBS_LIBRARY[:13]!r} in l))")
+    try:
+        child = subprocess.run([sys.executable, "-I", "-c", source], capture_output=True, text=True, timeout=WAIT_S)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return child.stdout.strip() or None
+
+
+def _is_ours(path):
+    return b"FREEFLOW_LOG" in Path(path).read_bytes()
+
+
+# ---- the kernel ----
+
+
+def kernel(here):
+    """What registering memory rests on."""
+    fast = _has_procmap_query()
+    release = platform.release()
+    if fast:
+        return finding(OK, f"{release} answers PROCMAP_QUERY: registering memory again is quick")
+    return finding(OK, f"{release} lacks PROCMAP_QUERY (6.11): registering memory again takes 45 to 290 µs more")
+
+
+def userfaultfd(here):
+    if os.access("/dev/userfaultfd", os.R_OK | os.W_OK):
+        return finding(OK, "/dev/userfaultfd is there: memory is registered without stopping threads")
+    return finding(OK, "no /dev/userfaultfd here: memory is registered by stopping the program's threads for a moment")
+
+
+def limits(here):
+    """Limits under which a session's 32 GiB of (sparse) address space or its descriptors do not fit."""
+    space, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if space != resource.RLIM_INFINITY and space < 64 * GIB:
+        return finding(FAIL, f"the address space is limited to {space / GIB:.1f} GiB", "ulimit -v unlimited")
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files < 1024:
+        return finding(WARN, f"only {files} descriptors", "ulimit -n 1024")
+    maps = int(Path("/proc/sys/vm/max_map_count").read_text())
+    if maps < 65530:
+        return finding(WARN, f"vm.max_map_count is {maps}: each piece of registered memory is a mapping",
+                       "sysctl -w vm.max_map_count=65530")
+    return finding(OK, f"address space {_limit(space)}, {files} descriptors, {maps} mappings")
+
+
+def cgroup(here):
+    """Memory and processors of the control group that this runs in."""
+    cores = len(os.sched_getaffinity(0))
+    memory = _cgroup_number("memory.max", "memory", "memory.limit_in_bytes")
+    share = _cpu_share()
+    text = f"{cores} cores, memory {_limit(memory)}" + (f", {share:.1f} cores' time" if share else "")
+    if memory is not None and memory < 256 * MIB:
+        return finding(WARN, text, "registered memory is charged here: give the container more")
+    if share and share < 1:
+        return finding(WARN, text, "a polling program is stopped when its share is used up: give it a whole core")
+    if cores < 3:
+        return finding(OK, f"{text}: few cores, so pollers yield to each other")
+    return finding(OK, text)
+
+
+def _has_procmap_query():
+    query = bytearray(PROCMAP_QUERY_SIZE)
+    struct.pack_into("=QQQ", query, 0, PROCMAP_QUERY_SIZE, 0, id(query))  # size, flags, an address of ours
+    with open("/proc/self/maps", "rb") as maps:
+        try:
+            fcntl.ioctl(maps, PROCMAP_QUERY, query)
+        except OSError:
+            return False
+    return True
+
+
+def _cpu_share():
+    """Cores' worth of time, or None without a limit."""
+    text = _cgroup_text("cpu.max", "cpu", "cpu.cfs_quota_us")
+    if not text or text.split()[0] in ("max", "-1"):
+        return None
+    period = text.split()[1] if " " in text.strip() else _cgroup_text("", "cpu", "cpu.cfs_period_us")
+    return int(text.split()[0]) / int(period)
+
+
+def _cgroup_number(v2, controller, v1):
+    text = _cgroup_text(v2, controller, v1)
+    if not text or text.strip() == "max" or int(text) > UNLIMITED:
+        return None
+    return int(text)
+
+
+def _cgroup_text(v2, controller, v1):
+    """A file of our own control group, version 2 or 1; None when there is none."""
+    for line in Path("/proc/self/cgroup").read_text().splitlines():
+        number, controllers, path = line.split(":", 2)
+        roots = [f"/sys/fs/cgroup/{controller}{path}", f"/sys/fs/cgroup/{controller}"] if number != "0" else [
+            f"/sys/fs/cgroup{path}", "/sys/fs/cgroup"]
+        if number != "0" and controller not in controllers.split(","):
+            continue
+        for root in roots:
+            file = Path(root, v2 if number == "0" else v1)
+            if file.is_file():
+                return file.read_text()
+    return None
+
+
+def _limit(amount):
+    if amount in (None, resource.RLIM_INFINITY):
+        return "unlimited"
+    return f"{amount / GIB:.1f} GiB"
+
+
+CHECKS = [session, router, traffic_path, library, programs, kernel, userfaultfd, limits, cgroup]
