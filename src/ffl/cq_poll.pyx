@@ -1,0 +1,116 @@
+"""Polling and arming a completion queue."""
+
+from libc cimport errno
+from libc.stdint cimport uint32_t, uint64_t
+
+from ffcore.shm cimport (FF_ARM_NEXT, FF_ARM_NONE, FF_ARM_SOLICITED, FF_CQE_DEAD, FF_CQE_GRH, FF_CQE_IMM, FF_CQE_INV,
+                         FF_FLAG_OVERSUBSCRIBED, FF_FLAG_SLOW_YIELD, ff_cas32, ff_cqe, ff_fence, ff_load32, ff_load32_acquire,
+                         ff_store32, ff_store32_release)
+from ffl.kernel cimport fail, futex_wait, likely, sched_yield
+from ffl.lock cimport spin_lock, spin_unlock
+from ffl.objects cimport ffl_cq
+from ffl.session_api cimport ff_session_get, ff_session_idle
+from ffl.verbs cimport (IBV_WC_GRH, IBV_WC_WITH_IMM, IBV_WC_WITH_INV, ibv_cq, ibv_wc, ibv_wc_opcode, ibv_wc_status)
+
+cdef enum:
+    IDLE_POLLS = 1024         # empty polls between two looks at the clock
+    NAP_POLLS = 64            # what a nap counts for
+    NAP_NS = 1000000
+
+
+cdef inline ff_cqe *next_cqe(ffl_cq *cq) noexcept nogil:
+    """The next completion, or NULL."""
+    cdef ff_cqe *cqe = &cq.ring[cq.index & cq.mask]
+    return cqe if ff_load32_acquire(&cqe.seq) == cq.index + 1 else NULL      # pairs with the router's release of the line
+
+
+cdef inline void translate(ff_cqe *cqe, ibv_wc *wc) noexcept nogil:
+    cdef uint32_t flags = cqe.flags
+    wc.wr_id = cqe.wr_id
+    wc.status = <ibv_wc_status>cqe.status
+    wc.opcode = <ibv_wc_opcode>cqe.opcode
+    wc.vendor_err = cqe.vendor_err
+    wc.byte_len = cqe.byte_len
+    wc.imm_data = cqe.imm
+    wc.qp_num = cqe.qpn
+    wc.src_qp = cqe.src_qpn
+    wc.wc_flags = ((IBV_WC_WITH_IMM if flags & FF_CQE_IMM else 0) | (IBV_WC_GRH if flags & FF_CQE_GRH else 0)
+                   | (IBV_WC_WITH_INV if flags & FF_CQE_INV else 0))
+    wc.pkey_index = cqe.pkey_index
+    wc.slid = 0
+    wc.sl = 0
+    wc.dlid_path_bits = 0
+
+
+cdef void nap(ffl_cq *cq) noexcept nogil:
+    """Where a yield costs more than a wake-up. The router clears `waiters` and wakes after it has published a CQE."""
+    ff_store32(&cq.shared.waiters, 1)
+    ff_fence()                # pairs with the router's between publishing and looking at waiters
+    if next_cqe(cq) == NULL:
+        futex_wait(&cq.shared.waiters, 1, NAP_NS)
+
+
+cdef int idle(ffl_cq *cq) noexcept nogil:
+    """After an empty poll: give way to the router, and now and then see whether it is still there. 0, or -1."""
+    cdef uint32_t flags = ff_load32(&cq.session.flags)       # a hint: no order needed
+    cq.idle += 1
+    if flags & FF_FLAG_SLOW_YIELD:
+        nap(cq)
+        cq.idle += NAP_POLLS
+    elif flags & FF_FLAG_OVERSUBSCRIBED:
+        sched_yield()
+    if likely(cq.idle < IDLE_POLLS):
+        return 0
+    cq.idle = 0
+    ff_session_idle()
+    if likely(ff_load32(&ff_session_get().gone) == 0):
+        return 0
+    fail(errno.EIO)
+    return -1
+
+
+cdef public int ff_poll_cq(ibv_cq *handed, int num_entries, ibv_wc *wc) noexcept nogil:
+    cdef ffl_cq *cq = <ffl_cq *>handed
+    cdef ff_cqe *cqe
+    cdef int found = 0
+    if next_cqe(cq) == NULL:                         # without the lock: what another thread takes meanwhile is its own
+        return idle(cq)
+    spin_lock(&cq.lock)
+    while found < num_entries:
+        cqe = next_cqe(cq)
+        if cqe == NULL:
+            break
+        if likely(not cqe.flags & FF_CQE_DEAD):
+            translate(cqe, wc + found)
+            found += 1
+        cq.index += 1
+    ff_store32_release(&cq.shared.consumed[0], cq.index)     # pairs with the router's acquire: the slots were read
+    spin_unlock(&cq.lock)
+    return found
+
+
+cdef public int ff_req_notify_cq(ibv_cq *handed, int solicited_only) noexcept nogil:
+    """IBTA 11.4.2.2: asking for the next completion includes solicited ones, so it is not taken back by asking less."""
+    cdef ffl_cq *cq = <ffl_cq *>handed
+    if solicited_only:
+        ff_cas32(&cq.shared.arm, FF_ARM_NONE, FF_ARM_SOLICITED)
+    else:
+        ff_store32(&cq.shared.arm, FF_ARM_NEXT)
+    ff_fence()                # the application looks for completions again after this; the router: publish, fence, look at arm
+    return 0
+
+
+cdef public void ff_purge_cq(ffl_cq *cq, uint32_t qpn) noexcept nogil:
+    """The router adds none of this QP's any more. Bound: the ring's length."""
+    cdef uint32_t index
+    cdef ff_cqe *cqe
+    spin_lock(&cq.lock)
+    index = cq.index
+    while index - cq.index <= cq.mask:
+        cqe = &cq.ring[index & cq.mask]
+        index += 1
+        if ff_load32_acquire(&cqe.seq) != index:     # pairs with the router's release of the line
+            break
+        if cqe.qpn == qpn:
+            cqe.flags |= FF_CQE_DEAD
+    spin_unlock(&cq.lock)

@@ -1,0 +1,24 @@
+"""The kernel's and libc's functions that the files of this folder share."""
+
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+
+
+cdef extern from "ffl/kernel.h" nogil:
+    void futex_wait "ff_futex_wait"(void *word, uint32_t value, int64_t ns)   # errno is left dirty
+    void futex_wake "ff_futex_wake"(void *word, int count)
+    uint64_t now_ns "ff_now_ns"()
+    int fail "ff_fail"(int error)        # sets errno, returns error
+
+cdef extern from "<sched.h>" nogil:
+    int sched_yield()
+
+cdef extern from "<stdlib.h>" nogil:
+    int posix_memalign(void **memory, size_t alignment, size_t size)
+
+cdef extern from *:
+    """
+    #define ff_likely(condition) __builtin_expect(!!(condition), 1)
+    #define ff_prefetch(address) __builtin_prefetch(address)
+    """
+    bint likely "ff_likely"(bint condition) noexcept nogil
+    void prefetch "ff_prefetch"(const void *address) noexcept nogil

@@ -1,0 +1,97 @@
+"""What FreeFlow keeps for each verbs object. The part that applications see comes first, at its newest size.
+
+The application holds a pointer to the first field (for a context: to base.v.context), so each struct is reached by a
+cast. Objects start as zero bytes; a zeroed mutex or condition of the visible part is a valid, unused one.
+"""
+
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+
+from ffcore.shm cimport ff_a32, ff_a64, ff_cq_shared, ff_cqe, ff_qp_shared, ff_session
+from ffl.verbs cimport ff_qp_ex, ff_verbs_context, ff_verbs_context_of, ibv_comp_channel, ibv_context, ibv_cq_ex, ibv_mr, ibv_pd
+
+
+cdef enum ffl_kind:
+    FFL_CQ = 1
+    FFL_QP = 2
+
+
+cdef struct ffl_tracked:
+    # What an event may name: a CQ or a QP. Listed by its handle (handles.pyx).
+    ffl_tracked *next
+    void *object              # the struct that holds this one
+    uint32_t kind             # enum ffl_kind
+    uint32_t handle           # the router's table index
+    ff_a32 async_owed         # asynchronous events that were handed out and not acknowledged yet; a futex word
+    ff_a32 comp_owed          # the same for completion events
+
+
+cdef struct ffl_context:
+    ff_verbs_context base
+    uint32_t handle
+    uint32_t generation       # of the session that it belongs to; the calls of an older one's get EIO
+    ff_a32 fatal_told         # IBV_EVENT_DEVICE_FATAL has been handed out
+
+
+cdef struct ffl_channel:
+    ibv_comp_channel base
+    uint32_t handle
+
+
+cdef struct ffl_pd:
+    ibv_pd base
+
+
+cdef struct ffl_mr:
+    ibv_mr base
+
+
+cdef struct ffl_cq:
+    ibv_cq_ex base
+    ff_a32 lock               # guards the ring's consumer side
+    uint32_t index            # of the next CQE
+    uint32_t mask             # entries - 1
+    uint32_t idle             # empty polls since the router's socket was looked at (approximate: no order, no lock)
+    ff_cqe *ring
+    ff_cq_shared *shared
+    ff_session *session
+    ffl_tracked tracked
+
+
+cdef struct ffl_qp:
+    ff_qp_ex base             # 360 bytes
+    uint64_t pad0[3]          # so that what post_send uses starts a cache line
+    # ---- send side
+    ff_a32 sq_lock
+    uint32_t sq_index         # of the next WQE
+    uint32_t sq_done          # as last seen in shared memory: what is free grows, so an old value is safe
+    uint32_t sq_mask          # entries - 1
+    uint32_t sq_stride
+    uint32_t max_send_sge
+    uint32_t max_inline
+    uint32_t opcodes          # bit IBV_WR_x: the transport has it
+    uint8_t *sq
+    uint64_t bell_bit
+    ff_a64 *bell              # its word of session.qp_bell
+    ff_session *session
+    # ---- what both sides need, seldom written
+    ff_qp_shared *shared
+    uint64_t summary_bit      # of the bell's word
+    int event_fd              # wakes a router that sleeps
+    uint32_t sq_flags         # enum ff_wqe_flags that every WQE has: SIGNALED with sq_sig_all
+    uint32_t sq_sig_all
+    uint32_t pad1[9]
+    # ---- receive side
+    ff_a32 rq_lock
+    uint32_t rq_index
+    uint32_t rq_done
+    uint32_t rq_mask
+    uint32_t rq_stride
+    uint32_t max_recv_sge     # 0 with an SRQ, and without receive queue
+    uint32_t rq_entries
+    uint32_t pad2
+    uint8_t *rq
+    ffl_tracked tracked
+
+
+cdef inline ffl_context *context_of(ibv_context *context) noexcept nogil:
+    return <ffl_context *>ff_verbs_context_of(context)

@@ -1,0 +1,293 @@
+"""Creating, modifying, querying and destroying queue pairs. The router judges states and attributes."""
+
+from libc cimport errno
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport free
+from libc.string cimport memcpy, memset
+
+from ffcore.control cimport (FF_CMD_CREATE_QP, FF_CMD_DESTROY_QP, FF_CMD_MODIFY_QP, FF_CMD_QUERY_QP, FF_NO_HANDLE, ff_ah_attr, ff_cap,
+                             ff_cmd_create_qp, ff_cmd_handle, ff_cmd_modify_qp, ff_qp_attr, ff_reply_create_qp, ff_reply_query_qp,
+                             ff_reply_state)
+from ffcore.shm cimport FF_LINE, FF_WQE_SIGNALED, ff_load32_acquire, ff_qp_shared, ff_session
+from ffl.call_api cimport ff_call, ff_call_end_of
+from ffl.data_path_api cimport ff_purge_cq
+from ffl.handles_api cimport ff_handle_put, ff_handle_retire
+from ffl.kernel cimport fail, posix_memalign
+from ffl.objects cimport FFL_QP, context_of, ffl_cq, ffl_qp
+from ffl.session_api cimport ff_session_get
+from ffl.verbs cimport (IBV_QP_INIT_ATTR_CREATE_FLAGS, IBV_QP_INIT_ATTR_PD, IBV_QP_INIT_ATTR_SEND_OPS_FLAGS, IBV_QP_STATE, IBV_QPS_RESET,
+                        IBV_WR_ATOMIC_CMP_AND_SWP, IBV_WR_ATOMIC_FETCH_AND_ADD, IBV_WR_RDMA_READ, IBV_WR_RDMA_WRITE,
+                        IBV_WR_RDMA_WRITE_WITH_IMM, IBV_WR_SEND, IBV_WR_SEND_WITH_IMM, ibv_ah_attr, ibv_context, ibv_mig_state, ibv_mtu,
+                        ibv_pd, ibv_qp, ibv_qp_attr, ibv_qp_cap, ibv_qp_ex, ibv_qp_init_attr, ibv_qp_init_attr_ex, ibv_qp_state, ibv_qp_type)
+
+cdef enum:
+    RC_OPCODES = ((1 << IBV_WR_SEND) | (1 << IBV_WR_SEND_WITH_IMM) | (1 << IBV_WR_RDMA_WRITE) | (1 << IBV_WR_RDMA_WRITE_WITH_IMM)
+                  | (1 << IBV_WR_RDMA_READ) | (1 << IBV_WR_ATOMIC_CMP_AND_SWP) | (1 << IBV_WR_ATOMIC_FETCH_AND_ADD))
+
+
+cdef inline ibv_qp *shown(ffl_qp *qp) noexcept nogil:
+    return <ibv_qp *>&qp.base
+
+
+# ---- attributes, between verbs' structs and the commands' ----
+
+cdef void cap_out(ff_cap *to, const ibv_qp_cap *cap) noexcept nogil:
+    to.max_send_wr = cap.max_send_wr
+    to.max_recv_wr = cap.max_recv_wr
+    to.max_send_sge = cap.max_send_sge
+    to.max_recv_sge = cap.max_recv_sge
+    to.max_inline = cap.max_inline_data
+
+
+cdef void cap_in(ibv_qp_cap *to, const ff_cap *cap) noexcept nogil:
+    to.max_send_wr = cap.max_send_wr
+    to.max_recv_wr = cap.max_recv_wr
+    to.max_send_sge = cap.max_send_sge
+    to.max_recv_sge = cap.max_recv_sge
+    to.max_inline_data = cap.max_inline
+
+
+cdef void ah_out(ff_ah_attr *to, const ibv_ah_attr *ah) noexcept nogil:
+    memcpy(to.dgid, ah.grh.dgid.raw, 16)
+    to.flow_label = ah.grh.flow_label
+    to.sgid_index = ah.grh.sgid_index
+    to.hop_limit = ah.grh.hop_limit
+    to.traffic_class = ah.grh.traffic_class
+    to.dlid = ah.dlid
+    to.sl = ah.sl
+    to.src_path_bits = ah.src_path_bits
+    to.static_rate = ah.static_rate
+    to.is_global = ah.is_global
+    to.port_num = ah.port_num
+
+
+cdef void ah_in(ibv_ah_attr *to, const ff_ah_attr *ah) noexcept nogil:
+    memcpy(to.grh.dgid.raw, ah.dgid, 16)
+    to.grh.flow_label = ah.flow_label
+    to.grh.sgid_index = ah.sgid_index
+    to.grh.hop_limit = ah.hop_limit
+    to.grh.traffic_class = ah.traffic_class
+    to.dlid = ah.dlid
+    to.sl = ah.sl
+    to.src_path_bits = ah.src_path_bits
+    to.static_rate = ah.static_rate
+    to.is_global = ah.is_global
+    to.port_num = ah.port_num
+
+
+cdef void attr_out(ff_qp_attr *to, const ibv_qp_attr *attr) noexcept nogil:
+    """Every field; the mask says which of them count."""
+    to.qp_state = attr.qp_state
+    to.cur_qp_state = attr.cur_qp_state
+    to.path_mtu = attr.path_mtu
+    to.path_mig_state = attr.path_mig_state
+    to.qkey = attr.qkey
+    to.rq_psn = attr.rq_psn
+    to.sq_psn = attr.sq_psn
+    to.dest_qpn = attr.dest_qp_num
+    to.access = attr.qp_access_flags
+    to.rate_limit = attr.rate_limit
+    ah_out(&to.ah, &attr.ah_attr)
+    ah_out(&to.alt_ah, &attr.alt_ah_attr)
+    to.pkey_index = attr.pkey_index
+    to.alt_pkey_index = attr.alt_pkey_index
+    to.en_sqd_async_notify = attr.en_sqd_async_notify
+    to.sq_draining = attr.sq_draining
+    to.max_rd_atomic = attr.max_rd_atomic
+    to.max_dest_rd_atomic = attr.max_dest_rd_atomic
+    to.min_rnr_timer = attr.min_rnr_timer
+    to.port_num = attr.port_num
+    to.timeout = attr.timeout
+    to.retry_cnt = attr.retry_cnt
+    to.rnr_retry = attr.rnr_retry
+    to.alt_port_num = attr.alt_port_num
+    to.alt_timeout = attr.alt_timeout
+
+
+cdef void attr_in(ibv_qp_attr *to, const ff_qp_attr *attr) noexcept nogil:
+    to.qp_state = <ibv_qp_state>attr.qp_state
+    to.cur_qp_state = <ibv_qp_state>attr.cur_qp_state
+    to.path_mtu = <ibv_mtu>attr.path_mtu
+    to.path_mig_state = <ibv_mig_state>attr.path_mig_state
+    to.qkey = attr.qkey
+    to.rq_psn = attr.rq_psn
+    to.sq_psn = attr.sq_psn
+    to.dest_qp_num = attr.dest_qpn
+    to.qp_access_flags = attr.access
+    to.rate_limit = attr.rate_limit
+    ah_in(&to.ah_attr, &attr.ah)
+    ah_in(&to.alt_ah_attr, &attr.alt_ah)
+    to.pkey_index = attr.pkey_index
+    to.alt_pkey_index = attr.alt_pkey_index
+    to.en_sqd_async_notify = attr.en_sqd_async_notify
+    to.sq_draining = attr.sq_draining
+    to.max_rd_atomic = attr.max_rd_atomic
+    to.max_dest_rd_atomic = attr.max_dest_rd_atomic
+    to.min_rnr_timer = attr.min_rnr_timer
+    to.port_num = attr.port_num
+    to.timeout = attr.timeout
+    to.retry_cnt = attr.retry_cnt
+    to.rnr_retry = attr.rnr_retry
+    to.alt_port_num = attr.alt_port_num
+    to.alt_timeout = attr.alt_timeout
+
+
+# ---- creating ----
+
+cdef void attach_rings(ffl_qp *qp, ff_reply_create_qp *reply) noexcept nogil:
+    cdef ff_session *session = ff_session_get().shared
+    cdef uint8_t *segment = <uint8_t *>session
+    qp.session = session
+    qp.event_fd = ff_session_get().event_fd
+    qp.bell = &session.qp_bell[reply.bell // 64]
+    qp.bell_bit = 1ull << (reply.bell % 64)
+    qp.summary_bit = 1ull << (reply.bell // 64)
+    qp.shared = <ff_qp_shared *>(segment + reply.offset)
+    qp.sq = segment + reply.sq_offset
+    qp.sq_mask = reply.sq_entries - 1
+    qp.sq_stride = reply.sq_stride
+    qp.max_send_sge = reply.cap.max_send_sge
+    qp.max_inline = reply.cap.max_inline
+    qp.rq = segment + reply.rq_offset
+    qp.rq_entries = reply.rq_entries
+    qp.rq_mask = reply.rq_entries - 1
+    qp.rq_stride = reply.rq_stride
+    qp.max_recv_sge = reply.cap.max_recv_sge
+
+
+cdef void describe(ffl_qp *qp, ibv_pd *pd, const ibv_qp_init_attr *attr, ff_reply_create_qp *reply) noexcept nogil:
+    cdef ibv_qp *visible = shown(qp)
+    visible.context = pd.context
+    visible.qp_context = attr.qp_context
+    visible.pd = pd
+    visible.send_cq = attr.send_cq
+    visible.recv_cq = attr.recv_cq
+    visible.srq = attr.srq
+    visible.handle = reply.handle
+    visible.qp_num = reply.qpn
+    visible.state = IBV_QPS_RESET
+    visible.qp_type = attr.qp_type
+    qp.opcodes = RC_OPCODES
+    qp.sq_sig_all = 1 if attr.sq_sig_all else 0
+    qp.sq_flags = FF_WQE_SIGNALED if attr.sq_sig_all else 0
+
+
+cdef int ask(ibv_pd *pd, const ibv_qp_init_attr *attr, ff_reply_create_qp *reply) noexcept nogil:
+    cdef ff_cmd_create_qp request
+    if attr.send_cq == NULL or attr.recv_cq == NULL:
+        return errno.EINVAL
+    if attr.srq != NULL:
+        return errno.EOPNOTSUPP
+    memset(&request, 0, sizeof(request))
+    request.pd = pd.handle
+    request.send_cq = attr.send_cq.handle
+    request.recv_cq = attr.recv_cq.handle
+    request.srq = FF_NO_HANDLE
+    request.type = attr.qp_type
+    request.sq_sig_all = 1 if attr.sq_sig_all else 0
+    cap_out(&request.cap, &attr.cap)
+    return ff_call(context_of(pd.context), FF_CMD_CREATE_QP, &request, sizeof(request), reply, sizeof(ff_reply_create_qp))
+
+
+cdef public ibv_qp *ffv_ibv_create_qp(ibv_pd *pd, ibv_qp_init_attr *attr) noexcept nogil:
+    """attr.cap is set to what was granted."""
+    cdef ff_reply_create_qp reply
+    cdef ffl_qp *qp
+    cdef int error
+    if posix_memalign(<void **>&qp, FF_LINE, sizeof(ffl_qp)):
+        fail(errno.ENOMEM)
+        return NULL
+    memset(qp, 0, sizeof(ffl_qp))
+    error = ask(pd, attr, &reply)
+    if error:
+        free(qp)
+        fail(error)
+        return NULL
+    describe(qp, pd, attr, &reply)
+    attach_rings(qp, &reply)
+    cap_in(&attr.cap, &reply.cap)
+    ff_handle_put(&qp.tracked, qp, FFL_QP, reply.handle)
+    return shown(qp)
+
+
+cdef public ibv_qp *ff_create_qp_ex(ibv_context *context, ibv_qp_init_attr_ex *attr) noexcept nogil:
+    """The extended struct begins with the plain one. No flag is known that a plain QP does not have."""
+    cdef uint32_t unknown = attr.comp_mask & ~<uint32_t>(IBV_QP_INIT_ATTR_PD | IBV_QP_INIT_ATTR_CREATE_FLAGS)
+    if not attr.comp_mask & IBV_QP_INIT_ATTR_PD:
+        fail(errno.EINVAL)
+        return NULL
+    if unknown or (attr.comp_mask & IBV_QP_INIT_ATTR_CREATE_FLAGS and attr.create_flags):
+        fail(errno.EOPNOTSUPP)
+        return NULL
+    return ffv_ibv_create_qp(attr.pd, <ibv_qp_init_attr *>attr)
+
+
+cdef public ibv_qp_ex *ffv_ibv_qp_to_qp_ex(ibv_qp *qp) noexcept nogil:
+    """NULL: not created with send operations (IBV_QP_INIT_ATTR_SEND_OPS_FLAGS)."""
+    return NULL
+
+
+# ---- modifying, querying, destroying ----
+
+cdef void restart(ffl_qp *qp) noexcept nogil:
+    """RESET: the router has dropped what was posted. Both sides go on from where it says that the rings are free."""
+    qp.sq_done = ff_load32_acquire(&qp.shared.sq_done)       # pairs with its release before the reply
+    qp.rq_done = ff_load32_acquire(&qp.shared.rq_done)
+    qp.sq_index = qp.sq_done
+    qp.rq_index = qp.rq_done
+    ff_purge_cq(<ffl_cq *>shown(qp).send_cq, shown(qp).qp_num)
+    if shown(qp).recv_cq != shown(qp).send_cq:
+        ff_purge_cq(<ffl_cq *>shown(qp).recv_cq, shown(qp).qp_num)
+
+
+cdef public int ffv_ibv_modify_qp(ibv_qp *qp, ibv_qp_attr *attr, int mask) noexcept nogil:
+    cdef ff_cmd_modify_qp request
+    cdef ff_reply_state reply
+    cdef int error
+    request.handle = qp.handle
+    request.mask = mask
+    attr_out(&request.attr, attr)
+    error = ff_call(context_of(qp.context), FF_CMD_MODIFY_QP, &request, sizeof(request), &reply, sizeof(reply))
+    if error:
+        return fail(error)
+    qp.state = <ibv_qp_state>reply.qp_state
+    if mask & IBV_QP_STATE and qp.state == IBV_QPS_RESET:
+        restart(<ffl_qp *>qp)
+    return 0
+
+
+cdef public int ffv_ibv_query_qp(ibv_qp *qp, ibv_qp_attr *attr, int mask, ibv_qp_init_attr *init) noexcept nogil:
+    """Everything is answered, whatever the mask asks for."""
+    cdef ff_cmd_handle request
+    cdef ff_reply_query_qp reply
+    cdef int error
+    request.handle = qp.handle
+    error = ff_call(context_of(qp.context), FF_CMD_QUERY_QP, &request, sizeof(request), &reply, sizeof(reply))
+    if error:
+        return fail(error)
+    memset(attr, 0, sizeof(ibv_qp_attr))
+    attr_in(attr, &reply.attr)
+    cap_in(&attr.cap, &reply.cap)
+    qp.state = attr.qp_state
+    memset(init, 0, sizeof(ibv_qp_init_attr))
+    init.qp_context = qp.qp_context
+    init.send_cq = qp.send_cq
+    init.recv_cq = qp.recv_cq
+    init.srq = qp.srq
+    init.cap = attr.cap
+    init.qp_type = qp.qp_type
+    init.sq_sig_all = (<ffl_qp *>qp).sq_sig_all
+    return 0
+
+
+cdef public int ffv_ibv_destroy_qp(ibv_qp *handed) noexcept nogil:
+    cdef ffl_qp *qp = <ffl_qp *>handed
+    cdef int error = ff_call_end_of(context_of(handed.context), FF_CMD_DESTROY_QP, handed.handle)
+    if error:
+        return fail(error)
+    ff_purge_cq(<ffl_cq *>handed.send_cq, handed.qp_num)
+    if handed.recv_cq != handed.send_cq:
+        ff_purge_cq(<ffl_cq *>handed.recv_cq, handed.qp_num)
+    ff_handle_retire(&qp.tracked)
+    free(qp)
+    return 0
