@@ -31,7 +31,8 @@ class Sessions:
             number, segments = self._attach(container, sock, pid, grant.limits)
         except (OSError, ValueError) as error:  # ValueError: limits that the reactor cannot have
             self._policies.release(container, grant)
-            raise Refused(getattr(error, "errno", None) or errno.ENOMEM, f"the router cannot take one more session: {error}") from None
+            raise Refused(getattr(error, "errno", None) or errno.ENOMEM,
+                          f"the router cannot take one more session: {error}") from None
         self._open[number] = (container, grant)
         container.sessions.add(number)
         log.info("session %d: container %s, pid %d", number, container.name, pid)

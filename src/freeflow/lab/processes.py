@@ -1,4 +1,4 @@
-"""Processes named by pid and start time: a recorded pid that meanwhile belongs to somebody else is not ours to touch."""
+"""Processes named by pid and start time: a recorded pid that is somebody else's by now is not ours to touch."""
 
 import os
 import select
