@@ -16,6 +16,7 @@ log = logging.getLogger(__name__)
 
 LINE_MAX = 64 << 10  # bytes of a request
 CONNECTIONS_MAX = 64
+ERROR_MAX = 400  # characters of an error, which may quote the request
 IDLE_S = 300.0  # without a whole line; a client reconnects
 WRITE_S = 5.0  # for a client to take its reply
 
@@ -103,7 +104,7 @@ class ControlServer:
 
 
 def failure(text):
-    return {"ok": False, "error": text}
+    return {"ok": False, "error": text[:ERROR_MAX]}
 
 
 def open_namespace(path):

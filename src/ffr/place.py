@@ -17,7 +17,11 @@ class Place:
         self.paths = paths
         paths.directory.mkdir(mode=0o755, parents=True, exist_ok=True)
         self._lock = self._locked()
-        self._remove_sockets()  # with the lock in hand, any that are there are a dead router's
+        try:
+            self._remove_sockets()  # with the lock in hand, any that are there are a dead router's
+        except PlaceTaken:
+            os.close(self._lock)
+            raise
 
     def close(self):
         self._remove_sockets()
