@@ -19,6 +19,7 @@ CONNECTIONS_MAX = 64
 ERROR_MAX = 400  # characters of an error, which may quote the request
 IDLE_S = 300.0  # without a whole line; a client reconnects
 WRITE_S = 5.0  # for a client to take its reply
+PARTING_S = 1.0  # ... and its last one
 
 
 class ControlServer:
@@ -44,7 +45,7 @@ class ControlServer:
         self._connections += 1
         try:
             if refusal := self._refusal(writer.get_extra_info("socket")):
-                await _send(writer, refusal)
+                await _send_last(reader, writer, refusal)
             else:
                 await self._answer_lines(reader, writer)
         except (ConnectionError, TimeoutError) as error:
@@ -58,7 +59,7 @@ class ControlServer:
             try:
                 line = await asyncio.wait_for(reader.readline(), IDLE_S)
             except ValueError:  # asyncio's word for a line beyond the limit
-                await _send(writer, failure(f"a request is at most {LINE_MAX} bytes"))
+                await _send_last(reader, writer, failure(f"a request is at most {LINE_MAX} bytes"))
                 return
             if not line.endswith(b"\n"):
                 return
@@ -133,3 +134,12 @@ def _check_fields(op, fields, types):
 async def _send(writer, reply):
     writer.write(json.dumps(reply).encode() + b"\n")
     await asyncio.wait_for(writer.drain(), WRITE_S)
+
+
+async def _send_last(reader, writer, reply):
+    """A socket closed with input unread resets its peer, which would then not read this."""
+    await _send(writer, reply)
+    writer.write_eof()
+    async with asyncio.timeout(PARTING_S):
+        while await reader.read(LINE_MAX):
+            pass
