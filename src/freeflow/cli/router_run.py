@@ -12,11 +12,14 @@ from freeflow.cli.polling_set import MODES
 @click.command("router")
 @router_options
 @click.option("--polling", type=click.Choice(MODES), default="adaptive", show_default=True)
-def command(directory, name, polling):
+@click.option("--policy", metavar="FILE", help="What sessions and tenants may use, as TOML (docs/operations.md).")
+def command(directory, name, polling, policy):
     """Run this host's router in the foreground, until SIGTERM or SIGINT."""
     arguments = [sys.executable, "-m", "ffr.daemon", "--polling", polling]
     if directory:
         arguments += ["--dir", directory]
     if name:
         arguments += ["--name", name]
+    if policy:
+        arguments += ["--policy", policy]
     os.execv(sys.executable, arguments)  # the router is one process, under the pid that its starter knows
