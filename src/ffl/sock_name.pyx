@@ -1,0 +1,126 @@
+"""Whose connection a descriptor is, by the name that the broker gave it: nothing to remember, so nothing to lose."""
+
+from ffcore.tcp cimport *
+from ffl.sock cimport *
+from ffl.sock_sys cimport *
+from libc.stdint cimport uint8_t
+from libc.string cimport memcmp, memcpy, memset
+
+cdef enum:
+    NO_NAME = 2  # the length of an unbound AF_UNIX socket's name
+
+
+cdef bint is_mapped(const uint8_t *address) noexcept nogil:
+    cdef int i
+    for i in range(10):
+        if address[i] != 0:
+            return False
+    return address[10] == 0xff and address[11] == 0xff
+
+
+cdef public int ffs_end_of(const void *name, unsigned length, ff_tcp_end *end) noexcept nogil:
+    cdef const sockaddr_in *four = <const sockaddr_in *>name
+    cdef const sockaddr_in6 *six = <const sockaddr_in6 *>name
+    memset(end, 0, sizeof(ff_tcp_end))
+    if length >= sizeof(sockaddr_in) and four.sin_family == AF_INET:
+        end.address[10] = 0xff
+        end.address[11] = 0xff
+        memcpy(&end.address[12], &four.sin_addr, 4)
+        end.port = ntohs(four.sin_port)
+    elif length >= sizeof(sockaddr_in6) and six.sin6_family == AF_INET6:
+        memcpy(end.address, &six.sin6_addr, 16)
+        end.port = ntohs(six.sin6_port)
+    else:
+        return -1
+    end.domain = four.sin_family
+    return 0
+
+
+cdef public unsigned ffs_name_of(const ff_tcp_end *end, int domain, void *name) noexcept nogil:
+    """How a socket of that domain shows this end. name has room for sockaddr_in6."""
+    cdef sockaddr_in *four = <sockaddr_in *>name
+    cdef sockaddr_in6 *six = <sockaddr_in6 *>name
+    if domain == AF_INET:
+        memset(four, 0, sizeof(sockaddr_in))
+        four.sin_family = AF_INET
+        four.sin_port = htons(end.port)
+        memcpy(&four.sin_addr, &end.address[12], 4)
+        return sizeof(sockaddr_in)
+    memset(six, 0, sizeof(sockaddr_in6))
+    six.sin6_family = AF_INET6
+    six.sin6_port = htons(end.port)
+    memcpy(&six.sin6_addr, end.address, 16)
+    return sizeof(sockaddr_in6)
+
+
+cdef bint is_connections(const void *name, unsigned length) noexcept nogil:
+    cdef const ff_tcp_name *n = <const ff_tcp_name *>name
+    return length == sizeof(ff_tcp_name) and n.family == AF_UNIX and n.zero == 0 and n.magic == FF_TCP_NAME_MAGIC
+
+
+cdef public int ffs_connection(int fd, ff_tcp_name *name) noexcept nogil:
+    """Leaves errno as it was."""
+    cdef sockaddr_un found
+    cdef unsigned length = sizeof(found)
+    cdef int saved = get_errno()
+    cdef int side = FFS_NOT_OURS
+    if raw_getsockname(fd, &found, &length) == 0 and found.sun_family == AF_UNIX:
+        if is_connections(&found, length):
+            side = FFS_SERVER
+        elif length == NO_NAME:
+            length = sizeof(found)
+            if raw_getpeername(fd, &found, &length) == 0 and is_connections(&found, length):
+                side = FFS_CLIENT
+    if side != FFS_NOT_OURS:
+        memcpy(name, &found, sizeof(ff_tcp_name))
+    set_errno(saved)
+    return side
+
+
+cdef int show(const void *found, unsigned found_length, sockaddr *name, unsigned *length) noexcept nogil:
+    """As the kernel hands a name out: cut to the room there is, and its whole length told."""
+    memcpy(name, found, min(length[0], found_length))
+    length[0] = found_length
+    return 0
+
+
+cdef int show_end(const ff_tcp_end *end, int domain, sockaddr *name, unsigned *length) noexcept nogil:
+    cdef sockaddr_storage shown
+    cdef unsigned shown_length = ffs_name_of(end, domain, &shown)
+    return show(&shown, shown_length, name, length)
+
+
+cdef public int ffs_getsockname(int fd, sockaddr *name, unsigned *length) noexcept nogil:
+    cdef sockaddr_storage found
+    cdef unsigned found_length = sizeof(found)
+    cdef ff_tcp_name n
+    cdef int side
+    if name == NULL or length == NULL or <int>length[0] < 0:
+        return raw_getsockname(fd, name, length)
+    if raw_getsockname(fd, &found, &found_length) != 0:
+        return -1
+    if found.ss_family == AF_UNIX:
+        side = ffs_connection(fd, &n)
+        if side == FFS_SERVER:
+            return show_end(&n.server, n.server.domain, name, length)
+        if side == FFS_CLIENT:
+            return show_end(&n.client, n.client.domain, name, length)
+    return show(&found, found_length, name, length)
+
+
+cdef public int ffs_getpeername(int fd, sockaddr *name, unsigned *length) noexcept nogil:
+    cdef sockaddr_storage found
+    cdef unsigned found_length = sizeof(found)
+    cdef ff_tcp_name n
+    cdef int side
+    if name == NULL or length == NULL or <int>length[0] < 0:
+        return raw_getpeername(fd, name, length)
+    if raw_getpeername(fd, &found, &found_length) != 0:
+        return -1
+    if found.ss_family == AF_UNIX:
+        side = ffs_connection(fd, &n)
+        if side == FFS_SERVER:
+            return show_end(&n.client, n.server.domain, name, length)
+        if side == FFS_CLIENT:
+            return show_end(&n.server, n.client.domain, name, length)
+    return show(&found, found_length, name, length)

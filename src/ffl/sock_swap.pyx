@@ -1,0 +1,104 @@
+"""A descriptor's number becomes another socket, and the program sees one socket throughout."""
+
+from ffl.sock cimport *
+from ffl.sock_sys cimport *
+
+cdef enum:
+    OPTION_ROOM = 16        # bytes: the longest of those below, struct timeval
+    SNDBUF_LOCKED = 1       # SO_BUF_LOCK: the program chose the size
+    RCVBUF_LOCKED = 2
+    SMALL_BUFFER = 425984   # twice the kernel's default wmem_max: what a program could have asked for anywhere
+
+
+cdef public int ffs_swap(int fd, int replacement, ffs_entry *entry, int close_how) noexcept nogil:
+    cdef int flags, status
+    cdef uint32_t watched = 0
+    carry_options(fd, replacement)
+    carry_status(fd, replacement)
+    set_linger(fd, close_how == FFS_RESET)
+    flags = O_CLOEXEC if raw_fcntl(fd, F_GETFD, 0) & FD_CLOEXEC else 0
+    if entry != NULL:
+        watched = unwatch(fd, entry)
+    status = raw_dup3(replacement, fd, flags)
+    if entry != NULL:
+        watch_again(fd, entry, watched)
+    raw_close(replacement)
+    return 0 if status >= 0 else -1
+
+
+cdef void carry_options(int before, int after) noexcept nogil:
+    carry_option(before, after, SO_KEEPALIVE)
+    carry_option(before, after, SO_OOBINLINE)
+    carry_option(before, after, SO_RCVTIMEO)
+    carry_option(before, after, SO_SNDTIMEO)
+    carry_option(before, after, SO_LINGER)
+    carry_buffers(before, after)
+
+
+cdef void carry_option(int before, int after, int option) noexcept nogil:
+    """Options whose value in a new socket is all zeros."""
+    cdef char value[OPTION_ROOM]
+    cdef unsigned length = OPTION_ROOM
+    cdef unsigned i
+    if raw_getsockopt(before, SOL_SOCKET, option, value, &length) != 0:
+        return
+    for i in range(length):
+        if value[i] != 0:
+            raw_setsockopt(after, SOL_SOCKET, option, value, length)
+            return
+
+
+cdef void set_linger(int fd, bint reset) noexcept nogil:
+    """How the overlay's connection ends: quietly by the client, so that a server that has not accepted it yet still
+    can; by the server with a reset, which takes it away on both sides at once and leaves no TIME_WAIT."""
+    cdef linger value
+    value.l_onoff = reset
+    value.l_linger = 0
+    raw_setsockopt(fd, SOL_SOCKET, SO_LINGER, &value, sizeof(value))
+
+
+cdef void carry_buffers(int before, int after) noexcept nogil:
+    """The kernel doubles what it is given and shows the double."""
+    cdef int locked = 0
+    cdef int size = 0
+    cdef unsigned length = sizeof(locked)
+    if raw_getsockopt(before, SOL_SOCKET, SO_BUF_LOCK, &locked, &length) != 0 or locked == 0:
+        return
+    length = sizeof(size)
+    if locked & SNDBUF_LOCKED and raw_getsockopt(before, SOL_SOCKET, SO_SNDBUF, &size, &length) == 0:
+        if size < SMALL_BUFFER:
+            size //= 2
+            raw_setsockopt(after, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size))
+    if locked & RCVBUF_LOCKED and raw_getsockopt(before, SOL_SOCKET, SO_RCVBUF, &size, &length) == 0:
+        size //= 2
+        raw_setsockopt(after, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size))
+
+
+cdef void carry_status(int before, int after) noexcept nogil:
+    cdef int flags = raw_fcntl(before, F_GETFL, 0)
+    if flags & O_ASYNC:
+        raw_fcntl(after, F_SETOWN, raw_fcntl(before, F_GETOWN, 0))
+    if flags & (O_NONBLOCK | O_ASYNC):
+        raw_fcntl(after, F_SETFL, flags)
+
+
+cdef uint32_t unwatch(int fd, ffs_entry *entry) noexcept nogil:
+    """Taking fd out tells whether it was in: an epoll that was closed since, or whose number is another one's by now,
+    does not get it afterwards. Bits of entry.watch."""
+    cdef uint32_t i, found = 0
+    for i in range(entry.watches):
+        if raw_epoll_ctl(entry.watch[i].epoll, EPOLL_CTL_DEL, fd, NULL) == 0:
+            found |= 1u << i
+    return found
+
+
+cdef void watch_again(int fd, ffs_entry *entry, uint32_t watched) noexcept nogil:
+    """Adding looks at readiness there and then, so an edge-triggered watcher misses nothing."""
+    cdef epoll_event event
+    cdef uint32_t i
+    for i in range(entry.watches):
+        if watched & (1u << i):
+            event.events = entry.watch[i].events
+            event.data.u64 = entry.watch[i].data
+            raw_epoll_ctl(entry.watch[i].epoll, EPOLL_CTL_ADD, fd, &event)
+    entry.watches = 0

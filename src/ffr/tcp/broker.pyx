@@ -1,0 +1,233 @@
+"""The broker as Python sees it: a thread that never holds the GIL, and the containers that it serves."""
+
+import os
+import resource
+import socket
+import threading
+
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memset
+
+from ffcore.tcp cimport *
+from ffr.tcp.kernel cimport identify, open_diag, receive_request
+from ffr.tcp.serve cimport idle_ms, keep_house, serve
+from ffr.tcp.state cimport *
+from ffr.tcp.tables cimport *
+
+cdef extern from "ffr/tcp/kernel.h" nogil:
+    ctypedef struct pthread_mutex_t:
+        pass
+    union epoll_data_t:
+        uint64_t u64
+    struct epoll_event:
+        uint32_t events
+        epoll_data_t data
+    struct sockaddr:
+        pass
+    enum:
+        EPOLLIN, EPOLL_CTL_ADD, EPOLL_CLOEXEC, EFD_NONBLOCK, EFD_CLOEXEC, SOCK_NONBLOCK, SOCK_CLOEXEC, CLONE_NEWNET
+    int pthread_mutex_init(pthread_mutex_t *, void *)
+    int pthread_mutex_lock(pthread_mutex_t *)
+    int pthread_mutex_unlock(pthread_mutex_t *)
+    int epoll_create1(int)
+    int epoll_ctl(int, int, int, epoll_event *)
+    int epoll_wait(int, epoll_event *, int, int)
+    int eventfd(unsigned, int)
+    int accept4(int, sockaddr *, void *, int)
+    int unshare(int)
+    int close(int)
+    ssize_t read(int, void *, size_t)
+
+cdef enum:
+    DOOR = SESSIONS      # epoll tags: a session's index, or one of these
+    WAKE = SESSIONS + 1
+    BATCH = 64
+    BACKLOG = 1024
+    SHARE = 4            # of the sessions, for one container
+
+REASONS = ("accelerated", "no_container", "other_host", "refused", "foreign_source", "no_listener", "plain_listener",
+           "path", "not_claimed", "abandoned", "quota", "resources", "not_offered", "bad_request")
+
+
+cdef class Broker:
+    """Listens on path. add_container before or after start; everything may be called from any Python thread."""
+
+    cdef broker b
+    cdef pthread_mutex_t lock  # the thread holds it while it works, never while it sleeps
+    cdef object door, thread
+    cdef readonly str path
+
+    def __cinit__(self, path):
+        memset(&self.b, 0, sizeof(self.b))
+        pthread_mutex_init(&self.lock, NULL)
+        self.b.epoll = epoll_create1(EPOLL_CLOEXEC)
+        self.b.wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)
+        self.b.random = int.from_bytes(os.urandom(8), "little")
+        if self.b.epoll < 0 or self.b.wake < 0:
+            raise OSError("no descriptors for the TCP broker")
+        if tables_make(&self.b, min(resource.getrlimit(resource.RLIMIT_NOFILE)[0], 1 << 20)) != 0:
+            raise MemoryError
+
+    def __init__(self, path):
+        self.path = os.fspath(path)
+        self.door = _door(self.path)
+        self.b.door = self.door.fileno()
+        watch(&self.b, self.b.door, DOOR)
+        watch(&self.b, self.b.wake, WAKE)
+
+    def __dealloc__(self):
+        tables_free(&self.b)
+        close(self.b.epoll)
+        close(self.b.wake)
+
+    def start(self):
+        self.thread = threading.Thread(target=self._run, name="tcp-broker", daemon=True)
+        self.thread.start()
+
+    def stop(self):
+        """Existing connections go on; what nobody has accepted yet is reset."""
+        self.b.stopping = True
+        os.eventfd_write(self.b.wake, 1)
+        if self.thread is not None:
+            self.thread.join()
+        self.door.close()
+        if os.path.exists(self.path):
+            os.unlink(self.path)
+
+    def add_container(self, netns, addresses, tenant=0):
+        """netns: a descriptor of its network namespace. addresses: 16 bytes each, IPv4-mapped for IPv4, all of them
+        nobody else's. Raises OSError or ValueError."""
+        cdef uint32_t index
+        cdef int diag = open_diag(netns)
+        if diag < 0:
+            raise OSError(-diag, f"network namespace: {os.strerror(-diag)}")
+        where = os.fstat(netns)
+        with Locked(self):
+            index = container_of(&self.b, where.st_dev, where.st_ino)
+            if index != NONE:
+                container_drop(&self.b, index)
+            index = container_put(&self.b, where.st_dev, where.st_ino, diag, tenant)
+            if index == NONE:
+                close(diag)
+                raise ValueError(f"more than {CONTAINERS} containers")
+            for address in addresses:
+                if not address_put(&self.b, index, address):
+                    container_drop(&self.b, index)
+                    raise ValueError(f"address {address.hex()} is another container's, or one too many")
+
+    def remove_container(self, netns):
+        """Connections under way are left alone."""
+        where = os.fstat(netns)
+        with Locked(self):
+            index = container_of(&self.b, where.st_dev, where.st_ino)
+            if index != NONE:
+                container_drop(&self.b, index)
+
+    def counters(self):
+        """Connects by outcome (REASONS), and what is under way. A connection is counted when its server accepts it."""
+        with Locked(self):
+            found = {name: self.b.counts[i] for i, name in enumerate(REASONS)}
+            found.update(pending=self.b.pendings, sessions_refused=self.b.sessions_refused, dropped=self.b.dropped)
+            found["listeners"] = sum(self.b.containers[i].listeners for i in range(CONTAINERS)
+                                     if self.b.containers[i].used)
+            found["sessions"] = sum(self.b.containers[i].sessions for i in range(CONTAINERS)
+                                    if self.b.containers[i].used)
+        return found
+
+    def _run(self):
+        cdef int status
+        with nogil:
+            # Pairs live in a namespace without interfaces: a socket's owner may ask it for its namespace's, and with
+            # CAP_NET_ADMIN change them. Without the right to make one they live in the router's.
+            unshare(CLONE_NEWNET)
+            work(self)
+
+
+class Locked:
+    def __init__(self, of):
+        self.of = of
+
+    def __enter__(self):
+        lock(self.of)
+
+    def __exit__(self, *error):
+        unlock(self.of)
+
+
+def lock(Broker of):
+    with nogil:
+        pthread_mutex_lock(&of.lock)
+
+
+def unlock(Broker of):
+    pthread_mutex_unlock(&of.lock)
+
+
+def _door(path):
+    """Anybody may connect; who is served is decided by the network namespace that the call comes from."""
+    door = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    if os.path.exists(path):
+        os.unlink(path)
+    door.bind(path)
+    os.chmod(path, 0o666)
+    door.listen(BACKLOG)
+    return door
+
+
+cdef int watch(broker *b, int fd, uint64_t tag) noexcept nogil:
+    cdef epoll_event event
+    event.events = EPOLLIN
+    event.data.u64 = tag
+    return epoll_ctl(b.epoll, EPOLL_CTL_ADD, fd, &event)
+
+
+cdef void work(Broker of) noexcept nogil:
+    cdef broker *b = &of.b
+    cdef epoll_event events[BATCH]
+    cdef int ready, i
+    pthread_mutex_lock(&of.lock)
+    while not b.stopping:
+        ready = idle_ms(b)
+        pthread_mutex_unlock(&of.lock)
+        ready = epoll_wait(b.epoll, events, BATCH, ready)
+        pthread_mutex_lock(&of.lock)
+        for i in range(ready):
+            if events[i].data.u64 == DOOR:
+                open_door(b)
+            elif events[i].data.u64 < SESSIONS:
+                hear(b, <uint32_t>events[i].data.u64)
+        keep_house(b)
+    pthread_mutex_unlock(&of.lock)
+
+
+cdef void open_door(broker *b) noexcept nogil:
+    """One caller per look, so that those who are in do not wait for a crowd at the door."""
+    cdef uint64_t device = 0
+    cdef uint64_t inode = 0
+    cdef uint32_t uid = 0
+    cdef uint32_t index = NONE
+    cdef uint32_t place = NONE
+    cdef int fd = accept4(b.door, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)
+    if fd < 0:
+        return
+    if identify(fd, &device, &inode, &uid) == 0:
+        index = container_of(b, device, inode)
+    if index != NONE and b.containers[index].sessions < b.session_limit // SHARE:
+        place = session_put(b, fd, index, uid)
+    if place == NONE:
+        b.sessions_refused += 1
+        close(fd)
+    elif watch(b, fd, place) != 0:
+        session_drop(b, place)
+
+
+cdef void hear(broker *b, uint32_t index) noexcept nogil:
+    """One request per look: fair to the others. A session may have gone since epoll spoke of it."""
+    cdef ff_tcp_request ask
+    cdef int got
+    if b.sessions[index].fd < 0:
+        return
+    got = receive_request(b.sessions[index].fd, &ask)
+    if got < 0 or (got > 0 and serve(b, index, &ask) != 0):
+        session_drop(b, index)

@@ -1,0 +1,365 @@
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcmp, memcpy, memset
+
+from ffcore.tcp cimport *
+from ffr.tcp.kernel cimport (STATE_LISTEN, find_socket, found_socket, make_pair, name_pair, send_reply)
+from ffr.tcp.state cimport *
+from ffr.tcp.tables cimport *
+
+cdef extern from "ffr/tcp/kernel.h" nogil:
+    enum:
+        EADDRINUSE, AF_INET
+    int close(int)
+    uint64_t tcp_now_ms()
+cdef extern from "<sys/random.h>" nogil:
+    ssize_t getrandom(void *, size_t, unsigned)
+
+cdef enum:
+    PORT_TRIES = 8
+    GROUP_TRIES = 256         # 4 microseconds each; finds a member of a group of 40 with 99.8 %
+    CLAIM_WAIT_MS = 20        # for a listener that nobody was seen to accept from yet
+    SWEEP_MS = 250
+    FIRST_LOOK_MS = 250       # accepting within this is the rule
+    LAST_LOOK_MS = 8000       # a server that is slow to accept is looked at ever more rarely
+    TAKEN_MS = 500            # between accept and claim lies one message
+    SHARE = 4                 # of a table's room, for one container
+
+
+cdef int serve(broker *b, uint32_t index, ff_tcp_request *ask) noexcept nogil:
+    cdef ff_tcp_reply answer
+    memset(&answer, 0, sizeof(answer))
+    answer.version = FF_TCP_VERSION
+    answer.sequence = ask.sequence
+    answer.reason = FF_TCP_BAD_REQUEST
+    if ask.version != FF_TCP_VERSION:
+        return send_reply(b.sessions[index].fd, &answer, -1)
+    if ask.op == FF_TCP_CONNECT:
+        return serve_connect(b, index, ask, &answer)
+    if ask.op == FF_TCP_SETTLE:
+        return serve_settle(b, index, ask, &answer)
+    if ask.op == FF_TCP_CLAIM:
+        return serve_claim(b, index, ask, &answer)
+    if ask.op == FF_TCP_LISTEN:
+        return serve_listen(b, index, ask, &answer)
+    return -1
+
+
+# ---- listen ----
+
+cdef int serve_listen(broker *b, uint32_t index, ff_tcp_request *ask, ff_tcp_reply *answer) noexcept nogil:
+    """Whoever names a listener must be who made it, or root, or have its token from whoever was: another user of the
+    container could otherwise claim what is meant for it."""
+    cdef session *s = &b.sessions[index]
+    cdef uint32_t l = listener_of(b, s.container, ask.cookie)
+    cdef bint known = l != NONE and ask.token != 0 and b.listeners[l].token == ask.token
+    cdef found_socket found
+    answer.reason = FF_TCP_NO_LISTENER
+    if not known and not owns(b, s, ask, &found):
+        return send_reply(s.fd, answer, -1)
+    if l == NONE:
+        if b.containers[s.container].listeners < LISTENERS // SHARE:
+            l = listener_put(b, s.container, ask.cookie)
+        answer.reason = FF_TCP_QUOTA
+        if l == NONE or getrandom(&b.listeners[l].token, sizeof(uint64_t), 0) != sizeof(uint64_t):
+            return send_reply(s.fd, answer, -1)
+        b.listeners[l].domain = ask.local.domain
+    if ask.flags & FF_TCP_ACCEPTS:
+        b.listeners[l].accepts = True
+    answer.token = b.listeners[l].token
+    answer.verdict = FF_TCP_GO
+    answer.reason = FF_TCP_ACCELERATED
+    return send_reply(s.fd, answer, -1)
+
+
+cdef bint owns(broker *b, session *s, ff_tcp_request *ask, found_socket *found) noexcept nogil:
+    """A look-up finds the member of a SO_REUSEPORT group that the client's port falls to: another port, another one."""
+    cdef ff_tcp_end anyone
+    cdef uint32_t port
+    memset(&anyone, 0, sizeof(anyone))
+    anyone.address[10] = anyone.address[11] = 0xff if is_v4(ask.local.address) else 0
+    for port in range(GROUP_TRIES):
+        anyone.port = <uint16_t>port
+        if find_socket(b.containers[s.container].diag, &ask.local, &anyone, found) != 0:
+            return False
+        if found.cookie == ask.cookie:
+            return found.state == STATE_LISTEN and (s.uid == 0 or s.uid == found.uid)
+    return False
+
+
+cdef bint is_v4(const uint8_t *address) noexcept nogil:
+    return address[10] == 0xff and address[11] == 0xff and address[0] == 0
+
+
+# ---- connect ----
+
+cdef int serve_connect(broker *b, uint32_t index, ff_tcp_request *ask, ff_tcp_reply *answer) noexcept nogil:
+    cdef session *s = &b.sessions[index]
+    cdef int ends[2]
+    cdef uint32_t server = NONE
+    cdef uint32_t p
+    cdef int status
+    answer.reason = refusal(b, s, ask, &server)
+    if answer.reason == FF_TCP_ACCELERATED:
+        answer.reason = FF_TCP_RESOURCES
+        if make_pair(ends) == 0:
+            p = offer(b, s.container, server, ask, ends[1], answer)
+            if p != NONE:
+                answer.id = pending_id(b, p)
+                answer.local = b.waiting[p].client_end
+                status = send_reply(s.fd, answer, ends[0])
+                if status != 0:
+                    pending_drop(b, p)
+                close(ends[0])
+                return status
+            close(ends[0])
+            close(ends[1])
+    b.counts[answer.reason] += 1
+    return send_reply(s.fd, answer, -1)
+
+
+cdef uint32_t refusal(broker *b, session *s, ff_tcp_request *ask, uint32_t *server) noexcept nogil:
+    """Reasons that need no look at the kernel. Fills in the source address where the program left it open."""
+    cdef container *c = &b.containers[s.container]
+    cdef uint32_t i
+    server[0] = container_at(b, ask.peer.address)
+    if server[0] == NONE:
+        return FF_TCP_NO_CONTAINER
+    if b.containers[server[0]].tenant != c.tenant:
+        return FF_TCP_REFUSED
+    if c.pending >= b.pending_limit // SHARE:
+        return FF_TCP_QUOTA
+    for i in range(c.addresses):
+        if is_v4(c.address[i]) != is_v4(ask.peer.address):
+            continue
+        if unbound(ask.local.address):
+            memcpy(ask.local.address, c.address[i], 16)
+            return FF_TCP_ACCELERATED
+        if memcmp(ask.local.address, c.address[i], 16) == 0:
+            return FF_TCP_ACCELERATED
+    return FF_TCP_FOREIGN_SOURCE
+
+
+cdef bint unbound(const uint8_t *address) noexcept nogil:
+    """:: or 0.0.0.0"""
+    cdef int i
+    for i in range(16):
+        if address[i] != 0 and not (i in (10, 11) and address[i] == 0xff):
+            return False
+    return True
+
+
+cdef uint32_t offer(broker *b, uint32_t client, uint32_t server, ff_tcp_request *ask, int end,
+                    ff_tcp_reply *answer) noexcept nogil:
+    """The pending connection, or NONE with the answer's reason. Ports are tried until the 4-tuple is a new one."""
+    cdef bint chosen = ask.local.port != 0
+    cdef uint32_t l, p, i
+    for i in range(1 if chosen else PORT_TRIES):
+        if not chosen:
+            ask.local.port = draw_port(b, ask)
+        l = acceptor(b, server, ask, answer)
+        if l == NONE:
+            return NONE
+        ask.peer.domain = b.listeners[l].domain
+        if pending_of(b, &ask.local, &ask.peer) != NONE:
+            continue
+        if name_pair(end, &ask.local, &ask.peer) != 0:
+            continue
+        p = pending_put(b, &ask.local, &ask.peer)
+        if p == NONE:
+            answer.reason = FF_TCP_QUOTA
+            return NONE
+        fill(b, p, client, server, l, end)
+        answer.reason = FF_TCP_ACCELERATED
+        answer.verdict = FF_TCP_GO if b.listeners[l].accepts and path_known(b, client, l) else FF_TCP_CONFIRM
+        return p
+    answer.verdict = FF_TCP_IN_USE if chosen else FF_TCP_PLAIN
+    return NONE
+
+
+cdef uint16_t draw_port(broker *b, const ff_tcp_request *ask) noexcept nogil:
+    cdef uint32_t low = max(<uint32_t>ask.port_low, <uint32_t>1024)
+    cdef uint32_t high = max(low, <uint32_t>ask.port_high)
+    return <uint16_t>(low + draw(b) % (high - low + 1))
+
+
+cdef uint32_t acceptor(broker *b, uint32_t server, const ff_tcp_request *ask, ff_tcp_reply *answer) noexcept nogil:
+    """Who would get the SYN: the kernel's own look-up, so wildcard binds, IPV6_V6ONLY and SO_REUSEPORT are its rules."""
+    cdef found_socket found
+    cdef uint32_t l
+    if find_socket(b.containers[server].diag, &ask.peer, &ask.local, &found) != 0 or found.state != STATE_LISTEN:
+        answer.reason = FF_TCP_NO_LISTENER
+        return NONE
+    l = listener_of(b, server, found.cookie)
+    if l == NONE or b.listeners[l].distrusted:
+        answer.reason = FF_TCP_PLAIN_LISTENER
+        return NONE
+    return l
+
+
+cdef void fill(broker *b, uint32_t index, uint32_t client, uint32_t server, uint32_t l, int end) noexcept nogil:
+    cdef pending *p = &b.waiting[index]
+    p.client = client
+    p.server = server
+    p.listener = l
+    p.end = end
+    p.born_ms = tcp_now_ms()
+    p.look_ms = p.born_ms + FIRST_LOOK_MS
+    b.containers[client].pending += 1
+
+
+# ---- settle ----
+
+cdef int serve_settle(broker *b, uint32_t index, ff_tcp_request *ask, ff_tcp_reply *answer) noexcept nogil:
+    """A connection that is not pending any more has been claimed: the server's end is in use, so the client goes too.
+    (Or it was given up as dead, and then the client learns so from its end.)"""
+    cdef session *s = &b.sessions[index]
+    cdef uint32_t p = pending_of_id(b, ask.id)
+    cdef uint32_t reason
+    if p == NONE or b.waiting[p].client != s.container:
+        return settled(b, s.fd, answer, FF_TCP_ACCELERATED)
+    if ask.flags & FF_TCP_ABANDON:
+        pending_drop(b, p)
+        return settled(b, s.fd, answer, FF_TCP_ABANDONED)
+    reason = path_seen(b, p)
+    if reason == FF_TCP_ACCELERATED and b.listeners[b.waiting[p].listener].accepts:
+        path_note(b, b.waiting[p].client, b.waiting[p].listener)
+        return settled(b, s.fd, answer, FF_TCP_ACCELERATED)
+    if reason != FF_TCP_ACCELERATED:
+        pending_drop(b, p)
+        return settled(b, s.fd, answer, reason)
+    wait_for_claim(b, p, index, ask.sequence)
+    return 0
+
+
+cdef uint32_t path_seen(broker *b, uint32_t index) noexcept nogil:
+    """The connection that the client has just made, as the server's namespace sees it: with the same addresses?"""
+    cdef pending *p = &b.waiting[index]
+    cdef found_socket found
+    if find_socket(b.containers[p.server].diag, &p.server_end, &p.client_end, &found) == 0:
+        if found.state != STATE_LISTEN:
+            return FF_TCP_ACCELERATED
+    return FF_TCP_PATH
+
+
+cdef int settled(broker *b, int fd, ff_tcp_reply *answer, uint32_t reason) noexcept nogil:
+    answer.reason = reason
+    answer.verdict = FF_TCP_GO if reason == FF_TCP_ACCELERATED else FF_TCP_PLAIN
+    if reason != FF_TCP_ACCELERATED:
+        b.counts[reason] += 1
+    return send_reply(fd, answer, -1)
+
+
+cdef void wait_for_claim(broker *b, uint32_t index, uint32_t waiter, uint32_t sequence) noexcept nogil:
+    cdef pending *p = &b.waiting[index]
+    if p.state == WAITED_FOR:
+        return  # asked twice: one answer
+    p.state = WAITED_FOR
+    p.session = waiter
+    p.session_generation = b.sessions[waiter].generation
+    p.sequence = sequence
+    p.deadline_ms = tcp_now_ms() + CLAIM_WAIT_MS
+    p.waits_next = NONE
+    if b.last_waiting == NONE:
+        b.first_waiting = index
+    else:
+        b.waiting[b.last_waiting].waits_next = index
+    b.last_waiting = index
+
+
+cdef void tell_waiter(broker *b, pending *p, uint32_t reason) noexcept nogil:
+    cdef session *s = &b.sessions[p.session]
+    cdef ff_tcp_reply answer
+    if s.fd < 0 or s.generation != p.session_generation:
+        return
+    memset(&answer, 0, sizeof(answer))
+    answer.version = FF_TCP_VERSION
+    answer.sequence = p.sequence
+    settled(b, s.fd, &answer, reason)
+
+
+# ---- claim ----
+
+cdef int serve_claim(broker *b, uint32_t index, ff_tcp_request *ask, ff_tcp_reply *answer) noexcept nogil:
+    cdef session *s = &b.sessions[index]
+    cdef uint32_t p = pending_of(b, &ask.peer, &ask.local)
+    cdef pending *w
+    cdef int status
+    if p == NONE:
+        answer.reason = FF_TCP_NOT_OFFERED if token_known(b, s.container, ask.token) else FF_TCP_PLAIN_LISTENER
+        return send_reply(s.fd, answer, -1)
+    w = &b.waiting[p]
+    if w.server != s.container or b.listeners[w.listener].token != ask.token:
+        return send_reply(s.fd, answer, -1)
+    answer.verdict = FF_TCP_GO
+    answer.reason = FF_TCP_ACCELERATED
+    status = send_reply(s.fd, answer, w.end)
+    b.listeners[w.listener].accepts = True
+    b.listeners[w.listener].distrusted = False
+    path_note(b, w.client, w.listener)
+    b.claimed += 1
+    b.counts[FF_TCP_ACCELERATED] += 1
+    if w.state == WAITED_FOR:
+        tell_waiter(b, w, FF_TCP_ACCELERATED)
+    pending_drop(b, p)
+    return status
+
+
+cdef bint token_known(broker *b, uint32_t container, uint64_t token) noexcept nogil:
+    """Rare enough for a scan: plain clients of a FreeFlow server inside the prefix."""
+    cdef uint32_t i
+    for i in range(LISTENERS):
+        if b.listeners[i].cookie != 0 and b.listeners[i].token == token and b.listeners[i].container == container:
+            return True
+    return False
+
+
+# ---- time ----
+
+cdef int idle_ms(broker *b) noexcept nogil:
+    cdef uint64_t now = tcp_now_ms()
+    cdef uint64_t then = b.next_sweep_ms
+    if b.pendings == 0:
+        return -1
+    if b.first_waiting != NONE:
+        then = min(then, b.waiting[b.first_waiting].deadline_ms)
+    return <int>(then - now) if then > now else 0
+
+
+cdef void keep_house(broker *b) noexcept nogil:
+    cdef uint64_t now = tcp_now_ms()
+    cdef uint32_t i
+    while b.first_waiting != NONE and b.waiting[b.first_waiting].deadline_ms <= now:
+        i = b.first_waiting
+        tell_waiter(b, &b.waiting[i], FF_TCP_NOT_CLAIMED)
+        pending_drop(b, i)
+    if now < b.next_sweep_ms:
+        return
+    b.next_sweep_ms = now + SWEEP_MS
+    for i in range(b.pending_high):
+        if b.waiting[i].state == OPEN and b.waiting[i].look_ms <= now:
+            look_after(b, i, now)
+    if b.pendings == 0:
+        b.pending_high = 0
+
+
+cdef void look_after(broker *b, uint32_t index, uint64_t now) noexcept nogil:
+    """Can this still be claimed? Its overlay connection must be in the server's backlog, or on its way there."""
+    cdef pending *p = &b.waiting[index]
+    cdef found_socket found
+    cdef bint there = (find_socket(b.containers[p.server].diag, &p.server_end, &p.client_end, &found) == 0
+                       and found.state != STATE_LISTEN)
+    if there and found.inode != 0:
+        if p.taken_ms == 0:
+            p.taken_ms = now
+        elif now - p.taken_ms >= TAKEN_MS:
+            b.listeners[p.listener].distrusted = True
+            there = False
+    elif not there:
+        # A SYN that is being sent again: the client's side of it is there.
+        there = (find_socket(b.containers[p.client].diag, &p.client_end, &p.server_end, &found) == 0
+                 and found.state != STATE_LISTEN)
+    if not there:
+        b.dropped += 1
+        pending_drop(b, index)
+        return
+    p.look_ms = now + min(max(now - p.born_ms, <uint64_t>FIRST_LOOK_MS), <uint64_t>LAST_LOOK_MS)

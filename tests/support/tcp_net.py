@@ -1,0 +1,136 @@
+"""A host of its own for TCP mode's tests: namespaces on a bridge, a broker, and programs run inside with or without."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+LIBRARY = ROOT / "src/ffl/lib/libfsocket.so.1"
+PREFIX = "10.32.0.0/16,fd32::/16"
+
+
+def address(number):
+    return f"10.32.1.{number}"
+
+
+def address6(number):
+    return f"fd32::1:{number}"
+
+
+class Net:
+    """containers network namespaces c1, c2, ... with 10.32.1.n and fd32::1:n. Use with."""
+
+    def __init__(self, directory, containers=3):
+        self.directory = Path(directory)
+        self.count = containers
+        self.stack = ExitStack()
+        self.pids = {}
+
+    def __enter__(self):
+        try:
+            self._wire()
+        except BaseException:
+            self.stack.close()
+            raise
+        return self
+
+    def __exit__(self, *error):
+        self.stack.close()
+
+    def _wire(self):
+        host = self._namespace("host")
+        self._ip("host", "link add br0 type bridge", "link set br0 up")
+        for n in range(1, self.count + 1):
+            pid = self._namespace(f"c{n}")
+            self._ip("host", f"link add v{n} type veth peer name eth0 netns {pid}",
+                     f"link set v{n} master br0 up")
+            self._ip(f"c{n}", f"addr add {address(n)}/16 dev eth0", f"addr add {address6(n)}/64 dev eth0 nodad",
+                     "link set eth0 up", "link set lo up")
+        return host
+
+    def _namespace(self, name):
+        holder = subprocess.Popen(["unshare", "-n", "sh", "-c", "echo; exec sleep 100000"], stdout=subprocess.PIPE)
+        holder.stdout.readline()  # it is inside
+        self.stack.callback(end, holder)
+        self.pids[name] = holder.pid
+        return holder.pid
+
+    def _ip(self, where, *commands):
+        text = "".join(command + "\n" for command in commands)
+        subprocess.run(["nsenter", "-t", str(self.pids[where]), "-n", "ip", "-batch", "-"], input=text, text=True,
+                       check=True)
+
+    def broker(self, serve=None):
+        """Starts one for the containers named (all by default). Kill it with end(), ask it with counters()."""
+        names = serve or [f"c{n}" for n in range(1, self.count + 1)]
+        places = [f"/proc/{self.pids[c]}/ns/net={address(int(c[1:]))},{address6(int(c[1:]))}" for c in names]
+        command = ["nsenter", "-t", str(self.pids["host"]), "-n", sys.executable, "-m", "ffr.tcp",
+                   str(self.directory / "router.tcp.sock"), *places]
+        broker = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1,
+                                  env={**os.environ, "PYTHONPATH": str(ROOT / "src")})
+        self.stack.callback(end, broker)
+        assert broker.stdout.readline() == "ready\n"
+        return broker
+
+    def popen(self, where, command, plain=False, env=None, **options):
+        """command (a list; or Python source, a str) in container `where`, with libfsocket unless plain."""
+        if isinstance(command, str):
+            command = [sys.executable, "-c", command]
+        extra = dict(env or {}, FREEFLOW_DIR=str(self.directory), VNET_PREFIX=PREFIX)
+        if not plain:
+            extra["LD_PRELOAD"] = str(LIBRARY)
+        settings = [f"{key}={value}" for key, value in extra.items()]
+        enter = ["nsenter", "-t", str(self.pids[where]), "-n", "env", *settings]
+        process = subprocess.Popen(enter + command, text=True, **options)
+        self.stack.callback(end, process)
+        return process
+
+    def run(self, where, command, plain=False, timeout=60, check=True, **options):
+        """Its output; fails with it when the program does."""
+        process = self.popen(where, command, plain, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options)
+        output, _ = process.communicate(timeout=timeout)
+        assert not check or process.returncode == 0, output
+        return output
+
+
+def counters(broker):
+    broker.stdin.write("\n")
+    return json.loads(broker.stdout.readline())
+
+
+def end(process):
+    if process.poll() is None:
+        process.send_signal(signal.SIGKILL)
+    process.wait()
+    for stream in (process.stdin, process.stdout, process.stderr):
+        if stream is not None:
+            stream.close()
+
+
+SERVER = """
+import socket, sys, os, select, threading, time, struct
+def serve(host="", port=5000, family=socket.AF_INET, **options):
+    server = socket.create_server((host, port), family=family, **options)
+    print("up", flush=True)
+    return server
+def kind(sock):
+    link = os.readlink(f"/proc/self/fd/{sock.fileno()}")
+    inode = link[8:-1]
+    tables = "".join(open(f"/proc/net/{t}").read() for t in ("tcp", "tcp6"))
+    return "overlay" if any(inode == line.split()[9] for line in tables.splitlines() if ":" in line) else "fast"
+"""
+
+
+def converse(net, server, client, server_plain=False, client_plain=False, where=("c2", "c1")):
+    """Runs server (which prints "up" when it listens: serve() does) and client, Python both; their outputs."""
+    listening = net.popen(where[0], SERVER + server, server_plain, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    first = listening.stdout.readline()
+    assert first == "up\n", first + listening.stdout.read()
+    said = net.run(where[1], SERVER + client, client_plain)
+    heard, _ = listening.communicate(timeout=30)
+    assert listening.returncode == 0, heard
+    return heard, said
