@@ -13,6 +13,7 @@ import time
 
 import pytest
 
+from freeflow.control import Control
 from lab_checks import STAND_IN, said, wait_for
 from places import FREEFLOW, Lab
 
@@ -92,7 +93,8 @@ def test_limits_are_the_caller_s(small):
 
 def test_the_router_hears_of_every_container(small):
     host = small.status()["hosts"][0]
-    added = [call for call in host["counters"]["asked"] if call["op"] == "container.add"]
+    with Control(host["router"]["dir"], host["router"]["name"]) as router:
+        added = [call for call in router.call("what")["asked"] if call["op"] == "container.add"]
     assert [(call["name"], call["addresses"]) for call in added] == [("h1c1", ["10.32.1.1"]), ("h1c2", ["10.32.1.2"])]
     assert [call["netns"] for call in added] == [f"/proc/{init['pid']}/ns/net" for init in host["containers"]]
 
@@ -224,4 +226,4 @@ def test_status_for_programs_and_for_people(small):
     host = json.loads(status("--json"))["hosts"][0]
     assert host["router"]["pid"] == small.status()["hosts"][0]["router"]["pid"]
     assert [(c["name"], c["ip"]) for c in host["containers"]] == [("h1c1", "10.32.1.1"), ("h1c2", "10.32.1.2")]
-    assert "h1c2  10.32.1.2" in status()
+    assert "h1c2" in status() and "10.32.1.2" in status()

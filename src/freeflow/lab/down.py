@@ -1,9 +1,13 @@
 """Taking a lab down, whole or half-made. Only what its record names is touched."""
 
+import fcntl
+from contextlib import suppress
 from pathlib import Path
 
+from ffcore.paths import RouterPaths
 from freeflow.errors import FreeFlowError
 from freeflow.lab import cgroups, network, processes, state
+from freeflow.lab.model import ROUTER_NAME
 
 ROUTER_GRACE_S = 2.0
 
@@ -42,8 +46,19 @@ def end_processes(record):
         named[name in hosts].append(process)
     left = processes.end(named[True], ROUTER_GRACE_S) + processes.end(named[False])
     left += processes.end(list(processes.living_in(existing_namespaces(record))))
+    for process in named[True]:
+        remove_counters(process.pid)
     if left:
         raise FreeFlowError(f"processes that do not end: {', '.join(str(process.pid) for process in left)}")
+
+
+def remove_counters(pid):
+    """Those of a router that was killed before it could. A living router, should one have that pid by now, holds the
+    lock on its own (ffr/counters.py)."""
+    path = Path(f"/dev/shm{RouterPaths(Path(), ROUTER_NAME).stats_name(pid)}")
+    with suppress(FileNotFoundError, BlockingIOError), open(path, "rb") as counters:
+        fcntl.flock(counters, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path.unlink()
 
 
 def existing_namespaces(record):

@@ -1,9 +1,11 @@
 """What a lab is made of, and what its routers count."""
 
-from freeflow.control import Control
+from ffcore.paths import RouterPaths
 from freeflow.errors import FreeFlowError
 from freeflow.lab import state
 from freeflow.lab.model import ROUTER_NAME
+
+NOT_COUNTS = {"in_use", "session", "pid", "tenant", "container"}  # of a session's row, what cannot be summed
 
 
 def loaded(name):
@@ -24,25 +26,30 @@ def describe(record):
 
 
 def describe_host(record, host):
+    """`counters` are the router's, and None where it has none to show: `why` says why."""
     router = record.processes[host.name]
-    alive = router.alive()
-    counters = read_counters(host) if alive else None
-    return {"name": host.name, "ip": host.address, "netns": host.netns,
-            "router": {"pid": router.pid, "alive": alive, "dir": str(host.router_directory), "name": ROUTER_NAME},
-            "counters": counters,
-            "containers": [describe_container(record, container) for container in host.containers]}
+    counters, sessions, why = read_counters(host, router)
+    containers = [describe_container(record, container, sessions) for container in host.containers]
+    return {"name": host.name, "ip": host.address, "netns": host.netns, "counters": counters, "containers": containers,
+            "router": {"pid": router.pid, "alive": router.alive(), "dir": str(host.router_directory),
+                       "name": ROUTER_NAME, "why": why}}
 
 
-def describe_container(record, container):
+def describe_container(record, container, sessions):
+    """`counters` are the sums over its open sessions."""
     init = record.processes[container.name]
+    own = [row for row in sessions if row["container"] == container.name]
+    names = [name for name in (sessions[0] if sessions else ()) if name not in NOT_COUNTS]
     return {"name": container.name, "ip": container.address, "pid": init.pid, "alive": init.alive(),
-            "uid": container.uid, "home": str(container.home)}
+            "uid": container.uid, "home": str(container.home),
+            "counters": {"sessions": len(own)} | {name: sum(row[name] for row in own) for name in names}}
 
 
-def read_counters(host):
-    """The router's own account of itself; {"error": why} from one that does not answer."""
+def read_counters(host, router):
+    """(the router's counters, its sessions' rows, None), or (None, [], why there are none). The router is not asked."""
+    from freeflow.stats import Counters, as_dict  # NumPy, which no other part of the lab needs
     try:
-        with Control(str(host.router_directory), ROUTER_NAME) as router:
-            return router.call("status")
+        counters = Counters(RouterPaths(host.router_directory, ROUTER_NAME).stats_name(router.pid))
     except FreeFlowError as error:
-        return {"error": str(error)}
+        return None, [], str(error)
+    return as_dict(counters.header), [as_dict(row) for row in counters.sessions()], None
