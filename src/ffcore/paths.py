@@ -27,8 +27,8 @@ class RouterPaths:
         if "/" in name or "\0" in name or name.startswith("."):
             raise ValueError(f"router name {name!r}: neither slashes nor a leading dot")
         paths = cls(Path(directory), name)
-        if len(os.fsencode(paths.session_socket)) > UNIX_PATH_MAX:
-            raise ValueError(f"{paths.session_socket}: longer than the {UNIX_PATH_MAX} bytes of a unix socket's path")
+        if len(os.fsencode(paths.tcp_socket)) > UNIX_PATH_MAX:
+            raise ValueError(f"{paths.tcp_socket}: longer than the {UNIX_PATH_MAX} bytes of a unix socket's path")
         return paths
 
     @property
@@ -40,6 +40,11 @@ class RouterPaths:
     def control_socket(self):
         """SOCK_STREAM, JSON lines, for the router's owner."""
         return self.directory / f"{self.name}.ctl"
+
+    @property
+    def tcp_socket(self):
+        """SOCK_SEQPACKET, for libfsocket (ffcore/tcp.h)."""
+        return self.directory / f"{self.name}.tcp.sock"
 
     @property
     def lock_file(self):

@@ -45,7 +45,7 @@ class Place:
             os.close(fd)  # the router that held it went away while we waited: its file is gone, ours is another
 
     def _remove_sockets(self):
-        for path in (self.paths.session_socket, self.paths.control_socket):
+        for path in (self.paths.session_socket, self.paths.control_socket, self.paths.tcp_socket):
             try:
                 if not stat.S_ISSOCK(path.lstat().st_mode):
                     raise PlaceTaken(f"{path} is in the way: it is not a socket")

@@ -16,6 +16,7 @@ from ffr.identity import Namespace
 from ffr.registry import HOST, Registry
 from ffr.server import SessionServer
 from ffr.sessions import Sessions
+from ffr.tcp.mode import TcpMode
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +33,7 @@ class Router:
         self.registry = Registry()
         self.registry.add_host(Namespace.own(), addresses.own())
         self.sessions = Sessions(reactor, policies)
+        self.tcp = TcpMode(paths.tcp_socket, self.registry)
         self.admission = Admission(self.registry)
         self._stopped = stopped
         self._host_read_s = time.monotonic()
@@ -43,12 +45,14 @@ class Router:
         """The control socket first: when a program finds the session socket, everything else is there."""
         asyncio.get_running_loop().add_reader(self.reactor.reaped_fd, self._on_reaped)
         await self._control.start()
+        self.tcp.start()
         self._server.start()
 
     def close(self):
         asyncio.get_running_loop().remove_reader(self.reactor.reaped_fd)
         self._server.close()
         self._control.close()
+        self.tcp.close()
         self.registry.close()
 
     def status(self):
@@ -56,15 +60,17 @@ class Router:
         return {"pid": os.getpid(), "version": _version(), "layout_version": LAYOUT_VERSION,
                 "directory": str(self.paths.directory), "name": self.paths.name,
                 "polling": POLLING[counters["polling"]], "stats": self.counters.name, "sessions": len(self.sessions),
-                "containers": len(self.registry), "counters": counters}
+                "containers": len(self.registry), "counters": counters, "tcp": self.tcp.status()}
 
     def container_add(self, name, netns, addresses, tenant="default"):
         container = self.registry.add(name, open_namespace(netns), addresses, tenant)
+        self.tcp.add(container)
         log.info("container %s: %s", name, ", ".join(addresses))
         return {"container": container.describe()}
 
     def container_remove(self, name):
         container = self.registry.remove(name)
+        self.tcp.remove(container)
         self.sessions.end_all(container, errno.ENODEV)
         self.admission.forget(container)
         log.info("container %s: removed", name)
@@ -101,6 +107,7 @@ class Router:
             self._host_read_s = now_s
             if self.registry.update_host(addresses.own()):
                 self.sessions.set_gids(container)
+                self.tcp.add(container)
 
     def _on_reaped(self):
         try:
