@@ -25,7 +25,7 @@ log = logging.getLogger("ffr")
 
 
 def main(arguments=None):
-    """Exit status: 0 after SIGTERM, SIGINT or the op `stop`; 1 when it could not start, with one line on stderr."""
+    """Exit status: 0 after SIGTERM, SIGINT, SIGHUP or the op `stop`; 1 when it could not start, with one line on stderr."""
     options = _parse(arguments)
     logging.basicConfig(format="freeflow router: %(levelname)s: %(message)s", stream=sys.stderr,
                         level=LOG_LEVELS.get(os.environ.get("FREEFLOW_LOG", "warn"), logging.WARNING))
@@ -42,7 +42,7 @@ async def serve(paths, policies, polling):
     """From the first file to the last: what is set up here is taken down here, in reverse."""
     from ffr.reactor import Reactor  # here, so that the command line's mistakes are told without it
     stopped = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     _raise_descriptor_limit()
     with ExitStack() as undo:

@@ -25,7 +25,7 @@ HOST_REFRESH_S = 1.0  # how old the router's own addresses may be when a program
 
 
 class Router:
-    """Runs in an asyncio loop. `reactor`: see docs/operations.md for what runs where."""
+    """Runs in an asyncio loop, in the thread beside the reactor's."""
 
     def __init__(self, paths, reactor, counters, policies, stopped):
         """`stopped`: the asyncio.Event that ends the router."""

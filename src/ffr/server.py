@@ -75,8 +75,7 @@ class SessionServer:
         except Refused as refusal:
             handshake.refuse(refusal)
         except OSError as error:
-            log.warning("a connection was dropped: %s", error)
-            handshake.close()
+            handshake.refuse(_cannot_look(error))
 
 
 class Handshake:
@@ -136,8 +135,8 @@ class Handshake:
     def _pid(self):
         try:
             return peer_process(self._sock).pid
-        except ProcessLookupError as error:
-            raise Refused(errno.ESRCH, error.strerror) from None
+        except OSError as error:
+            raise _cannot_look(error) from None
 
     def _on_timeout(self):
         self.refuse(Refused(errno.ETIMEDOUT, f"no hello within {HELLO_TIMEOUT_S:.0f} s"))
@@ -177,6 +176,11 @@ def _namespace_of(sock):
     except PermissionError:
         raise Refused(errno.EPERM, "the router has no CAP_NET_ADMIN over this network namespace, so it cannot tell"
                                    " whose it is") from None
+
+
+def _cannot_look(error):
+    """Out of descriptors, or the process has gone already."""
+    return Refused(error.errno or errno.EIO, f"the router cannot see who is connecting: {error.strerror}")
 
 
 def _refuse_descriptors(listener):

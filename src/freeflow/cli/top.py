@@ -114,16 +114,17 @@ def _summary(before, now):
     state = "asleep" if now.header["asleep"] else "awake"
     return (f"router {now.header['router_pid']}, {POLLING[now.header['polling']]}, {state}; sessions "
             f"{len(now.sessions)}, refused {now.header['sessions_refused']}; {scaled(done['commands'] / seconds)} "
-            f"commands/s\n{scaled(done['wqes'] / seconds)} WQE/s, {scaled(done['bytes'] / seconds)}B/s; {busy:.0f} % of "
+            f"commands/s\n{scaled(done['wqes'] / seconds)} WQE/s, {scaled(done['bytes'] / seconds, unit='B/s')}; {busy:.0f} % of "
             f"{scaled(done['passes'] / seconds)} passes/s busy, {scaled(done['sleeps'] / seconds)} sleeps/s\n")
 
 
-def scaled(amount, step=1000):
-    """A number in at most four digits and a unit: 950, 1.2 k, 31 M; with step 1024 Ki, Mi."""
-    suffix = "i" if step == 1024 else ""
-    for unit in ("", "k", "M", "G", "T"):
-        if amount < step or unit == "T":
+def scaled(amount, step=1000, unit=""):
+    """A number in at most four digits: 950, 1.2 k, 31 MB/s; with step 1024 Ki, Mi."""
+    for prefix in ("", "k", "M", "G", "T"):
+        if amount < step or prefix == "T":
             break
         amount = amount / step
+    if step == 1024 and prefix:
+        prefix = prefix.upper() + "i"
     digits = f"{amount:.0f}" if amount >= 10 or float(amount).is_integer() else f"{amount:.1f}"
-    return f"{digits} {unit.upper() if suffix else unit}{suffix}" if unit else digits
+    return f"{digits} {prefix}{unit}".rstrip()
