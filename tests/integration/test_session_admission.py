@@ -251,6 +251,21 @@ def test_a_container_has_so_many_sessions_and_the_next_is_told(router):
         assert statuses == [0] * SESSIONS_PER_CONTAINER + [errno.ENOSPC]
 
 
+def test_a_router_without_descriptors_refuses_waits_and_recovers():
+    with RouterProcess(within=["prlimit", "--nofile=64:64"]) as router, contextlib.ExitStack() as open_ones:
+        for _ in range(100):
+            sock = open_ones.enter_context(connect(router))
+            with contextlib.suppress(OSError):  # refused at once
+                sock.send(pack_hello())
+        time.sleep(HELLO_TIMEOUT_S + 0.5)
+        used = router.cpu_s()
+        time.sleep(0.5)
+        assert router.cpu_s() - used < 0.25  # it does not spin on what it cannot accept
+        open_ones.close()
+        assert eventually(lambda: Peer(router, stay=False).welcome["status"] == 0)
+        assert "Traceback" not in router.log.read_text(), router.log.read_text()
+
+
 def test_a_killed_program_leaves_nothing(router):
     peers = [Peer(router) for _ in range(5)]
     for peer in peers:

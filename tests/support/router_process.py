@@ -32,16 +32,19 @@ if len(sys.argv) > 3:
 
 
 class RouterProcess:
-    """`python -m ffr.daemon` on a directory that everybody can reach. Use with `with`."""
+    """`python -m ffr.daemon` on a directory that everybody can reach. Use with `with`.
 
-    def __init__(self, *options, directory=None):
+    within: words that start it under other circumstances, such as prlimit.
+    """
+
+    def __init__(self, *options, directory=None, within=()):
         self.directory = directory or tempfile.mkdtemp(prefix="ff-router-")
         os.chmod(self.directory, 0o755)
         self.paths = RouterPaths.of(self.directory, "router")
         self.log = Path(self.directory, "log")
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen([sys.executable, "-m", "ffr.daemon", "--dir", self.directory, "--name",
-                                             "router", *options], stdout=log, stderr=log)
+            self.process = subprocess.Popen([*within, sys.executable, "-m", "ffr.daemon", "--dir", self.directory,
+                                             "--name", "router", *options], stdout=log, stderr=log)
         deadline = time.monotonic() + READY_S
         while "ready on" not in self.log.read_text() and self.process.poll() is None:
             assert time.monotonic() < deadline, self.log.read_text()
@@ -59,6 +62,11 @@ class RouterProcess:
 
     def descriptors(self):
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+    def cpu_s(self):
+        """Seconds of processor time that it has used."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def anonymous_kib(self):
         for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
