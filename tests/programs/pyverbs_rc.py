@@ -79,16 +79,21 @@ def pattern(seed):
     return np.arange(COUNT, dtype=np.int64) * 7919 + seed
 
 
-def tell(stream, value):
-    stream.write(json.dumps(value) + "\n")
-    stream.flush()
+class Wire:
+    """JSON lines, both ways. Reader and writer are two files: one file for both forgets what it read ahead."""
+
+    def __init__(self, connection):
+        self.reader, self.writer = connection.makefile("r"), connection.makefile("w")
+
+    def tell(self, value):
+        self.writer.write(json.dumps(value) + "\n")
+        self.writer.flush()
+
+    def heard(self):
+        return json.loads(self.reader.readline())
 
 
-def heard(stream):
-    return json.loads(stream.readline())
-
-
-def serve(stream, end, peer):
+def serve(wire, end, peer):
     for n in range(ROUNDS):
         end.completed()  # the ping
         assert np.array_equal(end.array, pattern(n)), f"ping {n}"
@@ -96,14 +101,14 @@ def serve(stream, end, peer):
         end.receive()
         end.post(e.IBV_WR_SEND)
         end.completed()
-    assert heard(stream) == "written"
+    assert wire.heard() == "written"
     assert np.array_equal(end.array, pattern(-1)), "what the client wrote"
     end.array *= ANSWER
-    tell(stream, "answered")
-    assert heard(stream) == "done"
+    wire.tell("answered")
+    assert wire.heard() == "done"
 
 
-def ask(stream, end, peer):
+def ask(wire, end, peer):
     for n in range(ROUNDS):
         end.array[:] = pattern(n)
         end.post(e.IBV_WR_SEND)
@@ -114,13 +119,13 @@ def ask(stream, end, peer):
     end.array[:] = pattern(-1)
     end.post(e.IBV_WR_RDMA_WRITE, peer)
     end.completed()
-    tell(stream, "written")
-    assert heard(stream) == "answered"
+    wire.tell("written")
+    assert wire.heard() == "answered"
     end.array[:] = 0
     end.post(e.IBV_WR_RDMA_READ, peer)
     end.completed()
     assert np.array_equal(end.array, pattern(-1) * ANSWER), "what the client read"
-    tell(stream, "done")
+    wire.tell("done")
 
 
 def main():
@@ -130,16 +135,17 @@ def main():
             connection = listener.accept()[0]
     else:
         connection = socket.create_connection((sys.argv[2], PORT))
-    with connection, connection.makefile("rw") as stream:
+    with connection:
+        wire = Wire(connection)
         end = End()
-        tell(stream, end.address())
-        peer = heard(stream)
+        wire.tell(end.address())
+        peer = wire.heard()
         end.connect(peer)
         if serving:
             end.receive()
-        tell(stream, "ready")
-        assert heard(stream) == "ready"
-        (serve if serving else ask)(stream, end, peer)
+        wire.tell("ready")
+        assert wire.heard() == "ready"
+        (serve if serving else ask)(wire, end, peer)
     print("ok")
 
 

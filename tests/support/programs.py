@@ -23,6 +23,6 @@ def program(name):
 
 
 @cache
-def tests_of(name):
+def names_in(name):
     """The names of the tests in a program."""
     return subprocess.run([program(name), "--list"], capture_output=True, text=True, check=True).stdout.split()

@@ -71,6 +71,8 @@ rows[7] = transition(IBV_QPT_RC, IBV_QPS_SQD, IBV_QPS_SQD, 0,
 cdef int transition_check(uint32_t qp_type, uint32_t state, uint32_t next_state, uint32_t mask) noexcept nogil:
     cdef uint32_t i
     mask &= ~<uint32_t>IBV_QP_STATE
+    if state == IBV_QPS_RESET and next_state == IBV_QPS_ERR:  # the standard would let it; Linux does not
+        return EINVAL
     if next_state == IBV_QPS_RESET or next_state == IBV_QPS_ERR:     # from any state, with nothing but the state
         return EINVAL if mask & ~<uint32_t>IBV_QP_CUR_STATE else 0
     for i in range(ROWS):
