@@ -41,10 +41,14 @@ class Control:
             raise RouterUnreachable(f"the router at {self.paths.control_socket} stopped answering: {error}") from None
         if not line.endswith(b"\n"):
             raise RouterUnreachable(f"the router at {self.paths.control_socket} hung up")
-        reply = json.loads(line)
-        if not reply.pop("ok"):
-            raise RouterRefused(reply["error"])
-        return reply
+        try:
+            reply = json.loads(line)
+            if reply.pop("ok"):
+                return reply
+            refusal = reply["error"]
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise RouterUnreachable(f"what answers at {self.paths.control_socket} is not a router") from None
+        raise RouterRefused(refusal)
 
     def close(self):
         self._replies.close()

@@ -16,6 +16,7 @@ from router_process import EmptyNamespace, Peer, RouterProcess, eventually
 
 from ffcore.handshake import HELLO_SIZE, LAYOUT_VERSION, WELCOME_SIZE, pack_hello, parse_welcome
 from ffr.admission import ADMISSIONS_PER_S, HELLO_TIMEOUT_S, PENDING_PER_CONTAINER, SESSIONS_PER_CONTAINER
+from ffr.router import HOST_REFRESH_S
 from freeflow.errors import FreeFlowError, RouterRefused
 
 NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
@@ -135,6 +136,19 @@ def test_a_dead_containers_namespace_is_not_mistaken_for_another(router):
     for _ in range(20):
         with EmptyNamespace() as other:
             assert Peer(router, other.within).welcome["status"] == errno.EACCES
+
+
+def test_a_host_without_addresses_has_the_loopbacks_until_it_gets_one():
+    with EmptyNamespace() as bare, RouterProcess(within=bare.within) as router:
+        assert router.ask("container.list")["containers"][0]["addresses"] == ["127.0.0.1"]
+        for words in ("link add d0 type veth peer name d1", "addr add 192.0.2.77/24 dev d0", "addr add fd00::77/64 dev d0 nodad",
+                      "link set d0 up"):
+            subprocess.run([*bare.within, "ip", *words.split()], check=True)
+        time.sleep(HOST_REFRESH_S)
+        with Peer(router, bare.within) as peer:
+            assert peer.welcome["status"] == 0
+            assert router.ask("container.list")["containers"][0]["addresses"] == ["192.0.2.77", "fd00::77"]
+        assert Peer(router).welcome["status"] == errno.EACCES  # from elsewhere, for this router
 
 
 # ---- what is shared ----
