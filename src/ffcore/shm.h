@@ -27,7 +27,7 @@
 #include "ffcore/atomics.h"
 
 #define FF_MAGIC 0x776c4646u /* "FFlw" */
-#define FF_LAYOUT_VERSION 1u /* changes whenever a byte of shm.h or control.h does */
+#define FF_LAYOUT_VERSION 2u /* changes whenever a byte of shm.h or control.h does */
 
 enum {
 	FF_LINE = 64,
@@ -116,8 +116,8 @@ static_assert(offsetof(struct ff_recv_wqe, sge) == FF_RECV_HEADER, "receive WQE 
 struct ff_qp_shared {
 	/* written by the router only */
 	alignas(FF_LINE) ff_a32 state; /* enum ibv_qp_state. FFL: store a WQE, fence, load this; ERR: ring the bell */
-	ff_a32 sq_done;		       /* SQ slots before this index are free again */
-	ff_a32 rq_done;		       /* RQ slots before this index are free again */
+	ff_a32 sq_done;		       /* SQ slots before this index were executed; FFL starts again here after RESET */
+	ff_a32 rq_done;		       /* the same of the RQ */
 	uint32_t pad[13];
 };
 static_assert(sizeof(struct ff_qp_shared) == FF_LINE, "one line");
@@ -139,8 +139,9 @@ struct ff_cqe {
 	uint8_t vendor_err;
 	uint16_t pkey_index;
 	uint16_t pad;
-	uint32_t reserved[4];
-	uint32_t pad2;
+	uint32_t bell;	/* the QP, by its bit number in qp_bell */
+	uint32_t queue_index; /* of its queue (SQ, or RQ with bit 7 of opcode): the slots before it are free once this is polled */
+	uint32_t reserved[3];
 	ff_a32 seq; /* last: publishes the line */
 };
 static_assert(sizeof(struct ff_cqe) == FF_LINE, "a CQE is a cache line");

@@ -122,6 +122,8 @@ cdef extern from "ffcore/shm.h" nogil:
         uint8_t flags
         uint8_t vendor_err
         uint16_t pkey_index
+        uint32_t bell
+        uint32_t queue_index
         ff_a32 seq
 
     enum:  # enum ff_arm

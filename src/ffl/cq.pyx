@@ -23,6 +23,7 @@ cdef void attach(ffl_cq *cq, ff_reply_create_cq *reply) noexcept nogil:
     cq.session = ff_session_get().shared
     cq.shared = <ff_cq_shared *>(<uint8_t *>cq.session + reply.offset)
     cq.ring = cq.shared.cqe
+    cq.qps = ff_session_get().qps
     cq.mask = reply.entries - 1
     shown(cq).handle = reply.handle
     shown(cq).cqe = reply.entries

@@ -1,21 +1,24 @@
 """Polling and arming a completion queue."""
 
 from libc cimport errno
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t
 
 from ffcore.shm cimport (FF_ARM_NEXT, FF_ARM_NONE, FF_ARM_SOLICITED, FF_CQE_DEAD, FF_CQE_GRH, FF_CQE_IMM, FF_CQE_INV,
-                         FF_FLAG_OVERSUBSCRIBED, FF_FLAG_SLOW_YIELD, ff_cas32, ff_cqe, ff_fence, ff_load32, ff_load32_acquire,
+                         FF_FLAG_OVERSUBSCRIBED, FF_FLAG_SLOW_YIELD, FF_QPS_PER_SESSION, ff_cas32, ff_cqe, ff_fence, ff_load32, ff_load32_acquire,
                          ff_store32, ff_store32_release)
 from ffl.kernel cimport fail, futex_wait, likely, sched_yield
 from ffl.lock cimport spin_lock, spin_unlock
-from ffl.objects cimport ffl_cq
+from ffl.objects cimport ffl_cq, ffl_qp
 from ffl.session_api cimport ff_session_get, ff_session_idle
-from ffl.verbs cimport (IBV_WC_GRH, IBV_WC_WITH_IMM, IBV_WC_WITH_INV, ibv_cq, ibv_wc, ibv_wc_opcode, ibv_wc_status)
+from ffl.verbs cimport (IBV_WC_GRH, IBV_WC_RECV, IBV_WC_WITH_IMM, IBV_WC_WITH_INV, ibv_cq, ibv_wc, ibv_wc_opcode, ibv_wc_status)
 
 cdef enum:
     IDLE_POLLS = 1024         # empty polls between two looks at the clock
     NAP_POLLS = 64            # what a nap counts for
     NAP_NS = 1000000
+    SHORT_NAP_NS = 50000      # where a thread looks at several CQs in turn: another one may be the next to complete
+
+cdef ffl_cq *napped           # the CQ of this process that was last found empty; compared, never followed
 
 
 cdef inline ff_cqe *next_cqe(ffl_cq *cq) noexcept nogil:
@@ -42,12 +45,26 @@ cdef inline void translate(ff_cqe *cqe, ibv_wc *wc) noexcept nogil:
     wc.dlid_path_bits = 0
 
 
+cdef inline void give_back(ffl_cq *cq, ff_cqe *cqe) noexcept nogil:
+    """The completion frees its queue up to its WQE. The QPN is compared because bells are used again."""
+    cdef ffl_qp *qp = cq.qps[cqe.bell & (FF_QPS_PER_SESSION - 1)]
+    if not likely(qp != NULL and qp.qpn == cqe.qpn):
+        return
+    if cqe.opcode & IBV_WC_RECV:
+        ff_store32_release(&qp.rq_polled, cqe.queue_index)   # pairs with the acquire in rq_has_room
+    else:
+        ff_store32_release(&qp.sq_polled, cqe.queue_index)
+
+
 cdef void nap(ffl_cq *cq) noexcept nogil:
     """Where a yield costs more than a wake-up. The router clears `waiters` and wakes after it has published a CQE."""
+    global napped
+    cdef int64_t limit = NAP_NS if napped == cq else SHORT_NAP_NS
+    napped = cq
     ff_store32(&cq.shared.waiters, 1)
     ff_fence()                # pairs with the router's between publishing and looking at waiters
     if next_cqe(cq) == NULL:
-        futex_wait(&cq.shared.waiters, 1, NAP_NS)
+        futex_wait(&cq.shared.waiters, 1, limit)
 
 
 cdef int idle(ffl_cq *cq) noexcept nogil:
@@ -82,6 +99,7 @@ cdef public int ff_poll_cq(ibv_cq *handed, int num_entries, ibv_wc *wc) noexcept
             break
         if likely(not cqe.flags & FF_CQE_DEAD):
             translate(cqe, wc + found)
+            give_back(cq, cqe)
             found += 1
         cq.index += 1
     ff_store32_release(&cq.shared.consumed[0], cq.index)     # pairs with the router's acquire: the slots were read

@@ -45,25 +45,13 @@ cdef struct ffl_mr:
     ibv_mr base
 
 
-cdef struct ffl_cq:
-    ibv_cq_ex base
-    ff_a32 lock               # guards the ring's consumer side
-    uint32_t index            # of the next CQE
-    uint32_t mask             # entries - 1
-    uint32_t idle             # empty polls since the router's socket was looked at (approximate: no order, no lock)
-    ff_cqe *ring
-    ff_cq_shared *shared
-    ff_session *session
-    ffl_tracked tracked
-
-
 cdef struct ffl_qp:
     ff_qp_ex base             # 360 bytes
     uint64_t pad0[3]          # so that what post_send uses starts a cache line
     # ---- send side
     ff_a32 sq_lock
     uint32_t sq_index         # of the next WQE
-    uint32_t sq_done          # as last seen in shared memory: what is free grows, so an old value is safe
+    uint32_t sq_free          # sq_polled as last seen: it only grows, so an old value is safe
     uint32_t sq_mask          # entries - 1
     uint32_t sq_stride
     uint32_t max_send_sge
@@ -79,17 +67,36 @@ cdef struct ffl_qp:
     int event_fd              # wakes a router that sleeps
     uint32_t sq_flags         # enum ff_wqe_flags that every WQE has: SIGNALED with sq_sig_all
     uint32_t sq_sig_all
-    uint32_t pad1[9]
+    uint32_t bell_number
+    uint32_t pad1[8]
+    # ---- written by whoever polls
+    uint32_t qpn
+    ff_a32 sq_polled          # slots before this index are free: their completions have been polled
+    ff_a32 rq_polled
+    uint32_t pad2[13]
     # ---- receive side
     ff_a32 rq_lock
     uint32_t rq_index
-    uint32_t rq_done
+    uint32_t rq_free
     uint32_t rq_mask
     uint32_t rq_stride
     uint32_t max_recv_sge     # 0 with an SRQ, and without receive queue
     uint32_t rq_entries
-    uint32_t pad2
+    uint32_t pad3
     uint8_t *rq
+    ffl_tracked tracked
+
+
+cdef struct ffl_cq:
+    ibv_cq_ex base
+    ff_a32 lock               # guards the ring's consumer side
+    uint32_t index            # of the next CQE
+    uint32_t mask             # entries - 1
+    uint32_t idle             # empty polls since the router's socket was looked at (approximate: no order, no lock)
+    ff_cqe *ring
+    ffl_qp **qps              # the session's QPs by their bell, as CQEs name them
+    ff_cq_shared *shared
+    ff_session *session
     ffl_tracked tracked
 
 

@@ -99,10 +99,12 @@ cdef inline int put_wqe(ffl_qp *qp, ff_wqe *wqe, const ibv_send_wr *wr) noexcept
 
 
 cdef inline bint sq_has_room(ffl_qp *qp, uint32_t index) noexcept nogil:
-    if likely(index - qp.sq_done <= qp.sq_mask):
+    """A slot is free when a completion at or behind it has been polled, as on any NIC: so programs that stop at ENOMEM
+    cannot overrun a CQ of their queue's size."""
+    if likely(index - qp.sq_free <= qp.sq_mask):
         return True
-    qp.sq_done = ff_load32_acquire(&qp.shared.sq_done)       # pairs with the router's release after it has read the slot
-    return index - qp.sq_done <= qp.sq_mask
+    qp.sq_free = ff_load32_acquire(&qp.sq_polled)            # pairs with the release in give_back
+    return index - qp.sq_free <= qp.sq_mask
 
 
 cdef public int ff_post_send(ibv_qp *handed, ibv_send_wr *wr, ibv_send_wr **bad_wr) noexcept nogil:
@@ -139,10 +141,10 @@ cdef public int ff_post_send(ibv_qp *handed, ibv_send_wr *wr, ibv_send_wr **bad_
 # ---- receive side ----
 
 cdef inline bint rq_has_room(ffl_qp *qp, uint32_t index) noexcept nogil:
-    if likely(index - qp.rq_done < qp.rq_entries):
+    if likely(index - qp.rq_free < qp.rq_entries):
         return True
-    qp.rq_done = ff_load32_acquire(&qp.shared.rq_done)       # as sq_done
-    return index - qp.rq_done < qp.rq_entries
+    qp.rq_free = ff_load32_acquire(&qp.rq_polled)            # as in sq_has_room
+    return index - qp.rq_free < qp.rq_entries
 
 
 cdef inline void ring_if_error(ffl_qp *qp) noexcept nogil:

@@ -8,7 +8,7 @@ from libc.string cimport memcpy, memset
 from ffcore.control cimport (FF_CMD_CREATE_QP, FF_CMD_DESTROY_QP, FF_CMD_MODIFY_QP, FF_CMD_QUERY_QP, FF_NO_HANDLE, ff_ah_attr, ff_cap,
                              ff_cmd_create_qp, ff_cmd_handle, ff_cmd_modify_qp, ff_qp_attr, ff_reply_create_qp, ff_reply_query_qp,
                              ff_reply_state)
-from ffcore.shm cimport FF_LINE, FF_WQE_SIGNALED, ff_load32_acquire, ff_qp_shared, ff_session
+from ffcore.shm cimport FF_LINE, FF_WQE_SIGNALED, ff_load32_acquire, ff_qp_shared, ff_session, ff_store32
 from ffl.call_api cimport ff_call, ff_call_end_of
 from ffl.data_path_api cimport ff_purge_cq
 from ffl.handles_api cimport ff_handle_put, ff_handle_retire
@@ -142,6 +142,9 @@ cdef void attach_rings(ffl_qp *qp, ff_reply_create_qp *reply) noexcept nogil:
     qp.bell = &session.qp_bell[reply.bell // 64]
     qp.bell_bit = 1ull << (reply.bell % 64)
     qp.summary_bit = 1ull << (reply.bell // 64)
+    qp.bell_number = reply.bell
+    qp.qpn = reply.qpn
+    ff_session_get().qps[reply.bell] = qp
     qp.shared = <ff_qp_shared *>(segment + reply.offset)
     qp.sq = segment + reply.sq_offset
     qp.sq_mask = reply.sq_entries - 1
@@ -229,15 +232,20 @@ cdef public ibv_qp_ex *ffv_ibv_qp_to_qp_ex(ibv_qp *qp) noexcept nogil:
 
 # ---- modifying, querying, destroying ----
 
-cdef void restart(ffl_qp *qp) noexcept nogil:
-    """RESET: the router has dropped what was posted. Both sides go on from where it says that the rings are free."""
-    qp.sq_done = ff_load32_acquire(&qp.shared.sq_done)       # pairs with its release before the reply
-    qp.rq_done = ff_load32_acquire(&qp.shared.rq_done)
-    qp.sq_index = qp.sq_done
-    qp.rq_index = qp.rq_done
+cdef void purge(ffl_qp *qp) noexcept nogil:
+    """Completions that nobody polled yet are not delivered any more (IBTA 10.2.4.4)."""
     ff_purge_cq(<ffl_cq *>shown(qp).send_cq, shown(qp).qp_num)
     if shown(qp).recv_cq != shown(qp).send_cq:
         ff_purge_cq(<ffl_cq *>shown(qp).recv_cq, shown(qp).qp_num)
+
+
+cdef void restart(ffl_qp *qp) noexcept nogil:
+    """RESET: the router has dropped what was posted. Both sides go on from where it says that the rings are free."""
+    purge(qp)
+    qp.sq_index = qp.sq_free = ff_load32_acquire(&qp.shared.sq_done)     # pairs with its release before the reply
+    qp.rq_index = qp.rq_free = ff_load32_acquire(&qp.shared.rq_done)
+    ff_store32(&qp.sq_polled, qp.sq_index)
+    ff_store32(&qp.rq_polled, qp.rq_index)
 
 
 cdef public int ffv_ibv_modify_qp(ibv_qp *qp, ibv_qp_attr *attr, int mask) noexcept nogil:
@@ -285,9 +293,9 @@ cdef public int ffv_ibv_destroy_qp(ibv_qp *handed) noexcept nogil:
     cdef int error = ff_call_end_of(context_of(handed.context), FF_CMD_DESTROY_QP, handed.handle)
     if error:
         return fail(error)
-    ff_purge_cq(<ffl_cq *>handed.send_cq, handed.qp_num)
-    if handed.recv_cq != handed.send_cq:
-        ff_purge_cq(<ffl_cq *>handed.recv_cq, handed.qp_num)
+    purge(qp)
+    if ff_session_get().qps[qp.bell_number] == qp:   # else the router has given its bell to another already
+        ff_session_get().qps[qp.bell_number] = NULL
     ff_handle_retire(&qp.tracked)
     free(qp)
     return 0

@@ -15,7 +15,7 @@ from ffl.lock cimport ff_mutex_lock, ff_mutex_unlock
 from ffl.log_api cimport FF_LOG_DEBUG, FF_LOG_ERROR, FF_LOG_INFO, ff_log
 from ffl.memory_api cimport ff_memory_drop, ff_memory_init
 from ffl.session_api cimport ffl_session
-from ffl.socket cimport (AF_UNIX, MAP_ANONYMOUS, MAP_FAILED, MAP_FIXED, MAP_PRIVATE, MAP_SHARED, MSG_NOSIGNAL, PF_UNIX, POLLERR, POLLHUP, POLLIN,
+from ffl.socket cimport (AF_UNIX, MAP_ANONYMOUS, MAP_FAILED, MAP_FIXED, MAP_PRIVATE, MAP_SHARED, MSG_NOSIGNAL, PF_UNIX, POLLERR, POLLHUP, POLLIN, POLLNVAL,
                          POLLRDHUP, PROT_READ, PROT_WRITE, SOCK_CLOEXEC, SOCK_SEQPACKET, SOL_SOCKET, SO_SNDTIMEO, close, connect, ff_receive,
                          mmap, munmap, poll, pollfd, send, setsockopt, sockaddr_un, socket, sockaddr, timeval, write)
 
@@ -51,7 +51,7 @@ cdef public int ff_session_look() noexcept nogil:
     look.fd = session.sock
     look.events = POLLRDHUP
     look.revents = 0
-    if poll(&look, 1, 0) > 0 and look.revents & (POLLHUP | POLLERR | POLLRDHUP):
+    if poll(&look, 1, 0) > 0 and look.revents & (POLLHUP | POLLERR | POLLRDHUP | POLLNVAL):
         ff_store32(&session.gone, errno.EIO)
         ff_log(FF_LOG_ERROR, b"the router is gone; `freeflow doctor` says more")
     elif ff_load32(&session.shared.dead):

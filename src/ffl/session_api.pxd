@@ -7,7 +7,8 @@ socket's close tells the router.
 from libc.stdint cimport uint32_t, uint64_t
 
 from ffcore.control cimport ff_reply_device
-from ffcore.shm cimport ff_a32, ff_fence, ff_load32, ff_session
+from ffcore.shm cimport FF_QPS_PER_SESSION, ff_a32, ff_fence, ff_load32, ff_session
+from ffl.objects cimport ffl_qp
 
 
 cdef struct ffl_session:
@@ -20,6 +21,7 @@ cdef struct ffl_session:
     ff_a32 contexts           # open
     ff_a32 gone               # an errno, once the router was found dead or has given the session up
     ff_reply_device device    # asked once, when the session starts
+    ffl_qp *qps[FF_QPS_PER_SESSION]   # by their bell
 
 
 cdef extern ffl_session *ff_session_get() noexcept nogil      # never NULL; see .shared

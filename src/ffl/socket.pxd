@@ -33,7 +33,7 @@ cdef extern from "<sys/un.h>" nogil:
 
 cdef extern from "<poll.h>" nogil:
     enum:
-        POLLIN, POLLHUP, POLLERR, POLLRDHUP
+        POLLIN, POLLHUP, POLLERR, POLLNVAL, POLLRDHUP
     struct pollfd:
         int fd
         short events, revents

@@ -193,6 +193,8 @@ cdef void qp_sent(ffr_router *r, uint32_t index, const ff_wqe *w, uint8_t status
     cqe.qpn = q.qpn
     cqe.status = status
     cqe.opcode = wc_opcode(w.opcode)
+    cqe.bell = q.bell
+    cqe.queue_index = q.sq_index
     cqe.byte_len = <uint32_t>length
     cq_push(r, q.send_cq, &cqe, False)
     if status != IBV_WC_SUCCESS and status != IBV_WC_WR_FLUSH_ERR:
@@ -210,6 +212,8 @@ cdef void qp_received(ffr_router *r, uint32_t index, uint64_t wr_id, uint8_t sta
     cqe.src_qpn = src_qpn
     cqe.status = status
     cqe.opcode = opcode
+    cqe.bell = q.bell
+    cqe.queue_index = rq_of(r, q).index
     cqe.flags = flags
     cqe.byte_len = <uint32_t>length
     cqe.imm = imm

@@ -254,7 +254,7 @@ class Session:
         if receive is not None:
             self.receive(qp, receive, wqe)
         if wqe["flags"] & 1 or status:
-            self.complete(qp["send_cq"], wqe["wr_id"], qp["qpn"], IBV_WC_SEND, status, 0, 0, 0)
+            self.complete(qp["send_cq"], wqe["wr_id"], qp, IBV_WC_SEND, status, 0, 0, 0)
         return True
 
     def receive(self, qp, slot, wqe):
@@ -262,7 +262,7 @@ class Session:
         qp["rq"] += 1
         self.control.set_word(qp["offset"] + 8, qp["rq"])
         length = len(wqe["inline"]) + sum(sge[1] for sge in wqe["sges"])
-        self.complete(qp["recv_cq"], wr_id, qp["qpn"], IBV_WC_RECV, 0, length, wqe["imm"], wqe["opcode"] == 2)
+        self.complete(qp["recv_cq"], wr_id, qp, IBV_WC_RECV, 0, length, wqe["imm"], wqe["opcode"] == 2)
 
     def read_wqe(self, slot):
         _, opcode, flags, count, wr_id, remote, rkey, imm, compare, swap = self.control.get("IBBHQQIIQQ", slot)
@@ -272,10 +272,11 @@ class Session:
         return {"opcode": opcode, "flags": flags, "wr_id": wr_id, "remote": remote, "rkey": rkey, "imm": imm,
                 "compare": compare, "swap": swap, "inline": inline, "sges": sges}
 
-    def complete(self, handle, wr_id, qpn, opcode, status, length, imm, flags):
+    def complete(self, handle, wr_id, qp, opcode, status, length, imm, flags):
         cq = self.objects[handle]
         slot = cq["offset"] + 128 + cq["produced"] % cq["entries"] * 64
-        self.control.put("QQIIIIBBBBHH", slot, wr_id, 0, qpn, qpn, length, imm, status, opcode, flags, 0, 0, 0)
+        self.control.put("QQIIIIBBBBHHII", slot, wr_id, 0, qp["qpn"], qp["qpn"], length, imm, status, opcode, flags, 0, 0, 0,
+                         qp["bell"], qp["rq" if opcode == IBV_WC_RECV else "sq"])
         cq["produced"] += 1
         self.control.set_word(slot + 60, cq["produced"])
         arm = cq["offset"] + 64
