@@ -23,6 +23,10 @@ enum ff_op_code {
 	FF_CMD_MODIFY_QP,	 /* ff_cmd_modify_qp -> ff_reply_state */
 	FF_CMD_QUERY_QP,	 /* ff_cmd_handle -> ff_reply_query_qp */
 	FF_CMD_DESTROY_QP,	 /* ff_cmd_handle */
+	FF_CMD_CREATE_AH,	 /* ff_cmd_create_ah -> ff_reply_handle */
+	FF_CMD_DESTROY_AH,	 /* ff_cmd_handle */
+	FF_CMD_ATTACH_MCAST,	 /* ff_cmd_mcast */
+	FF_CMD_DETACH_MCAST,	 /* ff_cmd_mcast */
 	FF_CMD_LAST
 };
 
@@ -50,7 +54,10 @@ struct ff_reply_device {
 	uint32_t max_qp, max_qp_wr, max_sge, max_sge_rd;
 	uint32_t max_cq, max_cqe, max_mr, max_pd;
 	uint32_t max_qp_rd_atom, max_qp_init_rd_atom, max_srq, max_srq_wr;
-	uint32_t max_srq_sge, max_ah, max_inline, pad;
+	uint32_t max_srq_sge, max_ah, max_inline;
+	uint32_t max_mcast_qp;	     /* QPs attached to one group */
+	uint32_t max_mcast_attached; /* attachments of the session, to groups of any number */
+	uint32_t pad;
 };
 
 struct ff_reply_port {
@@ -182,6 +189,20 @@ struct ff_reply_query_qp {
 	struct ff_cap cap;
 	uint32_t sq_sig_all;
 	uint32_t type;
+};
+
+/* ---- datagrams ---- */
+
+struct ff_cmd_create_ah {
+	uint32_t pd;
+	uint32_t pad;
+	struct ff_ah_attr attr;
+};
+
+struct ff_cmd_mcast {
+	uint32_t qp;
+	uint32_t pad;
+	uint8_t gid[16]; /* RoCE groups have no LID */
 };
 
 static_assert(sizeof(struct ff_reply_gids) <= FF_COMMAND_BODY, "replies fit their slot");

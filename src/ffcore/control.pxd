@@ -22,6 +22,10 @@ cdef extern from "ffcore/control.h" nogil:
         FF_CMD_MODIFY_QP
         FF_CMD_QUERY_QP
         FF_CMD_DESTROY_QP
+        FF_CMD_CREATE_AH
+        FF_CMD_DESTROY_AH
+        FF_CMD_ATTACH_MCAST
+        FF_CMD_DETACH_MCAST
         FF_CMD_LAST
         FF_MAX_EXTENTS
     uint32_t FF_NO_HANDLE
@@ -53,6 +57,8 @@ cdef extern from "ffcore/control.h" nogil:
         uint32_t max_srq_sge
         uint32_t max_ah
         uint32_t max_inline
+        uint32_t max_mcast_qp
+        uint32_t max_mcast_attached
 
     ctypedef struct ff_reply_port "struct ff_reply_port":
         uint32_t state
@@ -177,3 +183,11 @@ cdef extern from "ffcore/control.h" nogil:
         ff_cap cap
         uint32_t sq_sig_all
         uint32_t type
+
+    ctypedef struct ff_cmd_create_ah "struct ff_cmd_create_ah":
+        uint32_t pd
+        ff_ah_attr attr
+
+    ctypedef struct ff_cmd_mcast "struct ff_cmd_mcast":
+        uint32_t qp
+        uint8_t *gid

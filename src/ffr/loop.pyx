@@ -20,6 +20,7 @@ cdef extern from "<sched.h>" nogil:
 cdef extern from "<infiniband/verbs.h>" nogil:
     enum:
         IBV_QPS_RTS
+        IBV_QPS_SQE
         IBV_QPS_ERR
 
 cdef extern from "ffr/loop.h" nogil:
@@ -107,7 +108,7 @@ cdef int turn(ffr_router *r, uint32_t index) noexcept nogil:
     cdef ffr_qp *q = &r.state.qp[index]
     if q.state == IBV_QPS_RTS:
         return nic_at(q.nic).run(r, index)
-    if q.state == IBV_QPS_ERR:
+    if q.state == IBV_QPS_ERR or q.state == IBV_QPS_SQE:
         return NIC_WORKED if qp_flush(r, index) else NIC_IDLE
     return NIC_IDLE
 

@@ -28,9 +28,9 @@ cdef void qp_unlist(ffr_router *r, uint32_t index) noexcept nogil
 cdef void qp_set_state(ffr_router *r, uint32_t index, uint32_t state) noexcept nogil
 cdef void qp_error(ffr_router *r, uint32_t index, bint fatal) noexcept nogil  # to ERR; fatal: with IBV_EVENT_QP_FATAL
 cdef void qp_reset(ffr_router *r, uint32_t index) noexcept nogil              # drops what is posted
-cdef int qp_flush(ffr_router *r, uint32_t index) noexcept nogil               # a turn in ERR; the number of WQEs flushed
+cdef int qp_flush(ffr_router *r, uint32_t index) noexcept nogil               # a turn in ERR or SQE; how many WQEs it flushed
 
-# Completion of the send WQE at sq_index, which is then done. An error also takes the QP to ERR.
+# Completion of the send WQE at sq_index, which is then done. An error also takes the QP to ERR, UC and UD to SQE.
 cdef void qp_sent(ffr_router *r, uint32_t index, const ff_wqe *w, uint8_t status, uint64_t length) noexcept nogil
 # Completion of the next receive WQE of the queue that feeds the QP, which is then done.
 cdef void qp_received(ffr_router *r, uint32_t index, uint64_t wr_id, uint8_t status, uint8_t opcode, uint8_t flags,

@@ -12,8 +12,10 @@ cdef extern from "<infiniband/verbs.h>" nogil:
     enum:
         IBV_QPS_RESET
         IBV_QPS_RTS
-        IBV_QPS_SQD
+        IBV_QPS_SQE
         IBV_QPS_ERR
+        IBV_QPT_UC
+        IBV_QPT_UD
         IBV_WC_SUCCESS
         IBV_WC_WR_FLUSH_ERR
         IBV_WC_SEND
@@ -81,7 +83,7 @@ cdef void qp_wait(ffr_router *r, uint32_t index, uint32_t wait, uint64_t deadlin
 
 
 cdef bint has_work(ffr_router *r, const ffr_qp *q) noexcept nogil:
-    if q.state == IBV_QPS_RTS or q.state == IBV_QPS_ERR:
+    if q.state == IBV_QPS_RTS or q.state == IBV_QPS_ERR or q.state == IBV_QPS_SQE:
         if ff_load32_acquire(&qp_sq_slot(r, q, q.sq_index).seq) == q.sq_index + 1:
             return True
     return q.state == IBV_QPS_ERR and rq_ready(r, &q.rq)
@@ -129,6 +131,16 @@ cdef void qp_error(ffr_router *r, uint32_t index, bint fatal) noexcept nogil:
         async_event(r, q.context, IBV_EVENT_QP_FATAL, index)
 
 
+cdef void send_error(ffr_router *r, uint32_t index) noexcept nogil:
+    """A send WQE has failed. Of an unreliable QP only the send queue stops, and the application may set it going again
+    (IBTA 10.3.1.6); a connection is in error as a whole."""
+    cdef ffr_qp *q = &r.state.qp[index]
+    if q.type != IBV_QPT_UC and q.type != IBV_QPT_UD:
+        qp_error(r, index, False)
+    elif q.state == IBV_QPS_RTS:
+        qp_set_state(r, index, IBV_QPS_SQE)  # still active: what is posted behind it is flushed
+
+
 cdef void qp_reset(ffr_router *r, uint32_t index) noexcept nogil:
     """Drops every posted WQE without a completion; indices go on, so no slot has to be cleared."""
     cdef ffr_qp *q = &r.state.qp[index]
@@ -154,13 +166,13 @@ cdef int qp_flush(ffr_router *r, uint32_t index) noexcept nogil:
     cdef ffr_qp *q = &r.state.qp[index]
     cdef ff_wqe *w
     cdef int n = 0
-    while n < FFR_BATCH and q.state == IBV_QPS_ERR:
+    while n < FFR_BATCH and (q.state == IBV_QPS_ERR or q.state == IBV_QPS_SQE):
         w = qp_sq_slot(r, q, q.sq_index)
         if ff_load32_acquire(&w.seq) != q.sq_index + 1:
             break
         qp_sent(r, index, w, IBV_WC_WR_FLUSH_ERR, 0)         # reads wr_id and opcode once each: nothing to check
         n += 1
-    while n < FFR_BATCH and rq_ready(r, &q.rq):
+    while n < FFR_BATCH and q.state == IBV_QPS_ERR and rq_ready(r, &q.rq):
         qp_received(r, index, rq_slot(r, &q.rq).wr_id, IBV_WC_WR_FLUSH_ERR, IBV_WC_RECV, 0, 0, 0, 0, False)
         n += 1
     return n
@@ -198,7 +210,7 @@ cdef void qp_sent(ffr_router *r, uint32_t index, const ff_wqe *w, uint8_t status
     cqe.byte_len = <uint32_t>length
     cq_push(r, q.send_cq, &cqe, False)
     if status != IBV_WC_SUCCESS and status != IBV_WC_WR_FLUSH_ERR:
-        qp_error(r, index, False)
+        send_error(r, index)
 
 
 cdef void qp_received(ffr_router *r, uint32_t index, uint64_t wr_id, uint8_t status, uint8_t opcode, uint8_t flags,

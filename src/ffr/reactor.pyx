@@ -15,9 +15,9 @@ from ffcore.stats cimport (FF_STATS_MAGIC, FF_STATS_NAME, FF_STATS_QPS, FF_STATS
                            ff_qp_stats, ff_session_stats, ff_stats_header)
 from ffr.loop cimport ADMIN_ATTACH, ADMIN_DETACH, ADMIN_NONE, ffr_loop, loop_run
 from ffr.mem.region cimport region_map, region_unmap, uffd_open
-from ffr.state cimport (FFR_ADAPTIVE, FFR_CONTROL_MAX, FFR_CQ, FFR_FASTPATH, FFR_KINDS, FFR_LOWCPU, FFR_MR, FFR_NONE,
-                        FFR_PD, FFR_QP, FFR_SESSIONS, FFR_STATE_MAGIC, FFR_STATE_VERSION, ffr_router, ffr_session,
-                        ffr_state, ffr_view)
+from ffr.state cimport (FFR_ADAPTIVE, FFR_CONTROL_MAX, FFR_CQ, FFR_FASTPATH, FFR_KINDS, FFR_LOWCPU, FFR_MCAST_BUCKETS,
+                        FFR_MR, FFR_NONE, FFR_PD, FFR_QP, FFR_SESSIONS, FFR_STATE_MAGIC, FFR_STATE_VERSION,
+                        ffr_router, ffr_session, ffr_state, ffr_view)
 import ffr.guard  # installs the SIGBUS handler
 
 
@@ -111,6 +111,7 @@ cdef class Reactor:
         for kind in range(FFR_KINDS):
             self.r.state.table.free[kind] = FFR_NONE
         self.r.state.block_free = FFR_NONE
+        memset(self.r.state.mcast_bucket, 0xff, FFR_MCAST_BUCKETS * sizeof(uint32_t))  # FFR_NONE
 
     def _map_stats(self, int fd):
         cdef void *at
@@ -181,8 +182,8 @@ cdef class Reactor:
     def attach(self, int sock_fd, int control_fd, int memory_fd, int event_fd, gids, limits, name, int pid):
         """Gives a session to the reactor, and the descriptors with it. Returns its number.
 
-        gids: 16-byte GIDs, the first is index 0. limits: max_qp, max_cq, max_mr, max_pd, max_channels,
-        pinned_bytes. Raises OSError: EMFILE when every number is taken, or what mapping the segments gave.
+        gids: 16-byte GIDs, the first is index 0. limits: max_qp, max_cq, max_mr, max_pd, max_channels, max_ah,
+        max_mcast, pinned_bytes. Raises OSError: EMFILE when every number is taken, or what mapping the segments gave.
         """
         cdef uint32_t number
         cdef ffr_session *s
@@ -218,6 +219,8 @@ cdef class Reactor:
         s.limit.max_mr = limits["max_mr"]
         s.limit.max_pd = limits["max_pd"]
         s.limit.max_channels = limits["max_channels"]
+        s.limit.max_ah = limits["max_ah"]
+        s.limit.max_mcast = limits["max_mcast"]
         s.limit.pinned_bytes = limits["pinned_bytes"]
         for kind in range(FFR_KINDS):
             s.first[kind] = FFR_NONE

@@ -24,6 +24,10 @@ enum {
 	FFR_MRS = 1 << 20, /* a key is 20 bits of index and 12 random ones */
 	FFR_PDS = 1 << 16,
 	FFR_CHANNELS = 1 << 14, /* completion channels and, one per context, async channels */
+	FFR_AHS = 1 << 18,
+	FFR_MCASTS = 1 << 14,	/* attachments of QPs to multicast groups */
+	FFR_MCAST_BUCKETS = 1024,
+	FFR_MCAST_QPS = 128,	/* ... to one group: a message is copied so often in a turn, 0.5 MB at most */
 	FFR_EXTENT_BLOCKS = 1 << 14,
 	FFR_BLOCK_EXTENTS = 64, /* an MR has one extent, or up to this many in a block */
 	FFR_CONTROL_MAX = 256 << 20,
@@ -32,6 +36,7 @@ enum {
 	FFR_MAX_WR = 1 << 15,
 	FFR_MAX_CQE = 1 << 20,
 	FFR_MAX_RD_ATOMIC = 128,
+	FFR_PORT_MTU = 4096, /* bytes; IBV_MTU_4096 */
 };
 
 /* Every object starts with this; `next` and `prev` list a session's objects of a kind, or `next` the free ones. */
@@ -43,11 +48,11 @@ struct ffr_object {
 };
 
 struct ffr_limits {
-	uint32_t max_qp, max_cq, max_mr, max_pd, max_channels, pad;
+	uint32_t max_qp, max_cq, max_mr, max_pd, max_channels, max_ah, max_mcast, pad;
 	uint64_t pinned_bytes;
 };
 
-enum ffr_kind { FFR_PD, FFR_MR, FFR_CQ, FFR_QP, FFR_CHANNEL, FFR_KINDS };
+enum ffr_kind { FFR_PD, FFR_MR, FFR_CQ, FFR_QP, FFR_CHANNEL, FFR_AH, FFR_MCAST, FFR_KINDS };
 
 struct ffr_session {
 	uint32_t used;
@@ -64,6 +69,7 @@ struct ffr_session {
 	uint32_t count[FFR_KINDS];
 	uint32_t first[FFR_KINDS]; /* lists of its objects */
 	uint64_t active_ns;	   /* when it last had work */
+	uint64_t qkey_violations;
 	char name[FF_STATS_NAME];
 	uint64_t pages[FFR_CONTROL_WORDS]; /* control pages in use */
 	uint32_t bell_qp[FF_QPS_PER_SESSION];
@@ -114,6 +120,7 @@ struct ffr_rq {
 	uint32_t entries, stride;
 	uint32_t max_sge;
 	uint32_t index; /* the next receive WQE to use */
+	uint32_t missed; /* index + 1 when an unreliable message has waited for that WQE in vain */
 	uint32_t session, pd;
 };
 
@@ -131,6 +138,7 @@ struct ffr_qp {
 	uint32_t qpn;
 	uint32_t generation;
 	uint32_t type, state; /* enum ibv_qp_type, ibv_qp_state */
+	uint32_t opcodes;     /* bit FF_OP_x: the transport has it */
 	uint32_t pd, send_cq, recv_cq;
 	uint32_t sq_sig_all;
 	uint32_t bell;
@@ -157,6 +165,20 @@ struct ffr_qp {
 	uint32_t list_next, list_prev;
 };
 
+struct ffr_ah {
+	struct ffr_object o;
+	uint32_t pd;
+	struct ff_ah_attr attr;
+};
+
+/* A QP's attachment to a multicast group. All of a group are in one bucket, and so may others be. */
+struct ffr_mcast {
+	struct ffr_object o;
+	uint32_t qp;
+	uint32_t next; /* in the bucket */
+	uint8_t gid[16];
+};
+
 struct ffr_tables {
 	uint32_t free[FFR_KINDS]; /* heads of the free lists */
 	uint32_t fresh[FFR_KINDS]; /* indices from here on were never used */
@@ -173,6 +195,9 @@ struct ffr_state {
 	struct ffr_cq cq[FFR_CQS];
 	struct ffr_qp qp[FFR_QPS];
 	struct ffr_mr mr[FFR_MRS];
+	struct ffr_ah ah[FFR_AHS];
+	struct ffr_mcast mcast[FFR_MCASTS];
+	uint32_t mcast_bucket[FFR_MCAST_BUCKETS]; /* first of each list, or FFR_NONE */
 	struct ff_extent block[FFR_EXTENT_BLOCKS][FFR_BLOCK_EXTENTS];
 };
 static_assert(sizeof(struct ffr_qp) < 1024, "an idle QP costs under 2 KB with its counters");

@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
 
-from ffcore.control cimport ff_cap, ff_extent, ff_qp_attr
+from ffcore.control cimport ff_ah_attr, ff_cap, ff_extent, ff_qp_attr
 from ffcore.stats cimport ff_qp_stats, ff_session_stats, ff_stats_header
 
 
@@ -16,6 +16,10 @@ cdef extern from "ffr/state.h" nogil:
         FFR_MRS
         FFR_PDS
         FFR_CHANNELS
+        FFR_AHS
+        FFR_MCASTS
+        FFR_MCAST_BUCKETS
+        FFR_MCAST_QPS
         FFR_EXTENT_BLOCKS
         FFR_BLOCK_EXTENTS
         FFR_CONTROL_MAX
@@ -23,11 +27,14 @@ cdef extern from "ffr/state.h" nogil:
         FFR_MAX_WR
         FFR_MAX_CQE
         FFR_MAX_RD_ATOMIC
+        FFR_PORT_MTU
         FFR_PD
         FFR_MR
         FFR_CQ
         FFR_QP
         FFR_CHANNEL
+        FFR_AH
+        FFR_MCAST
         FFR_KINDS
         FFR_RUN
         FFR_WAIT_RNR
@@ -53,6 +60,8 @@ cdef extern from "ffr/state.h" nogil:
         uint32_t max_mr
         uint32_t max_pd
         uint32_t max_channels
+        uint32_t max_ah
+        uint32_t max_mcast
         uint64_t pinned_bytes
 
     ctypedef struct ffr_session "struct ffr_session":
@@ -74,6 +83,7 @@ cdef extern from "ffr/state.h" nogil:
         uint32_t *count
         uint32_t *first
         uint64_t active_ns
+        uint64_t qkey_violations
         char *name
         uint64_t *pages
         uint32_t *bell_qp
@@ -120,6 +130,7 @@ cdef extern from "ffr/state.h" nogil:
         uint32_t stride
         uint32_t max_sge
         uint32_t index
+        uint32_t missed
         uint32_t session
         uint32_t pd
 
@@ -129,6 +140,7 @@ cdef extern from "ffr/state.h" nogil:
         uint32_t generation
         uint32_t type
         uint32_t state
+        uint32_t opcodes
         uint32_t pd
         uint32_t send_cq
         uint32_t recv_cq
@@ -159,6 +171,17 @@ cdef extern from "ffr/state.h" nogil:
         uint32_t list_next
         uint32_t list_prev
 
+    ctypedef struct ffr_ah "struct ffr_ah":
+        ffr_object o
+        uint32_t pd
+        ff_ah_attr attr
+
+    ctypedef struct ffr_mcast "struct ffr_mcast":
+        ffr_object o
+        uint32_t qp
+        uint32_t next
+        uint8_t *gid
+
     ctypedef struct ffr_tables "struct ffr_tables":
         uint32_t *free
         uint32_t *fresh
@@ -177,6 +200,9 @@ cdef extern from "ffr/state.h" nogil:
         ffr_cq *cq
         ffr_qp *qp
         ffr_mr *mr
+        ffr_ah *ah
+        ffr_mcast *mcast
+        uint32_t *mcast_bucket
         ff_extent block[1][64]
 
     ctypedef struct ffr_view "struct ffr_view":

@@ -13,6 +13,10 @@ cdef ffr_object *object_at(ffr_state *state, int kind, uint32_t index) noexcept 
         return &state.mr[index].o
     if kind == FFR_PD:
         return &state.pd[index].o
+    if kind == FFR_AH:
+        return &state.ah[index].o
+    if kind == FFR_MCAST:
+        return &state.mcast[index].o
     return &state.channel[index].o
 
 
@@ -25,6 +29,10 @@ cdef uint32_t capacity(int kind) noexcept nogil:
         return FFR_MRS
     if kind == FFR_PD:
         return FFR_PDS
+    if kind == FFR_AH:
+        return FFR_AHS
+    if kind == FFR_MCAST:
+        return FFR_MCASTS
     return FFR_CHANNELS
 
 

@@ -7,7 +7,7 @@ verbs documents, and does a bounded amount of work.
 
 from libc.stdint cimport uint32_t
 
-from ffr.state cimport FFR_CQS, FFR_CHANNELS, FFR_MRS, FFR_PDS, FFR_QPS, ffr_router
+from ffr.state cimport FFR_AHS, FFR_CQS, FFR_CHANNELS, FFR_MRS, FFR_PDS, FFR_QPS, ffr_router
 
 
 cdef inline bint owns_qp(ffr_router *r, uint32_t session, uint32_t handle) noexcept nogil:
@@ -21,6 +21,9 @@ cdef inline bint owns_mr(ffr_router *r, uint32_t session, uint32_t handle) noexc
 
 cdef inline bint owns_pd(ffr_router *r, uint32_t session, uint32_t handle) noexcept nogil:
     return handle < FFR_PDS and r.state.pd[handle].o.used and r.state.pd[handle].o.session == session
+
+cdef inline bint owns_ah(ffr_router *r, uint32_t session, uint32_t handle) noexcept nogil:
+    return handle < FFR_AHS and r.state.ah[handle].o.used and r.state.ah[handle].o.session == session
 
 cdef inline bint owns_channel(ffr_router *r, uint32_t session, uint32_t handle, bint is_async) noexcept nogil:
     return (handle < FFR_CHANNELS and r.state.channel[handle].o.used and r.state.channel[handle].o.session == session

@@ -7,7 +7,8 @@ from ffcore.shm cimport FF_MAX_INLINE, FF_MAX_SGE
 from ffr.handlers.base cimport owns_channel
 from ffr.handlers.channel cimport channel_new
 from ffr.handlers.teardown cimport close_objects
-from ffr.state cimport (FFR_CHANNEL, FFR_MAX_CQE, FFR_MAX_RD_ATOMIC, FFR_MAX_WR, FFR_NONE, ffr_session, object_free)
+from ffr.state cimport (FFR_CHANNEL, FFR_MAX_CQE, FFR_MAX_RD_ATOMIC, FFR_MAX_WR, FFR_MCAST_QPS, FFR_NONE, ffr_session,
+                        object_free)
 
 
 cdef extern from "<infiniband/verbs.h>" nogil:
@@ -64,6 +65,9 @@ cdef int query_device(ffr_router *r, uint32_t session, const void *body, void *r
     d.max_qp_rd_atom = FFR_MAX_RD_ATOMIC
     d.max_qp_init_rd_atom = FFR_MAX_RD_ATOMIC
     d.max_inline = FF_MAX_INLINE
+    d.max_ah = s.limit.max_ah
+    d.max_mcast_qp = FFR_MCAST_QPS
+    d.max_mcast_attached = s.limit.max_mcast
     return 0
 
 
@@ -74,6 +78,7 @@ cdef int query_port(ffr_router *r, uint32_t session, const void *body, void *rep
     p.active_mtu = IBV_MTU_4096
     p.gid_count = r.state.session[session].gid_count
     p.speed_mbps = LOCAL_SPEED_MBPS
+    p.qkey_violations = r.state.session[session].qkey_violations
     return 0
 
 

@@ -1,11 +1,12 @@
-from libc.errno cimport EINVAL, ENOMEM, EOPNOTSUPP
+from libc.errno cimport EBUSY, EINVAL, ENOMEM, EOPNOTSUPP
 from libc.stdint cimport uint64_t
 from libc.string cimport memset
 
 from ffcore.control cimport (FF_NO_HANDLE, ff_cap, ff_cmd_create_qp, ff_cmd_handle, ff_cmd_modify_qp, ff_qp_attr,
                              ff_reply_create_qp, ff_reply_query_qp, ff_reply_state)
-from ffcore.shm cimport (FF_MAX_INLINE, FF_MAX_SGE, FF_PAGE, FF_QPS_PER_SESSION, FF_RECV_HEADER, FF_WQE_HEADER, ff_and64,
-                         ff_qp_shared, ff_session, ff_sge)
+from ffcore.shm cimport (FF_MAX_INLINE, FF_MAX_SGE, FF_OP_CMP_SWP, FF_OP_FETCH_ADD, FF_OP_READ, FF_OP_SEND,
+                         FF_OP_SEND_IMM, FF_OP_WRITE, FF_OP_WRITE_IMM, FF_PAGE, FF_QPS_PER_SESSION, FF_RECV_HEADER,
+                         FF_WQE_HEADER, ff_and64, ff_qp_shared, ff_session, ff_sge)
 from ffr.cq cimport async_event
 from ffr.handlers.base cimport owns_cq, owns_pd, owns_qp
 from ffr.handlers.transitions cimport transition_check
@@ -19,6 +20,8 @@ from ffr.state cimport (FFR_MAX_RD_ATOMIC, FFR_MAX_WR, FFR_NONE, FFR_QP, FFR_RUN
 cdef extern from "<infiniband/verbs.h>" nogil:
     enum:
         IBV_QPT_RC
+        IBV_QPT_UC
+        IBV_QPT_UD
         IBV_QPS_RESET
         IBV_QPS_RTR
         IBV_QPS_RTS
@@ -70,6 +73,19 @@ cdef uint32_t power_of_2(uint32_t n) noexcept nogil:
     return p
 
 
+cdef uint32_t opcodes_of(uint32_t qp_type) noexcept nogil:
+    """Bit FF_OP_x: the transport has it (IBTA table 38). 0: there is no such transport here."""
+    cdef uint32_t send = 1 << FF_OP_SEND | 1 << FF_OP_SEND_IMM
+    cdef uint32_t write = 1 << FF_OP_WRITE | 1 << FF_OP_WRITE_IMM
+    if qp_type == IBV_QPT_UD:
+        return send
+    if qp_type == IBV_QPT_UC:
+        return send | write
+    if qp_type == IBV_QPT_RC:
+        return send | write | 1 << FF_OP_READ | 1 << FF_OP_CMP_SWP | 1 << FF_OP_FETCH_ADD
+    return 0
+
+
 cdef int lay_out(const ff_cap *cap, ff_reply_create_qp *a) noexcept nogil:
     """Grants the caps and lays the rings out behind struct ff_qp_shared; offsets count from there. ff_cap is checked."""
     cdef uint32_t payload = max(cap.max_send_sge * <uint32_t>sizeof(ff_sge), cap.max_inline)
@@ -88,7 +104,7 @@ cdef int check_create(ffr_router *r, uint32_t session, const ff_cmd_create_qp *c
     cdef const ff_cap *cap = &c.cap
     if not owns_pd(r, session, c.pd) or not owns_cq(r, session, c.send_cq) or not owns_cq(r, session, c.recv_cq):
         return EINVAL
-    if c.type != IBV_QPT_RC or c.srq != FF_NO_HANDLE:
+    if opcodes_of(c.type) == 0 or c.srq != FF_NO_HANDLE:
         return EOPNOTSUPP
     if cap.max_send_wr > FFR_MAX_WR or cap.max_recv_wr > FFR_MAX_WR or cap.max_inline > FF_MAX_INLINE:
         return EINVAL
@@ -137,6 +153,7 @@ cdef int create_qp(ffr_router *r, uint32_t session, const void *body, void *repl
     q.generation = generation
     q.qpn = (generation & 0xff) << 16 | index
     q.type = c.type
+    q.opcodes = opcodes_of(c.type)
     q.pd = c.pd
     q.send_cq = c.send_cq
     q.recv_cq = c.recv_cq
@@ -321,5 +338,7 @@ cdef int destroy_qp(ffr_router *r, uint32_t session, const void *body, void *rep
     cdef uint32_t index = (<ff_cmd_handle *>body).handle
     if not owns_qp(r, session, index):
         return EINVAL
+    if r.state.qp[index].o.references:       # attached to a multicast group
+        return EBUSY
     qp_free(r, index)
     return 0

@@ -1,7 +1,9 @@
+from ffr.handlers.ah cimport ah_free
 from ffr.handlers.cq cimport cq_free
+from ffr.handlers.mcast cimport mcast_free
 from ffr.handlers.pd_mr cimport mr_free
 from ffr.handlers.qp cimport qp_free
-from ffr.state cimport (FFR_CHANNEL, FFR_CQ, FFR_KINDS, FFR_MR, FFR_NONE, FFR_PD, FFR_QP, ffr_session, object_at,
+from ffr.state cimport (FFR_AH, FFR_CHANNEL, FFR_CQ, FFR_MCAST, FFR_MR, FFR_NONE, FFR_PD, FFR_QP, object_at,
                         object_free)
 
 
@@ -9,26 +11,22 @@ cdef extern from "<unistd.h>" nogil:
     int close(int fd)
 
 
+# Users before what they use: an attachment names a QP, a QP a CQ and a PD, an MR and an AH a PD, a CQ a channel.
 cdef enum:
-    ORDER = 5
+    ORDER = 7
 
+cdef int kinds[ORDER]
 
-cdef int kind_at(int place) noexcept nogil:
-    """Users before what they use: a QP names a CQ and a PD, an MR a PD, a CQ a channel."""
-    if place == 0:
-        return FFR_QP
-    if place == 1:
-        return FFR_MR
-    if place == 2:
-        return FFR_CQ
-    if place == 3:
-        return FFR_PD
-    return FFR_CHANNEL
+kinds[:] = [FFR_MCAST, FFR_QP, FFR_MR, FFR_AH, FFR_CQ, FFR_PD, FFR_CHANNEL]
 
 
 cdef uint32_t context_of(ffr_router *r, int kind, uint32_t index) noexcept nogil:
+    if kind == FFR_MCAST:
+        return r.state.qp[r.state.mcast[index].qp].context
     if kind == FFR_QP:
         return r.state.qp[index].context
+    if kind == FFR_AH:
+        return r.state.pd[r.state.ah[index].pd].context
     if kind == FFR_MR:
         return r.state.pd[r.state.mr[index].pd].context
     if kind == FFR_CQ:
@@ -39,8 +37,12 @@ cdef uint32_t context_of(ffr_router *r, int kind, uint32_t index) noexcept nogil
 
 
 cdef void free_one(ffr_router *r, int kind, uint32_t index) noexcept nogil:
-    if kind == FFR_QP:
+    if kind == FFR_MCAST:
+        mcast_free(r, index)
+    elif kind == FFR_QP:
         qp_free(r, index)
+    elif kind == FFR_AH:
+        ah_free(r, index)
     elif kind == FFR_MR:
         mr_free(r, index)
     elif kind == FFR_CQ:
@@ -55,7 +57,7 @@ cdef bint close_objects(ffr_router *r, uint32_t session, uint32_t context, int b
     cdef uint32_t index, following
     cdef int place, kind
     for place in range(ORDER):
-        kind = kind_at(place)
+        kind = kinds[place]
         index = r.state.session[session].first[kind]
         while index != FFR_NONE:             # bound: the session's limits
             following = object_at(r.state, kind, index).next

@@ -1,26 +1,28 @@
-"""RC between two QPs of one router: requester and responder in one step, since both ends' memory is mapped here.
+"""Connected QPs, RC and UC, between two containers of this host: requester and responder in one step, since both ends'
+memory is mapped here.
 
 What the wire would carry is decided in place: the responder's checks give the requester the status that its NAK would
-(IBTA 9.7.5.2, 9.9.2), and the responder's own error where the standard asks for one.
+(IBTA 9.7.5.2, 9.9.2), and the responder's own error where the standard asks for one. UC has no NAKs: a request that RC
+would refuse is dropped, and its requester, who cannot know, sees success (IBTA 9.8.2, 9.9.3 class D).
 """
 
 from libc.stdint cimport uint8_t, uint64_t
-from libc.string cimport memcmp, memcpy
+from libc.string cimport memcpy
 
-from ffcore.engine cimport FF_MAX_SEGMENTS, ff_engine_move, ff_move, ff_segment, ff_segments_seek
-from ffcore.shm cimport (FF_CQE_IMM, FF_PAGE, FF_MAX_SGE, FF_OP_CMP_SWP, FF_OP_FETCH_ADD, FF_OP_READ,
-                         FF_OP_SEND, FF_OP_SEND_IMM, FF_OP_WRITE, FF_OP_WRITE_IMM, FF_RECV_HEADER, FF_WQE_HEADER,
-                         FF_WQE_INLINE, FF_WQE_SOLICITED, ff_guest_cmp_swp, ff_guest_fetch_add, ff_load32_acquire,
-                         ff_recv_wqe, ff_sge, ff_store32_release, ff_wqe)
+from ffcore.engine cimport ff_engine_move, ff_move, ff_segment
+from ffcore.shm cimport (FF_CQE_IMM, FF_OP_CMP_SWP, FF_OP_READ, FF_OP_SEND_IMM, FF_OP_WRITE_IMM, FF_WQE_SOLICITED,
+                         ff_guest_cmp_swp, ff_guest_fetch_add, ff_store32_release, ff_wqe)
 from ffr.cq cimport async_event
 from ffr.guard cimport FFR_FAULT, guarded
-from ffr.mem.keys cimport resolve, resolve_list
+from ffr.mem.keys cimport resolve
 from ffr.nic.base cimport NIC_IDLE, NIC_WORKED
+from ffr.nic.local_message cimport (DONE, EMPTY, IBV_QPS_RTS, IBV_WC_LOC_LEN_ERR, IBV_WC_LOC_PROT_ERR, IBV_WC_SUCCESS,
+                                    PART, PATIENCE_NS, READY, STOPPED, count, fail, fault_is_local, fetch, give_up,
+                                    local_of, owns, patience_left, receives, request, take_receive, wait_is_over)
 from ffr.qp cimport (FFR_BATCH, FFR_TURN_BYTES, qp_error, qp_received, qp_sent, qp_shared, qp_sq_slot,
                      qp_wait)
 from ffr.rq cimport rq_of, rq_ready, rq_slot
-from ffr.state cimport (FFR_NONE, FFR_QPS, FFR_RUN, FFR_WAIT_ACK, FFR_WAIT_RNR, ffr_qp, ffr_router, ffr_rq,
-                        ffr_session)
+from ffr.state cimport FFR_NONE, FFR_QPS, FFR_RUN, FFR_WAIT_ACK, FFR_WAIT_RNR, ffr_qp, ffr_router, ffr_rq
 
 
 cdef extern from "ffcore/timers.h" nogil:
@@ -29,13 +31,7 @@ cdef extern from "ffcore/timers.h" nogil:
 
 cdef extern from "<infiniband/verbs.h>" nogil:
     enum:
-        IBV_QPS_RTR
-        IBV_QPS_RTS
-        IBV_QPS_SQD
-        IBV_WC_SUCCESS
-        IBV_WC_LOC_LEN_ERR
-        IBV_WC_LOC_QP_OP_ERR
-        IBV_WC_LOC_PROT_ERR
+        IBV_QPT_UC
         IBV_WC_REM_INV_REQ_ERR
         IBV_WC_REM_ACCESS_ERR
         IBV_WC_REM_OP_ERR
@@ -43,51 +39,14 @@ cdef extern from "<infiniband/verbs.h>" nogil:
         IBV_WC_RNR_RETRY_EXC_ERR
         IBV_WC_RECV
         IBV_WC_RECV_RDMA_WITH_IMM
-        IBV_ACCESS_LOCAL_WRITE
         IBV_ACCESS_REMOTE_WRITE
         IBV_ACCESS_REMOTE_READ
         IBV_ACCESS_REMOTE_ATOMIC
         IBV_EVENT_QP_ACCESS_ERR
         IBV_EVENT_QP_REQ_ERR
-        IBV_EVENT_COMM_EST
-
-
-cdef enum outcome:
-    EMPTY      # no WQE
-    DONE       # one WQE completed
-    PART       # a turn's worth of a long message moved
-    STOPPED    # the QP waits, or has failed
-
-
-cdef enum:
-    MAX_MESSAGE = 1 << 31     # bytes, as port_attr.max_msg_sz says
-
-
-cdef struct request:
-    # A private copy of the WQE, and what it resolves to.
-    uint64_t wqe[70]                          # FF_WQE_HEADER + FF_MAX_SGE SGEs
-    ff_segment local[FF_MAX_SEGMENTS]
-    ff_segment remote[FF_MAX_SEGMENTS]
-    uint32_t local_count
-    uint32_t remote_count
-    uint64_t length
-    uint64_t wr_id                            # of the receive WQE
-    uint64_t done                             # bytes that this step moved
 
 
 # ---- the peer ----
-
-cdef bint owns(const ffr_session *s, const uint8_t *gid) noexcept nogil:
-    cdef uint32_t i
-    for i in range(s.gid_count):
-        if memcmp(s.gid[i], gid, 16) == 0:
-            return True
-    return False
-
-
-cdef bint receives(const ffr_qp *p) noexcept nogil:
-    return p.state == IBV_QPS_RTR or p.state == IBV_QPS_RTS or p.state == IBV_QPS_SQD
-
 
 cdef ffr_qp *peer_of(ffr_router *r, uint32_t index) noexcept nogil:
     """The QP that this one is connected to, if it is there and is connected back; NULL: nobody answers."""
@@ -110,17 +69,34 @@ cdef ffr_qp *peer_of(ffr_router *r, uint32_t index) noexcept nogil:
     return p
 
 
-cdef int nobody(ffr_router *r, uint32_t index) noexcept nogil:
-    """As a NIC whose packets vanish: wait for the ACK timeout, then retry."""
+cdef bint unreliable(ffr_router *r, uint32_t index) noexcept nogil:
+    return r.state.qp[index].type == IBV_QPT_UC
+
+
+cdef int lost(ffr_router *r, uint32_t index, const ff_wqe *w) noexcept nogil:
+    """UC: the message is dropped, and nobody tells the requester."""
+    qp_sent(r, index, w, IBV_WC_SUCCESS, 0)
+    return DONE
+
+
+cdef int nobody(ffr_router *r, uint32_t index, const ff_wqe *w) noexcept nogil:
+    """As a NIC whose packets vanish: RC waits for the ACK timeout, then retries."""
     cdef ffr_qp *q = &r.state.qp[index]
     cdef uint64_t ns = ff_ack_timeout_ns(q.attr.timeout)
+    if unreliable(r, index):
+        return lost(r, index, w)
     qp_wait(r, index, FFR_WAIT_ACK, r.now_ns + ns if ns else <uint64_t>-1)
     return STOPPED
 
 
-cdef int not_ready(ffr_router *r, uint32_t index, const ff_wqe *w, const ffr_qp *p) noexcept nogil:
+cdef int not_ready(ffr_router *r, uint32_t index, const ff_wqe *w, ffr_qp *p) noexcept nogil:
     """The responder has no receive WQE: an RNR NAK (IBTA 9.7.5.2.8). rnr_retry 7 means for ever."""
     cdef ffr_qp *q = &r.state.qp[index]
+    if unreliable(r, index):
+        if not patience_left(rq_of(r, p)):
+            return lost(r, index, w)
+        qp_wait(r, index, FFR_WAIT_RNR, r.now_ns + PATIENCE_NS)
+        return STOPPED
     if q.rnr_retries == 0:
         qp_sent(r, index, w, IBV_WC_RNR_RETRY_EXC_ERR, 0)
         return STOPPED
@@ -135,14 +111,18 @@ cdef bint local_ready(ffr_router *r, uint32_t index) noexcept nogil:
     cdef ffr_qp *q = &r.state.qp[index]
     cdef ffr_qp *p = peer_of(r, index)
     if p == NULL:
-        return False
+        return unreliable(r, index)
     if q.wait == FFR_WAIT_ACK:
         return True
-    return rq_ready(r, rq_of(r, p))
+    return wait_is_over(r, rq_of(r, p)) if unreliable(r, index) else rq_ready(r, rq_of(r, p))
 
 
 cdef void local_expired(ffr_router *r, uint32_t index) noexcept nogil:
     cdef ffr_qp *q = &r.state.qp[index]
+    if unreliable(r, index):
+        q.wait = FFR_RUN
+        give_up(rq_of(r, &r.state.qp[q.peer]))    # local_ready has just seen that it is there
+        return
     if q.wait == FFR_WAIT_RNR:
         q.wait = FFR_RUN                      # the next look counts the next RNR NAK
         return
@@ -152,20 +132,17 @@ cdef void local_expired(ffr_router *r, uint32_t index) noexcept nogil:
         return
     q.retries -= 1
     r.session_stats[q.o.session].retries += 1
-    nobody(r, index)
+    nobody(r, index, NULL)
 
 
 # ---- failing ----
 
-cdef int fail(ffr_router *r, uint32_t index, const ff_wqe *w, uint8_t status) noexcept nogil:
-    qp_sent(r, index, w, status, 0)
-    return STOPPED
-
-
 cdef int refuse(ffr_router *r, uint32_t index, const ff_wqe *w, ffr_qp *p, uint8_t status) noexcept nogil:
-    """The responder NAKs a request that it must not execute, and goes to ERR itself (IBTA 9.9.3, class C)."""
+    """RC: the responder NAKs a request that it must not execute, and goes to ERR itself (IBTA 9.9.3, class C)."""
     cdef uint32_t peer = r.state.qp[index].peer
     r.session_stats[p.o.session].access_errors += 1
+    if unreliable(r, index):
+        return lost(r, index, w)
     async_event(r, p.context, IBV_EVENT_QP_ACCESS_ERR if status == IBV_WC_REM_ACCESS_ERR else IBV_EVENT_QP_REQ_ERR, peer)
     qp_error(r, peer, False)
     return fail(r, index, w, status)
@@ -173,46 +150,23 @@ cdef int refuse(ffr_router *r, uint32_t index, const ff_wqe *w, ffr_qp *p, uint8
 
 cdef int refuse_receive(ffr_router *r, uint32_t index, const ff_wqe *w, ffr_qp *p, const request *q,
                         uint8_t theirs, uint8_t ours) noexcept nogil:
-    """The receive WQE cannot take the message: it completes with an error, and the requester is told."""
+    """The receive WQE is bad: it completes with an error (class A), and RC's requester is told."""
     cdef uint32_t peer = r.state.qp[index].peer
     qp_received(r, peer, q.wr_id, theirs, IBV_WC_RECV, 0, 0, 0, w.imm, False)
     qp_error(r, peer, False)
-    return fail(r, index, w, ours)
+    return lost(r, index, w) if unreliable(r, index) else fail(r, index, w, ours)
 
 
-cdef struct probe_call:
-    const request *q
-    uint64_t start                            # the turn that faulted: bytes [start, start + FFR_TURN_BYTES)
+cdef int too_long(ffr_router *r, uint32_t index, const ff_wqe *w, ffr_qp *p, const request *q) noexcept nogil:
+    """The receive WQE is too short. UC drops the message, and the WQE serves the next one (class D)."""
+    if unreliable(r, index):
+        return lost(r, index, w)
+    return refuse_receive(r, index, w, p, q, IBV_WC_LOC_LEN_ERR, IBV_WC_REM_INV_REQ_ERR)
 
 
-cdef int probe(void *context) noexcept nogil:
-    """Reads a byte of each page of the requester's part of this turn."""
-    cdef probe_call *c = <probe_call *>context
-    cdef volatile uint8_t *at
-    cdef uint64_t offset = c.start, left = min(c.q.length - c.start, <uint64_t>FFR_TURN_BYTES), n
-    cdef uint32_t i = ff_segments_seek(c.q.local, c.q.local_count, &offset)
-    cdef int sum = 0
-    while left:                               # bound: the turn's pages, and a segment each
-        at = c.q.local[i].at + offset
-        n = min(left, min(c.q.local[i].length - offset, FF_PAGE - (<uint64_t>at & (FF_PAGE - 1))))
-        sum += at[0]
-        left -= n
-        offset += n
-        if offset == c.q.local[i].length:
-            i += 1
-            offset = 0
-    return sum & 1
-
-
-cdef int faulted(ffr_router *r, uint32_t index, const ff_wqe *w, ffr_qp *p, const request *q) noexcept nogil:
-    """Registered memory was not there: whose it was decides the status. We cannot tell which side's page it was from
-    the fault alone, so the requester's memory is probed first."""
-    cdef probe_call call
-    r.stats.faults += 1
-    r.session_stats[r.state.qp[index].o.session].faults += 1
-    call.q = q
-    call.start = r.state.qp[index].moved
-    if guarded(probe, &call) == FFR_FAULT:
+cdef int faulted(ffr_router *r, uint32_t index, const ff_wqe *w, ffr_qp *p, request *q) noexcept nogil:
+    """Registered memory was not there: whose it was decides the status."""
+    if fault_is_local(r, index, q):
         return fail(r, index, w, IBV_WC_LOC_PROT_ERR)
     if w.opcode <= FF_OP_SEND_IMM:
         return refuse_receive(r, index, w, p, q, IBV_WC_LOC_PROT_ERR, IBV_WC_REM_OP_ERR)
@@ -242,55 +196,35 @@ cdef int move(ffr_router *r, uint32_t index, ff_segment *to, uint32_t to_count, 
     return PART
 
 
-cdef void count(ffr_router *r, uint32_t index, ffr_qp *p, uint64_t length) noexcept nogil:
-    cdef uint32_t peer = r.state.qp[index].peer
-    cdef uint32_t mine = r.state.qp[index].o.session
-    r.session_stats[mine].tx_messages += 1
-    r.session_stats[mine].tx_bytes += length
-    r.session_stats[p.o.session].rx_messages += 1
-    r.session_stats[p.o.session].rx_bytes += length
-    r.qp_stats[index].tx_messages += 1
-    r.qp_stats[index].tx_bytes += length
-    r.qp_stats[peer].rx_messages += 1
-    r.qp_stats[peer].rx_bytes += length
-
-
 cdef int receive_wqe(ffr_router *r, uint32_t index, const ff_wqe *w, ffr_qp *p, request *q, bint scatter) noexcept nogil:
-    """Copies the peer's next receive WQE, and resolves it when the message scatters into it. DONE, or STOPPED."""
+    """Takes the peer's next receive WQE, with its memory when the message scatters into it. READY, or how it ended."""
     cdef ffr_rq *rq = rq_of(r, p)
-    cdef ff_recv_wqe *slot
-    cdef uint64_t raw[66]                     # FF_RECV_HEADER + FF_MAX_SGE SGEs
-    cdef ff_recv_wqe *recv = <ff_recv_wqe *>raw
-    cdef uint64_t room
+    cdef uint8_t status
     if not rq_ready(r, rq):
         return not_ready(r, index, w, p)
-    slot = rq_slot(r, rq)
-    memcpy(recv, slot, FF_RECV_HEADER)
-    q.wr_id = recv.wr_id
     if not scatter:
-        return DONE
-    if recv.count > rq.max_sge:
-        return refuse_receive(r, index, w, p, q, IBV_WC_LOC_QP_OP_ERR, IBV_WC_REM_OP_ERR)
-    memcpy(recv.sge, slot.sge, recv.count * sizeof(ff_sge))
-    if resolve_list(r, rq.pd, recv.sge, recv.count, IBV_ACCESS_LOCAL_WRITE, q.remote, &q.remote_count, &room):
-        return refuse_receive(r, index, w, p, q, IBV_WC_LOC_PROT_ERR, IBV_WC_REM_OP_ERR)
-    if room < q.length:
-        return refuse_receive(r, index, w, p, q, IBV_WC_LOC_LEN_ERR, IBV_WC_REM_INV_REQ_ERR)
-    return DONE
+        q.wr_id = rq_slot(r, rq).wr_id
+        return READY
+    status = take_receive(r, rq, q)
+    if status != IBV_WC_SUCCESS:
+        return refuse_receive(r, index, w, p, q, status, IBV_WC_REM_OP_ERR)
+    if q.room < q.length:
+        return too_long(r, index, w, p, q)
+    return READY
 
 
 cdef int execute_send(ffr_router *r, uint32_t index, const ff_wqe *w, ffr_qp *p, request *q) noexcept nogil:
     cdef uint32_t peer = r.state.qp[index].peer
     cdef bint solicited = w.flags & FF_WQE_SOLICITED
     cdef int outcome = receive_wqe(r, index, w, p, q, True)
-    if outcome != DONE:
+    if outcome != READY:
         return outcome
-    outcome = move(r, index, q.remote, q.remote_count, q.local, q.local_count, q)
+    outcome = move(r, index, q.remote, q.remote_count, local_of(q), q.local_count, q)
     if outcome == FFR_FAULT:
         return faulted(r, index, w, p, q)
     if outcome == PART:
         return PART
-    count(r, index, p, q.length)
+    count(r, index, peer, q.length)
     qp_received(r, peer, q.wr_id, IBV_WC_SUCCESS, IBV_WC_RECV, FF_CQE_IMM if w.opcode == FF_OP_SEND_IMM else 0,
                 q.length, w.imm, r.state.qp[index].qpn, solicited)
     qp_sent(r, index, w, IBV_WC_SUCCESS, q.length)
@@ -306,14 +240,14 @@ cdef int execute_write(ffr_router *r, uint32_t index, const ff_wqe *w, ffr_qp *p
         return refuse(r, index, w, p, IBV_WC_REM_ACCESS_ERR)
     if w.opcode == FF_OP_WRITE_IMM:
         outcome = receive_wqe(r, index, w, p, q, False)
-        if outcome != DONE:
+        if outcome != READY:
             return outcome
-    outcome = move(r, index, q.remote, q.remote_count, q.local, q.local_count, q)
+    outcome = move(r, index, q.remote, q.remote_count, local_of(q), q.local_count, q)
     if outcome == FFR_FAULT:
         return faulted(r, index, w, p, q)
     if outcome == PART:
         return PART
-    count(r, index, p, q.length)
+    count(r, index, peer, q.length)
     if w.opcode == FF_OP_WRITE_IMM:
         qp_received(r, peer, q.wr_id, IBV_WC_SUCCESS, IBV_WC_RECV_RDMA_WITH_IMM, FF_CQE_IMM, q.length, w.imm,
                     r.state.qp[index].qpn, w.flags & FF_WQE_SOLICITED)
@@ -327,7 +261,7 @@ cdef int execute_read(ffr_router *r, uint32_t index, const ff_wqe *w, ffr_qp *p,
         return refuse(r, index, w, p, IBV_WC_REM_INV_REQ_ERR)
     if q.length and resolve(r, p.pd, w.rkey, w.remote_addr, q.length, IBV_ACCESS_REMOTE_READ, q.remote, &q.remote_count):
         return refuse(r, index, w, p, IBV_WC_REM_ACCESS_ERR)
-    outcome = move(r, index, q.local, q.local_count, q.remote, q.remote_count, q)
+    outcome = move(r, index, local_of(q), q.local_count, q.remote, q.remote_count, q)
     if outcome == FFR_FAULT:
         return faulted(r, index, w, p, q)
     if outcome == PART:
@@ -374,41 +308,10 @@ cdef int execute_atomic(ffr_router *r, uint32_t index, const ff_wqe *w, ffr_qp *
         qp.atomic_done = 1
     result.at = <uint8_t *>&qp.atomic_old
     result.length = 8
-    if move(r, index, q.local, q.local_count, &result, 1, q) == FFR_FAULT:
+    if move(r, index, local_of(q), q.local_count, &result, 1, q) == FFR_FAULT:
         return fail(r, index, w, IBV_WC_LOC_PROT_ERR)
     r.session_stats[qp.o.session].atomics += 1
     qp_sent(r, index, w, IBV_WC_SUCCESS, 8)
-    return DONE
-
-
-cdef int fetch(ffr_router *r, uint32_t index, ff_wqe *w, request *q) noexcept nogil:
-    """Copies the WQE at sq_index, then checks it, then resolves its local side. DONE, EMPTY or STOPPED."""
-    cdef ffr_qp *qp = &r.state.qp[index]
-    cdef ff_wqe *slot = qp_sq_slot(r, qp, qp.sq_index)
-    cdef uint32_t access = 0
-    if ff_load32_acquire(&slot.seq) != qp.sq_index + 1:              # pairs with the release in post_send
-        return EMPTY
-    memcpy(w, slot, FF_WQE_HEADER + sizeof(ff_sge))                  # a stride is at least this line
-    if not FF_OP_SEND <= w.opcode <= FF_OP_FETCH_ADD or w.opcode == FF_OP_SEND_IMM + 1:
-        return fail(r, index, w, IBV_WC_LOC_QP_OP_ERR)
-    if w.flags & FF_WQE_INLINE:
-        if w.count > qp.cap.max_inline or w.opcode >= FF_OP_READ:
-            return fail(r, index, w, IBV_WC_LOC_QP_OP_ERR)
-        q.local[0].at = <uint8_t *>slot.sge
-        q.local[0].length = w.count
-        q.local_count = 1 if w.count else 0
-        q.length = w.count
-        return DONE
-    if w.count > qp.cap.max_send_sge:
-        return fail(r, index, w, IBV_WC_LOC_QP_OP_ERR)
-    if w.count > 1:
-        memcpy(&w.sge[1], &slot.sge[1], (w.count - 1) * sizeof(ff_sge))
-    if w.opcode >= FF_OP_READ:
-        access = IBV_ACCESS_LOCAL_WRITE
-    if resolve_list(r, qp.pd, w.sge, w.count, access, q.local, &q.local_count, &q.length):
-        return fail(r, index, w, IBV_WC_LOC_PROT_ERR)
-    if q.length > <uint64_t>MAX_MESSAGE:
-        return fail(r, index, w, IBV_WC_LOC_LEN_ERR)
     return DONE
 
 
@@ -417,11 +320,11 @@ cdef int step(ffr_router *r, uint32_t index, request *q) noexcept nogil:
     cdef ff_wqe *w = <ff_wqe *>q.wqe
     cdef ffr_qp *p
     cdef int outcome = fetch(r, index, w, q)
-    if outcome != DONE:
+    if outcome != READY:
         return outcome
     p = peer_of(r, index)
     if p == NULL:
-        return nobody(r, index)
+        return nobody(r, index, w)
     q.remote_count = 0
     if w.opcode <= FF_OP_SEND_IMM:
         return execute_send(r, index, w, p, q)
