@@ -23,7 +23,7 @@ enum {
 	FF_PSN_MASK = 0xffffff,
 	FF_QPN_MASK = 0xffffff,
 };
-#define FF_ROCE_MAX_MESSAGE 0x80000000u /* 2^31 bytes, 9.2.1 */
+#define FF_ROCE_MAX_MESSAGE 0x80000000u /* 2^31 bytes, the longest that the standard knows */
 
 /* ---- network order --------------------------------------------------------------------------------------- */
 

@@ -7,7 +7,7 @@ state machines has passed it.
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 
-ctypedef struct ffr_packet:
+ctypedef struct roce_packet:
     uint32_t traits      # enum ff_roce_traits of the opcode; says which of the fields below count
     uint8_t opcode
     uint8_t solicited    # 0 or 1
@@ -18,7 +18,6 @@ ctypedef struct ffr_packet:
     uint8_t syndrome     # AETH
     uint8_t headers      # bytes of all headers: where the payload begins
     uint16_t pkey
-    uint16_t ecn_ip      # ECN field of the IP header, when the transport knows it
     uint32_t qpn         # destination
     uint32_t psn
     uint32_t msn         # AETH
@@ -35,16 +34,17 @@ ctypedef struct ffr_packet:
     uint32_t src_qpn     # DETH
     uint32_t size        # payload bytes without pad
     const uint8_t *payload
+    const uint8_t *grh   # UD: the 40 bytes that stand before a received payload; from whoever saw the IP header
 
-cdef enum ffr_parsed:
-    FFR_PARSED = 0
-    FFR_TRUNCATED = -1       # shorter than its headers, or than its pad count
-    FFR_UNKNOWN_OPCODE = -2  # reserved, or of a transport that is not spoken
-    FFR_BAD_VERSION = -3     # BTH's TVer is not 0
-    FFR_NOT_ALIGNED = -4     # not a multiple of 4 bytes, or pad bytes where there is no payload
+cdef enum roce_parsed:
+    ROCE_PARSED = 0
+    ROCE_TRUNCATED = -1       # shorter than its headers, or than its pad count
+    ROCE_UNKNOWN_OPCODE = -2  # reserved, or of a transport that is not spoken
+    ROCE_BAD_VERSION = -3     # BTH's TVer is not 0
+    ROCE_NOT_ALIGNED = -4     # not a multiple of 4 bytes, or pad bytes where there is no payload
 
-# Fill `packet` from `size` bytes; its payload points into `bytes`. Result: enum ffr_parsed.
-cdef int ffr_parse(ffr_packet *packet, const uint8_t *bytes, uint32_t size) noexcept nogil
+# Fill `packet` from `size` bytes; its payload points into `bytes`. Result: enum roce_parsed.
+cdef int roce_parse(roce_packet *packet, const uint8_t *bytes, uint32_t size) noexcept nogil
 # Write the headers of `packet` (opcode decides which) to `out`, which has room for FF_ROCE_MAX_HEADERS; pad is
 # taken from packet.size. Result: bytes written, also stored in packet.headers.
-cdef uint32_t ffr_emit(ffr_packet *packet, uint8_t *out) noexcept nogil
+cdef uint32_t roce_emit(roce_packet *packet, uint8_t *out) noexcept nogil

@@ -26,25 +26,25 @@ cdef uint32_t headers_of(uint32_t traits) noexcept nogil:
     return size
 
 
-cdef int ffr_parse(ffr_packet *packet, const uint8_t *bytes, uint32_t size) noexcept nogil:
+cdef int roce_parse(roce_packet *packet, const uint8_t *bytes, uint32_t size) noexcept nogil:
     cdef const ff_bth *bth = <const ff_bth *>bytes
     cdef uint32_t traits, headers
-    memset(packet, 0, sizeof(ffr_packet))
+    memset(packet, 0, sizeof(roce_packet))
     if size < sizeof(ff_bth):
-        return FFR_TRUNCATED
+        return ROCE_TRUNCATED
     if bth.flags & FF_BTH_TVER:
-        return FFR_BAD_VERSION
+        return ROCE_BAD_VERSION
     traits = ff_roce_traits_of(bth.opcode)
     if not traits:
-        return FFR_UNKNOWN_OPCODE
+        return ROCE_UNKNOWN_OPCODE
     headers = headers_of(traits)
     packet.pad = (bth.flags & FF_BTH_PAD) >> FF_BTH_PAD_SHIFT
     if size < headers + packet.pad:
-        return FFR_TRUNCATED
+        return ROCE_TRUNCATED
     packet.size = size - headers - packet.pad
     # 9.2.4: pad bytes align the payload to 4 bytes; a packet without payload has none
     if size & 3 or (packet.pad and not packet.size) or (packet.size and not traits & FF_HAS_PAYLOAD):
-        return FFR_NOT_ALIGNED
+        return ROCE_NOT_ALIGNED
     packet.traits = traits
     packet.headers = headers
     packet.payload = bytes + headers
@@ -57,10 +57,10 @@ cdef int ffr_parse(ffr_packet *packet, const uint8_t *bytes, uint32_t size) noex
     packet.ackreq = bth.ack >> 7
     packet.psn = ff_get24(bth.psn)
     parse_extensions(packet, bytes + sizeof(ff_bth))
-    return FFR_PARSED
+    return ROCE_PARSED
 
 
-cdef void parse_extensions(ffr_packet *packet, const uint8_t *at) noexcept nogil:
+cdef void parse_extensions(roce_packet *packet, const uint8_t *at) noexcept nogil:
     """The headers after the BTH; their room was checked."""
     cdef uint32_t traits = packet.traits
     if traits & FF_HAS_XRCETH:
@@ -95,7 +95,7 @@ cdef void parse_extensions(ffr_packet *packet, const uint8_t *at) noexcept nogil
         packet.inv_rkey = ff_get32((<const ff_ieth *>at).rkey)
 
 
-cdef uint32_t ffr_emit(ffr_packet *packet, uint8_t *out) noexcept nogil:
+cdef uint32_t roce_emit(roce_packet *packet, uint8_t *out) noexcept nogil:
     cdef ff_bth *bth = <ff_bth *>out
     cdef uint8_t *end
     packet.traits = ff_roce_traits_of(packet.opcode)
@@ -112,7 +112,7 @@ cdef uint32_t ffr_emit(ffr_packet *packet, uint8_t *out) noexcept nogil:
     return packet.headers
 
 
-cdef uint8_t *emit_extensions(const ffr_packet *packet, uint8_t *at) noexcept nogil:
+cdef uint8_t *emit_extensions(const roce_packet *packet, uint8_t *at) noexcept nogil:
     """The headers after the BTH; the byte behind the last."""
     cdef uint32_t traits = packet.traits
     if traits & FF_HAS_XRCETH:
@@ -159,8 +159,8 @@ FIELDS = {
     "original": FF_HAS_ATOMICACK, "imm": FF_HAS_IMM, "inv_rkey": FF_HAS_IETH, "srqn": FF_HAS_XRCETH,
     "qkey": FF_HAS_DETH, "src_qpn": FF_HAS_DETH,
 }
-REASONS = {FFR_TRUNCATED: "truncated", FFR_UNKNOWN_OPCODE: "unknown opcode", FFR_BAD_VERSION: "transport version",
-           FFR_NOT_ALIGNED: "pad"}
+REASONS = {ROCE_TRUNCATED: "truncated", ROCE_UNKNOWN_OPCODE: "unknown opcode", ROCE_BAD_VERSION: "transport version",
+           ROCE_NOT_ALIGNED: "pad"}
 OPERATIONS = {
     "SEND_FIRST": FF_SEND_FIRST, "SEND_MIDDLE": FF_SEND_MIDDLE, "SEND_LAST": FF_SEND_LAST,
     "SEND_LAST_IMM": FF_SEND_LAST_IMM, "SEND_ONLY": FF_SEND_ONLY, "SEND_ONLY_IMM": FF_SEND_ONLY_IMM,
@@ -180,10 +180,10 @@ NAMES = {value: name for name, value in OPCODES.items()}
 
 def parse(const uint8_t[::1] data):
     """A packet (BTH up to, not with, its ICRC) as a dict; ValueError with the reason when it is none."""
-    cdef ffr_packet p
+    cdef roce_packet p
     cdef uint8_t empty = 0
-    cdef int result = ffr_parse(&p, &data[0] if data.shape[0] else &empty, data.shape[0])
-    if result != FFR_PARSED:
+    cdef int result = roce_parse(&p, &data[0] if data.shape[0] else &empty, data.shape[0])
+    if result != ROCE_PARSED:
         raise ValueError(REASONS[result])
     whole = {"rkey": p.rkey, "length": p.length, "addr": p.addr, "swap_add": p.swap_add, "compare": p.compare,
              "syndrome": p.syndrome, "msn": p.msn, "original": p.original, "imm": p.imm, "inv_rkey": p.inv_rkey,
@@ -196,7 +196,7 @@ def parse(const uint8_t[::1] data):
 
 def emit(dict packet):
     """The bytes of a packet, pad included, ICRC not. Fields as parse() gives them; absent ones are 0."""
-    cdef ffr_packet p
+    cdef roce_packet p
     cdef uint8_t out[FF_ROCE_MAX_HEADERS]
     get = packet.get
     memset(&p, 0, sizeof(p))
@@ -211,5 +211,5 @@ def emit(dict packet):
     p.qkey, p.src_qpn = get("qkey", 0), get("src_qpn", 0)
     if not ff_roce_traits_of(p.opcode):
         raise ValueError("unknown opcode")
-    headers = ffr_emit(&p, out)
+    headers = roce_emit(&p, out)
     return bytes(out[:headers]) + payload + bytes(p.pad)

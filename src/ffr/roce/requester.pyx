@@ -1,0 +1,600 @@
+"""Sends what is posted, in order, within the path's window; goes back to the oldest unacknowledged packet when the
+responder says that it missed one, or when nothing comes back.
+
+PSNs: una <= send_psn <= sent_psn' <= next_psn on the circle, where sent_psn' is sent_psn or, after nothing was sent
+again, the same as send_psn. WQEs: sq_done <= sq_sending <= sq_next, at most ROCE_MESSAGES apart.
+"""
+
+from ffcore.roce cimport *
+from ffcore.shm cimport (FF_OP_BIND_MW, FF_OP_CMP_SWP, FF_OP_FETCH_ADD, FF_OP_LOCAL_INV, FF_OP_READ, FF_OP_SEND,
+                         FF_OP_SEND_IMM, FF_OP_SEND_INV, FF_OP_WRITE, FF_OP_WRITE_IMM, FF_WQE_FENCE,
+                         FF_WQE_SOLICITED)
+from libc.string cimport memset
+
+from ffr.roce.qp cimport *
+from ffr.roce.window cimport path_acked, path_lost, path_probe_ns, path_silent
+
+
+cdef enum:
+    ACK_EVERY = 16       # packets: a long message asks for an ACK this often, to keep the window moving
+    NO_EVENT = -1
+
+
+cdef void requester_start(roce_qp *q, uint32_t sq_psn, uint32_t sq_index) noexcept nogil:
+    q.sq_done = q.sq_next = q.sq_sending = sq_index
+    q.una = q.send_psn = q.sent_psn = q.next_psn = sq_psn & FF_PSN_MASK
+    q.retries = q.retry_cnt
+    q.rnr_retries = q.rnr_retry
+
+
+cdef inline roce_message *record(roce_qp *q, uint32_t index) noexcept nogil:
+    return &q.message[index & (ROCE_MESSAGES - 1)]
+
+
+cdef inline bint reliable(const roce_qp *q) noexcept nogil:
+    return q.transport == FF_RC or q.transport == FF_XRC
+
+
+cdef inline bint answered(const roce_message *m) noexcept nogil:
+    """Whether it completes by a response of its own, not by an ACK."""
+    return m.opcode == FF_OP_READ or m.opcode == FF_OP_CMP_SWP or m.opcode == FF_OP_FETCH_ADD
+
+
+cdef inline uint32_t cell(const roce_qp *q) noexcept nogil:
+    """Packets of one READ request. A long READ is asked for in cells, since nothing but asking for less slows a
+    responder down; they lie on a grid that begins at the message's first PSN, so that a request that is repeated
+    never spans two of the responder's resources. 16 to 64 KB."""
+    return 16 if q.mtu >= 2048 else 32 if q.mtu == 1024 else 64
+
+
+cdef inline void set_timer(roce_qp *q) noexcept nogil:
+    cdef uint64_t at = q.wait_ns
+    if q.ack_ns and (at == 0 or q.ack_ns < at):
+        at = q.ack_ns
+    if q.probe_ns and (at == 0 or q.probe_ns < at):
+        at = q.probe_ns
+    q.timer = at
+
+
+cdef inline void charge(roce_qp *q, roce_path *path) noexcept nogil:
+    """Bring the path's count up to date with this QP's packets in flight."""
+    cdef uint32_t in_flight = 0 if q.failed else ff_psn_diff(q.send_psn, q.una)
+    path.in_flight += in_flight - q.charged
+    q.charged = in_flight
+
+
+cdef void requester_stop(roce_qp *q, roce_path *path) noexcept nogil:
+    path.in_flight -= q.charged
+    q.charged = 0
+    q.wait_ns = q.ack_ns = q.probe_ns = q.timer = 0
+
+
+# ---- completing -----------------------------------------------------------------------------------------------------
+
+cdef void fail(roce_qp *q, const roce_env *env) noexcept nogil:
+    q.failed = 1
+    q.wait_ns = q.ack_ns = q.probe_ns = q.timer = 0
+    env.fail(env.context, q, NO_EVENT)
+
+
+cdef void settle(roce_qp *q, const roce_env *env) noexcept nogil:
+    """Complete the oldest WQEs as far as they are done, in order (9.7.6.1). Ends: at most ROCE_MESSAGES."""
+    cdef roce_message *m
+    cdef uint32_t index
+    while q.sq_done != q.sq_next and not q.failed:
+        index = q.sq_done
+        m = record(q, index)
+        if m.status:
+            q.sq_done += 1
+            env.complete_send(env.context, q, index, m, m.status)
+            fail(q, env)
+            return
+        if m.packets and ff_psn_diff(q.una, ff_psn_add(m.first_psn, m.packets)) < 0:
+            return
+        q.sq_done += 1
+        if answered(m):
+            q.reads_open -= 1
+        if <int32_t>(q.sq_sending - q.sq_done) < 0:
+            q.sq_sending = q.sq_done
+        env.complete_send(env.context, q, index, m, IBV_WC_SUCCESS)
+
+
+cdef void fail_oldest(roce_qp *q, const roce_env *env, uint8_t status) noexcept nogil:
+    if q.sq_done != q.sq_next:
+        record(q, q.sq_done).status = status
+    settle(q, env)
+
+
+cdef void advance(roce_qp *q, roce_path *path, const roce_env *env, uint32_t una, uint64_t now) noexcept nogil:
+    """Everything before una is acknowledged: una moves on, which resets every retry (9.7.6.1.3)."""
+    cdef uint32_t packets = ff_psn_diff(una, q.una)
+    cdef uint64_t rtt = 0
+    if packets == 0:
+        return
+    q.una = una
+    if ff_psn_diff(q.send_psn, una) < 0:
+        q.send_psn = una
+    if q.timed_ns and ff_psn_diff(una, q.timed_psn) > 0:
+        rtt = now - q.timed_ns
+        q.timed_ns = 0
+    q.retries = q.retry_cnt
+    q.rnr_retries = q.rnr_retry
+    q.limit = q.probes = q.probed = 0
+    q.gone_back_ns = 0
+    q.wait_ns = 0
+    path_acked(path, packets, rtt, now)
+    if una == q.send_psn:
+        q.ack_ns = q.probe_ns = 0
+    else:
+        q.ack_ns = now + q.ack_timeout_ns if q.ack_timeout_ns else 0
+        q.probe_ns = now + path_probe_ns(path, 0, q.ack_timeout_ns)
+    settle(q, env)
+
+
+cdef bint acknowledge(roce_qp *q, roce_path *path, const roce_env *env, uint32_t target, uint64_t now) noexcept nogil:
+    """Everything before target is acknowledged, in one advance up to the first READ or atomic whose response did not
+    come: False when there is such, since its response, sent earlier, must have been lost (9.7.6, an implied NAK)."""
+    cdef uint32_t index = q.sq_done, reach = q.una
+    cdef roce_message *m
+    cdef bint whole = True
+    while ff_psn_diff(target, reach) > 0 and index != q.sq_next:
+        m = record(q, index)
+        if m.packets:
+            if answered(m) or m.status:
+                whole = False
+                break
+            reach = ff_psn_add(m.first_psn, m.packets)
+            if ff_psn_diff(reach, target) > 0:
+                reach = target
+        index += 1
+    advance(q, path, env, reach, now)
+    return whole
+
+
+# ---- going back -----------------------------------------------------------------------------------------------------
+
+cdef void rewind(roce_qp *q) noexcept nogil:
+    q.send_psn = q.una
+    q.sq_sending = q.sq_done
+    q.reads = 0
+    q.timed_ns = 0               # a packet that is sent twice measures nothing
+    q.probed = 0
+
+
+cdef bint go_back(roce_qp *q, roce_path *path, uint64_t now) noexcept nogil:
+    """Send again from una, unless that was done less than a round trip ago: then it is the same loss that is reported.
+    False when nothing was done."""
+    if q.gone_back_ns and q.gone_back_psn == q.una and now - q.gone_back_ns < path.rtt_ns:
+        return False
+    rewind(q)
+    q.gone_back_psn = q.una
+    q.gone_back_ns = now
+    path_lost(path, now)
+    return True
+
+
+# ---- sending --------------------------------------------------------------------------------------------------------
+
+cdef uint8_t check(const roce_qp *q, const roce_send *w) noexcept nogil:
+    """The status of a WQE that this QP cannot execute, or 0."""
+    if w.status:
+        return w.status
+    if w.opcode == FF_OP_LOCAL_INV or w.opcode == FF_OP_BIND_MW:
+        return 0
+    if w.opcode < FF_OP_SEND or w.opcode > FF_OP_FETCH_ADD:
+        return IBV_WC_LOC_QP_OP_ERR
+    if w.length > FF_ROCE_MAX_MESSAGE:
+        return IBV_WC_LOC_LEN_ERR
+    if q.transport == FF_UD:
+        if w.opcode > FF_OP_SEND_IMM:
+            return IBV_WC_LOC_QP_OP_ERR
+        return IBV_WC_LOC_LEN_ERR if w.length > q.mtu else 0
+    if q.transport == FF_UC:
+        return 0 if w.opcode in (FF_OP_SEND, FF_OP_SEND_IMM, FF_OP_WRITE, FF_OP_WRITE_IMM) else IBV_WC_LOC_QP_OP_ERR
+    if w.opcode == FF_OP_READ and q.max_rd_atomic == 0:
+        return IBV_WC_LOC_QP_OP_ERR
+    if w.opcode == FF_OP_CMP_SWP or w.opcode == FF_OP_FETCH_ADD:
+        if q.max_rd_atomic == 0:
+            return IBV_WC_LOC_QP_OP_ERR
+        return IBV_WC_LOC_LEN_ERR if w.length != 8 else 0
+    return 0
+
+
+cdef bint admit(roce_qp *q, const roce_env *env) noexcept nogil:
+    """Give the next posted WQE its PSNs, or do it at once when it sends nothing. False: there is none, or not yet."""
+    cdef roce_send w
+    cdef roce_message *m
+    if q.draining or q.sq_next - q.sq_done == ROCE_MESSAGES:
+        return False
+    if q.sq_next != q.sq_done and record(q, q.sq_next - 1).status:
+        return False             # what follows a failure is flushed
+    if not env.peek_send(env.context, q, q.sq_next, &w):
+        return False
+    if w.flags & FF_WQE_FENCE and q.reads_open:
+        return False             # 10.8.3: after the READs and atomics before it
+    if (w.length and q.next_psn != q.una
+            and ((q.next_psn - q.una) & FF_PSN_MASK) + (w.length - 1) // q.mtu + 1 > FF_PSN_MASK // 2):
+        return False             # PSNs are compared over half the circle, 9.7.2
+    m = record(q, q.sq_next)
+    memset(m, 0, sizeof(roce_message))
+    m.first_psn = q.next_psn
+    m.opcode = w.opcode
+    m.flags = w.flags
+    m.length = w.length
+    m.status = check(q, &w)
+    if m.status == 0:
+        if w.opcode == FF_OP_LOCAL_INV or w.opcode == FF_OP_BIND_MW:
+            m.status = env.local_operation(env.context, q, q.sq_next, &w)
+        else:
+            m.packets = ff_packets_of(w.length, q.mtu)
+            q.reads_open += answered(m)
+    q.next_psn = ff_psn_add(q.next_psn, m.packets)
+    q.sq_next += 1
+    if m.packets == 0:
+        settle(q, env)
+    return True
+
+
+cdef uint8_t operation_of(uint8_t opcode, bint first, bint last) noexcept nogil:
+    """The packet's operation for a WQE's opcode and a place in the message."""
+    if opcode == FF_OP_READ:
+        return FF_READ_REQUEST
+    if opcode == FF_OP_CMP_SWP:
+        return FF_COMPARE_SWAP
+    if opcode == FF_OP_FETCH_ADD:
+        return FF_FETCH_ADD
+    if opcode == FF_OP_WRITE or opcode == FF_OP_WRITE_IMM:
+        if not last:
+            return FF_WRITE_FIRST if first else FF_WRITE_MIDDLE
+        if opcode == FF_OP_WRITE:
+            return FF_WRITE_ONLY if first else FF_WRITE_LAST
+        return FF_WRITE_ONLY_IMM if first else FF_WRITE_LAST_IMM
+    if not last:
+        return FF_SEND_FIRST if first else FF_SEND_MIDDLE
+    if opcode == FF_OP_SEND_IMM:
+        return FF_SEND_ONLY_IMM if first else FF_SEND_LAST_IMM
+    if opcode == FF_OP_SEND_INV:
+        return FF_SEND_ONLY_INV if first else FF_SEND_LAST_INV
+    return FF_SEND_ONLY if first else FF_SEND_LAST
+
+
+cdef uint32_t compose(const roce_qp *q, const roce_message *m, const roce_send *w, uint32_t index, uint32_t psn,
+                      roce_out *out) noexcept nogil:
+    """The packet of message m that has this PSN. Result: the PSNs that it uses up."""
+    cdef uint32_t at = ff_psn_diff(psn, m.first_psn), offset = at * q.mtu, n = 1
+    cdef bint last = at == m.packets - 1
+    cdef roce_packet *h = &out.head
+    memset(out, 0, sizeof(roce_out))
+    h.opcode = q.transport | operation_of(m.opcode, at == 0, last)
+    h.pkey = q.pkey
+    h.qpn = q.dest_qpn
+    h.psn = psn
+    h.ackreq = reliable(q) and (last or (psn & (ACK_EVERY - 1)) == ACK_EVERY - 1)
+    h.srqn = w.srqn
+    h.rkey = w.rkey
+    h.addr = w.remote_addr + offset
+    h.imm = w.imm
+    h.inv_rkey = w.imm
+    if answered(m):
+        h.ackreq = 1
+        if m.opcode == FF_OP_READ:
+            n = min(cell(q) - at % cell(q), m.packets - at)
+            h.length = min(n * q.mtu, m.length - offset)
+        else:
+            h.swap_add = w.swap if m.opcode == FF_OP_CMP_SWP else w.compare_add
+            h.compare = w.compare_add if m.opcode == FF_OP_CMP_SWP else 0
+        return n
+    h.length = m.length
+    h.size = min(q.mtu, m.length - offset)
+    h.solicited = last and m.flags & FF_WQE_SOLICITED and m.opcode != FF_OP_WRITE
+    out.source = ROCE_FROM_SEND if h.size else ROCE_NO_PAYLOAD
+    out.index = index
+    out.offset = offset
+    if q.transport == FF_UD:
+        out.ah = w.ah
+        h.qpn = w.remote_qpn
+        h.qkey = q.qkey if w.qkey >> 31 else w.qkey   # 10.2.5: the high bit asks for the QP's own
+        h.src_qpn = q.qpn
+    return n
+
+
+cdef bint load(roce_qp *q, const roce_env *env, uint32_t index, roce_send *w) noexcept nogil:
+    """Read a WQE again. False when it is not what it was: the program wrote to a slot that is not its own."""
+    cdef const roce_message *m = record(q, index)
+    if env.peek_send(env.context, q, index, w) and w.status == 0 and w.opcode == m.opcode and w.length == m.length:
+        return True
+    record(q, index).status = w.status if w.status else IBV_WC_LOC_QP_OP_ERR
+    return False
+
+
+cdef inline uint32_t room(const roce_qp *q, const roce_path *path) noexcept nogil:
+    """Packets that may still be sent, this QP's since its last charge included."""
+    cdef uint32_t in_flight = ff_psn_diff(q.send_psn, q.una), of_all = path.in_flight + in_flight - q.charged
+    cdef uint32_t window = path.window >> 8
+    if q.limit:
+        return q.limit - in_flight if in_flight < q.limit else 0
+    return window - of_all if of_all < window else 0
+
+
+cdef int may_send(const roce_qp *q, const roce_path *path, const roce_message *m) noexcept nogil:
+    """ROCE_MORE, or why not. A READ request may overshoot the window by a cell."""
+    if not reliable(q):
+        return ROCE_MORE
+    if answered(m) and q.reads >= q.max_rd_atomic:
+        return ROCE_IDLE
+    if room(q, path):
+        return ROCE_MORE
+    return ROCE_IDLE if q.limit else ROCE_BLOCKED
+
+
+cdef void sent(roce_qp *q, roce_path *path, const roce_env *env, const roce_message *m, const roce_out *out, uint32_t n,
+               uint64_t now) noexcept nogil:
+    """Account for a packet that was sent at send_psn."""
+    cdef uint32_t end = ff_psn_add(q.send_psn, n)
+    env.counters.packets_sent += 1
+    q.send_psn = end
+    if not reliable(q):
+        q.sent_psn = q.una = end
+        return
+    if ff_psn_diff(end, q.sent_psn) > 0:
+        q.sent_psn = end
+        if q.timed_ns == 0 and out.head.ackreq:
+            q.timed_psn = out.head.psn
+            q.timed_ns = now
+    else:
+        env.counters.retransmitted += 1
+    q.reads += answered(m)
+    if q.ack_ns == 0 and q.ack_timeout_ns:
+        q.ack_ns = now + q.ack_timeout_ns
+    if q.probe_ns == 0:
+        q.probe_ns = now + path_probe_ns(path, q.probes, q.ack_timeout_ns)
+
+
+cdef int send_one(roce_qp *q, roce_path *path, const roce_env *env, roce_send *w, uint32_t *loaded, bint last,
+                  uint64_t now) noexcept nogil:
+    """The packet at send_psn: ROCE_MORE when it was sent (or its WQE failed), else why not. The last packet of a turn,
+    or that the window has room for, asks for an ACK: nothing else might make one come."""
+    cdef roce_message *m = record(q, q.sq_sending)
+    cdef uint32_t index = q.sq_sending, n
+    cdef roce_out out
+    cdef int result
+    if m.status:
+        return ROCE_IDLE         # waits to be the oldest
+    if loaded[0] != index:
+        loaded[0] = index
+        if not load(q, env, index, w):
+            settle(q, env)
+            return ROCE_MORE
+    result = may_send(q, path, m)
+    if result != ROCE_MORE:
+        return result
+    n = compose(q, m, w, index, q.send_psn, &out)
+    if reliable(q) and (last or room(q, path) == 1):
+        out.head.ackreq = 1
+    result = env.emit(env.context, q, &out)
+    if result == ROCE_NO_ROOM:
+        return ROCE_FULL
+    if result > 0:
+        m.status = <uint8_t>result
+        settle(q, env)
+        return ROCE_MORE
+    sent(q, path, env, m, &out, n, now)
+    if q.send_psn == ff_psn_add(m.first_psn, m.packets):
+        q.sq_sending = index + 1
+    if not reliable(q):
+        settle(q, env)
+    return ROCE_MORE
+
+
+cdef int requester_send(roce_qp *q, roce_path *path, const roce_env *env, uint64_t now, uint32_t budget) noexcept nogil:
+    cdef roce_send w
+    cdef uint32_t loaded = q.sq_sending - 1
+    cdef int turn = ROCE_MORE
+    q.blocked = 0
+    while turn == ROCE_MORE and budget and not q.failed and q.wait_ns == 0:   # ends: each round costs budget
+        budget -= 1
+        if q.sq_sending != q.sq_next and record(q, q.sq_sending).packets == 0 and record(q, q.sq_sending).status == 0:
+            q.sq_sending += 1    # done where it was admitted; waits for those before it
+        elif q.sq_sending == q.sq_next:
+            turn = ROCE_MORE if admit(q, env) else ROCE_IDLE
+        else:
+            turn = send_one(q, path, env, &w, &loaded, budget == 0, now)
+    if q.failed or q.wait_ns:
+        turn = ROCE_IDLE
+    q.blocked = turn == ROCE_BLOCKED
+    charge(q, path)
+    set_timer(q)
+    return turn
+
+
+# ---- what comes back ------------------------------------------------------------------------------------------------
+
+cdef uint8_t status_of_nak(uint8_t code) noexcept nogil:
+    """9.7.5.2, as ibv_wc_status names it; 0 for a reserved code."""
+    if code == FF_NAK_INVALID_REQUEST:
+        return IBV_WC_REM_INV_REQ_ERR
+    if code == FF_NAK_REMOTE_ACCESS:
+        return IBV_WC_REM_ACCESS_ERR
+    if code == FF_NAK_REMOTE_OPERATION:
+        return IBV_WC_REM_OP_ERR
+    return 0
+
+
+cdef void mark(roce_qp *q, uint32_t psn, uint8_t status) noexcept nogil:
+    """The message that psn belongs to fails with status once it is the oldest."""
+    cdef uint32_t index = q.sq_done
+    cdef roce_message *m
+    while index != q.sq_next:
+        m = record(q, index)
+        if m.packets and ff_psn_diff(psn, ff_psn_add(m.first_psn, m.packets)) < 0:
+            m.status = status
+            return
+        index += 1
+
+
+cdef void refused(roce_qp *q, roce_path *path, const roce_env *env, const roce_packet *p, uint64_t now) noexcept nogil:
+    """A NAK (9.7.5.2): it acknowledges everything before its PSN."""
+    cdef uint8_t code = p.syndrome & FF_AETH_VALUE
+    env.counters.naks_received += 1
+    if code == FF_NAK_SEQUENCE:
+        acknowledge(q, path, env, p.psn, now)
+        go_back(q, path, now)
+        return
+    if status_of_nak(code) == 0:
+        env.counters.ghosts += 1
+        return
+    if acknowledge(q, path, env, p.psn, now):
+        mark(q, p.psn, status_of_nak(code))
+        settle(q, env)
+    else:
+        mark(q, p.psn, status_of_nak(code))
+        go_back(q, path, now)    # for the response that is missing; the responder has stopped, so its retries will end
+
+
+cdef void not_ready(roce_qp *q, roce_path *path, const roce_env *env, const roce_packet *p, uint64_t now) noexcept nogil:
+    """An RNR NAK (9.7.5.2.8): wait as long as it says, then send again from its PSN."""
+    env.counters.rnrs_received += 1
+    if q.wait_ns and p.psn == q.una:
+        return                   # the same one again
+    acknowledge(q, path, env, p.psn, now)
+    if q.failed:
+        return
+    if q.rnr_retries == 0:
+        fail_oldest(q, env, IBV_WC_RNR_RETRY_EXC_ERR)
+        return
+    if q.rnr_retry != 7:
+        q.rnr_retries -= 1
+    rewind(q)
+    q.limit = 1                  # one packet asks whether the responder is ready now
+    q.retries = q.retry_cnt      # it answers: what the ACK timer counts is silence
+    q.probes = 0
+    q.ack_ns = q.probe_ns = 0
+    q.wait_ns = now + ff_rnr_timer_ns(p.syndrome & FF_AETH_VALUE)
+
+
+cdef void acknowledged(roce_qp *q, roce_path *path, const roce_env *env, const roce_packet *p, uint64_t now) noexcept nogil:
+    """A plain ACK. When it says no more than that the probe arrived, what was sent behind that packet is lost too."""
+    cdef bint probed = q.probed and p.psn == q.probed_psn
+    if not acknowledge(q, path, env, ff_psn_add(p.psn, 1), now) or (probed and q.una != q.send_psn):
+        go_back(q, path, now)
+
+
+cdef void deliver(roce_qp *q, roce_path *path, const roce_env *env, const uint8_t *data, uint32_t offset, uint32_t size,
+                  bint ends, uint64_t now) noexcept nogil:
+    """Store a response's bytes for the oldest WQE, and acknowledge its packet."""
+    cdef int status = env.put_send(env.context, q, q.sq_done, offset, data, size) if size else 0
+    if status:
+        fail_oldest(q, env, <uint8_t>status)
+        return
+    if ends and q.reads:
+        q.reads -= 1
+    advance(q, path, env, ff_psn_add(q.una, 1), now)
+
+
+cdef void read_response(roce_qp *q, roce_path *path, const roce_env *env, const roce_packet *p, uint64_t now) noexcept nogil:
+    cdef roce_message *m
+    cdef uint32_t at
+    cdef bint ends
+    if not acknowledge(q, path, env, p.psn, now):
+        go_back(q, path, now)    # an earlier response is missing
+        return
+    m = record(q, q.sq_done)
+    if q.failed or q.sq_done == q.sq_next or q.una != p.psn or m.opcode != FF_OP_READ or m.status:
+        env.counters.ghosts += 1
+        return
+    at = ff_psn_diff(p.psn, m.first_psn)
+    ends = at == m.packets - 1 or at % cell(q) == cell(q) - 1
+    if ends != ((p.traits & FF_IS_LAST) != 0) or p.size != min(q.mtu, m.length - at * q.mtu):
+        fail_oldest(q, env, IBV_WC_BAD_RESP_ERR)     # 9.9.2: not the response to what was asked
+        return
+    deliver(q, path, env, p.payload, at * q.mtu, p.size, ends, now)
+
+
+cdef void atomic_response(roce_qp *q, roce_path *path, const roce_env *env, const roce_packet *p,
+                          uint64_t now) noexcept nogil:
+    cdef roce_message *m
+    cdef uint64_t original = p.original
+    if not acknowledge(q, path, env, p.psn, now):
+        go_back(q, path, now)
+        return
+    m = record(q, q.sq_done)
+    if (q.failed or q.sq_done == q.sq_next or q.una != p.psn or m.status
+            or (m.opcode != FF_OP_CMP_SWP and m.opcode != FF_OP_FETCH_ADD)):
+        env.counters.ghosts += 1
+        return
+    deliver(q, path, env, <const uint8_t *>&original, 0, 8, True, now)   # in the host's byte order, 9.4.5
+
+
+cdef void requester_receive(roce_qp *q, roce_path *path, const roce_env *env, const roce_packet *p,
+                            uint64_t now) noexcept nogil:
+    cdef uint8_t operation = p.opcode & FF_OPERATION_MASK
+    cdef uint8_t kind = p.syndrome & FF_AETH_KIND
+    if q.failed or ff_psn_diff(p.psn, q.una) < 0 or ff_psn_diff(p.psn, q.sent_psn) >= 0:
+        env.counters.ghosts += 1     # 9.7.6.1: old, or to something never sent
+        return
+    if operation == FF_ACKNOWLEDGE and kind == FF_AETH_NAK:
+        refused(q, path, env, p, now)
+    elif operation == FF_ACKNOWLEDGE and kind == FF_AETH_RNR:
+        not_ready(q, path, env, p, now)
+    elif p.traits & FF_HAS_AETH and kind != FF_AETH_ACK:
+        env.counters.ghosts += 1
+    elif operation == FF_ACKNOWLEDGE:
+        acknowledged(q, path, env, p, now)
+    elif operation == FF_ATOMIC_ACKNOWLEDGE:
+        atomic_response(q, path, env, p, now)
+    else:
+        read_response(q, path, env, p, now)
+    charge(q, path)
+    set_timer(q)
+
+
+# ---- time -----------------------------------------------------------------------------------------------------------
+
+cdef void probe(roce_qp *q, roce_path *path, const roce_env *env, uint64_t now) noexcept nogil:
+    """Send the oldest packet again and leave the rest as it is. If only the answer was late or lost, the next one
+    tells so and nothing is sent twice but this; if the packet was lost, its ACK alone comes back (see acknowledged).
+    Not the standard's timer: it counts no retry."""
+    cdef roce_send w
+    cdef roce_out out
+    q.probe_ns = now + path_probe_ns(path, q.probes + 1, q.ack_timeout_ns)
+    q.probes += q.probes < 255
+    env.counters.probes += 1
+    if record(q, q.sq_done).status or not load(q, env, q.sq_done, &w):
+        settle(q, env)
+        return
+    compose(q, record(q, q.sq_done), &w, q.sq_done, q.una, &out)
+    out.head.ackreq = 1
+    if env.emit(env.context, q, &out) == ROCE_SENT:
+        env.counters.packets_sent += 1
+        env.counters.retransmitted += 1
+        q.timed_ns = 0
+        q.probed = 1
+        q.probed_psn = q.una
+
+
+cdef void timed_out(roce_qp *q, roce_path *path, const roce_env *env, uint64_t now) noexcept nogil:
+    """The standard's ACK timer (9.7.6.1.3): retry, or give up."""
+    env.counters.timeouts += 1
+    if q.retries == 0:
+        fail_oldest(q, env, IBV_WC_RETRY_EXC_ERR)
+        return
+    q.retries -= 1
+    path_silent(path, q.ack_timeout_ns, now)
+    rewind(q)
+    q.limit = 1
+    q.ack_ns = now + q.ack_timeout_ns
+    q.probe_ns = now + path_probe_ns(path, q.probes, q.ack_timeout_ns)
+
+
+cdef void requester_timer(roce_qp *q, roce_path *path, const roce_env *env, uint64_t now) noexcept nogil:
+    if q.failed:
+        requester_stop(q, path)
+        return
+    if q.wait_ns and now >= q.wait_ns:
+        q.wait_ns = 0
+    if q.ack_ns and now >= q.ack_ns:
+        timed_out(q, path, env, now)
+    elif q.probe_ns and now >= q.probe_ns:
+        probe(q, path, env, now)
+    charge(q, path)
+    set_timer(q)

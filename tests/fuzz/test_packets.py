@@ -1,0 +1,107 @@
+"""Malformed, forged and misplaced packets: whatever comes, nothing outside a registered region is touched (the harness
+asserts every range), nothing completes twice, and the window's books balance. FUZZ_PACKETS=1000000 runs more."""
+
+import os
+import random
+
+import pytest
+from roce_pair import AT, KEY, NOW
+
+from ffr.roce import harness as h
+from ffr.roce import wire
+
+PACKETS = int(os.environ.get("FUZZ_PACKETS", 120_000))
+EDGES = [0, 1, 3, 4, 7, 8, 255, 256, 1023, 1024, 1025, 4096, 65535, 65536, 1 << 31, (1 << 31) + 1, (1 << 32) - 1]
+
+
+class Target:
+    """A QP with work of its own under way, and two regions between which nothing may be written."""
+
+    def __init__(self, rng, transport):
+        self.rng, self.transport = rng, transport
+        self.qp = h.QP(transport=transport, mtu=rng.choice([256, 1024, 4096]), sq_psn=rng.choice([0, 0xFFFFF0, 5000]),
+                       rq_psn=rng.choice([0, 0xFFFFF8, 777]), max_rd_atomic=rng.choice([1, 4, 16]),
+                       max_dest_rd_atomic=rng.choice([0, 1, 16]), rnr_retry=rng.choice([0, 7]),
+                       access=rng.choice([h.ALL_ACCESS, h.ALL_ACCESS, 0, 2, 4, 8]), timeout=10)
+        self.qp.register(KEY, AT, bytes(8192))
+        self.qp.register(KEY + 1, (1 << 64) - 4096, bytes(4096))
+        for _ in range(rng.choice([0, 3, 50])):
+            self.qp.post_recv(rng.choice([0, 16, 2048, 9000]))
+        for _ in range(20):
+            operation = rng.choice(["send", "write", "read", "fetch_add", "send_imm", "cmp_swp"])
+            size = 8 if operation in ("fetch_add", "cmp_swp") else rng.choice([0, 1, 1024, 5000])
+            self.qp.post_send(operation, bytes(size), rkey=KEY, addr=AT)
+        self.now = NOW
+
+    def psn(self):
+        state, rng = self.qp.state, self.rng
+        base = rng.choice([state["epsn"], state["epsn"], state["una"], state["una"], state["sent_psn"], 0])
+        return (base + rng.choice([0, 0, 0, 0, 1, -1, 2, -2, 16, -16, 1 << 23, rng.getrandbits(24)])) & 0xFFFFFF
+
+    def packet(self):
+        rng = self.rng
+        if rng.random() < 0.05:
+            return rng.randbytes(rng.randrange(0, 80))
+        prefix = self.transport if rng.random() < 0.97 else rng.choice(["RC", "UC", "UD", "XRC"])
+        opcode = rng.choice([v for n, v in wire.OPCODES.items() if n.startswith(prefix + " ")])
+        mtu = 1024
+        p = wire.emit({
+            "opcode": opcode, "psn": self.psn(), "ackreq": rng.getrandbits(1), "solicited": rng.getrandbits(1),
+            "pkey": 0xFFFF if rng.random() < 0.98 else rng.getrandbits(16), "imm": rng.getrandbits(32),
+            "addr": rng.choice([AT, AT + 8, AT + 8191, AT - 1, AT + 4096, (1 << 64) - 4096, (1 << 64) - 8, (1 << 64) - 1,
+                                rng.getrandbits(64)]),
+            "rkey": rng.choice([KEY, KEY, KEY, KEY + 1, 0, rng.getrandbits(32)]), "length": rng.choice(EDGES),
+            "syndrome": rng.choice([0x1F, 0x1F, 0x00, 0x60, 0x61, 0x62, 0x63, 0x21, 0x3F, rng.getrandbits(8)]),
+            "qkey": 0x11111111, "inv_rkey": rng.choice([7, KEY + 1]),
+            "payload": bytes(rng.choice([0, 1, 4, 8, 255, mtu, mtu, 256, 4096, 4097]))
+            if opcode & 0x1F not in (12, 17, 18, 19, 20) else b""})
+        if rng.random() < 0.1:
+            p = bytearray(p)
+            for _ in range(rng.randrange(1, 4)):
+                p[rng.randrange(len(p))] = rng.getrandbits(8)
+            p = bytes(p)
+        if rng.random() < 0.05:
+            p = p[:rng.randrange(len(p) + 1)]
+        return p
+
+    def check(self):
+        sends = [c[1] for c in self.qp.completions if c[0] == "send"]
+        receives = [c[1] for c in self.qp.completions if c[0] == "recv"]
+        assert sends == sorted(set(sends)) and len(receives) == len(set(receives))
+        assert self.qp.path.in_flight == self.qp.state["charged"] <= 3000
+        assert all(len(p) <= 44 + 4096 + 3 for p in self.qp.sent)
+
+
+@pytest.mark.parametrize("transport", ["RC", "XRC", "UC", "UD"])
+def test_misplaced_packets(seed, transport):
+    rng = random.Random(f"{seed}:{transport}")
+    target, left = Target(rng, transport), 0
+    for n in range(PACKETS // (3 if transport == "RC" else 6)):
+        if left == 0 or (target.qp.failed and rng.random() < 0.2):
+            target, left = Target(rng, transport), rng.randrange(1, 200)
+            target.qp.send(target.now)
+        left -= 1
+        target.qp.receive(target.packet(), target.now, send=rng.random() < 0.8)
+        if rng.random() < 0.05:
+            target.now += rng.choice([1000, 100_000, 5_000_000])
+            if target.qp.timer and target.qp.timer <= target.now:
+                target.qp.tick(target.now)
+        if left % 16 == 0:
+            target.check()
+            target.qp.take_sent()
+
+
+def test_noise_never_parses_to_more_than_it_is(seed):
+    rng = random.Random(f"{seed}:noise")
+    opcodes = list(wire.OPCODES.values())
+    for n in range(PACKETS // 3):
+        noise = bytearray(rng.randbytes(rng.randrange(0, 100)))
+        if noise and n & 1:
+            noise[0] = rng.choice(opcodes)
+        if len(noise) > 1:
+            noise[1] &= 0xF0 if n & 2 else 0xFF
+        try:
+            p = wire.parse(bytes(noise))
+        except ValueError:
+            continue
+        assert len(p["payload"]) <= len(noise) - 12 and len(noise) % 4 == 0

@@ -1,0 +1,28 @@
+"""XRC (IBTA volume 1, annex A14): an RC connection whose requests name the shared receive queue."""
+
+from roce_pair import AT, KEY, NOW, converse, names, packet, pair, parsed, statuses
+
+
+def test_requests_carry_the_srq_number_and_responses_do_not():
+    a, b = pair(transport="XRC")
+    b.post_recv(4096), b.post_recv(4096)
+    a.post_send("send", bytes(2000), srqn=0x77)
+    a.post_send("write_imm", bytes(8), srqn=0x78, rkey=KEY, addr=AT, imm=3)
+    a.post_send("read", bytes(8), rkey=KEY, addr=AT)
+    a.post_send("fetch_add", bytes(8), rkey=KEY, addr=AT, compare_add=1)
+    log = converse(a, b)
+    requests = parsed(p for source, p in log if source is a)
+    assert [r["srqn"] for r in requests] == [0x77, 0x77, 0x78, 0, 0]
+    answers = [p for source, p in log if source is b]
+    assert set(names(answers)) == {"ACKNOWLEDGE", "READ_RESPONSE_ONLY", "ATOMIC_ACKNOWLEDGE"}
+    assert all(p[0] & 0xE0 == 0xA0 and "srqn" not in q for p, q in zip(answers, parsed(answers)))
+    assert statuses(a) == [("send", "ok")] * 4 and statuses(b) == [("recv", "ok")] * 2
+
+
+def test_srq_that_changes_within_a_message():
+    """A14: all packets of a message name one SRQ."""
+    _, b = pair(transport="XRC")
+    b.post_recv(4096)
+    b.receive(packet("XRC SEND_FIRST", psn=100, srqn=1, payload=bytes(1024)), NOW)
+    b.receive(packet("XRC SEND_LAST", psn=101, srqn=2, payload=bytes(8)), NOW)
+    assert parsed(b.sent)[-1]["syndrome"] == 0x61 and b.failed
