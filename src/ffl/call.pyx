@@ -2,14 +2,15 @@
 
 from libc cimport errno
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memcpy
+from libc.string cimport memcpy, strerror
 
-from ffcore.control cimport ff_cmd_handle, ff_reply_handle
-from ffcore.shm cimport (FF_PAYLOAD_OFFSET, ff_a32, ff_command_slot, ff_fd_note, ff_load32, ff_load32_acquire, ff_pause, ff_store32,
-                         ff_store32_release)
+from ffcore.control cimport (FF_CMD_ALLOC_PD, FF_CMD_CREATE_CHANNEL, FF_CMD_CREATE_CQ, FF_CMD_CREATE_QP,
+                             FF_CMD_MODIFY_QP, FF_CMD_OPEN_CONTEXT, FF_CMD_REG_MR, ff_cmd_handle, ff_reply_handle)
+from ffcore.shm cimport (FF_PAYLOAD_OFFSET, ff_a32, ff_command_slot, ff_fd_note, ff_load32, ff_load32_acquire, ff_pause,
+                         ff_store32, ff_store32_release)
 from ffl.kernel cimport futex_wait, sched_yield
 from ffl.lock cimport ff_mutex_lock, ff_mutex_unlock
-from ffl.log_api cimport FF_LOG_DEBUG, ff_log
+from ffl.log_api cimport FF_LOG_DEBUG, FF_LOG_WARN, ff_log
 from ffl.objects cimport ffl_context
 from ffl.session_api cimport ff_session_get, ff_session_look, ffl_session, wake_if_armed
 from ffl.socket cimport close, ff_receive
@@ -40,7 +41,37 @@ cdef int await_reply(ffl_session *s, uint32_t seq) noexcept nogil:
     return 0
 
 
-cdef int exchange(uint16_t op, const void *request, uint32_t size, void *reply, uint32_t reply_size, uint32_t *seq) noexcept nogil:
+cdef const char *name_of(uint16_t op) noexcept nogil:
+    """The verb, for those that a limit or a policy may refuse."""
+    if op == FF_CMD_OPEN_CONTEXT:
+        return b"ibv_open_device"
+    if op == FF_CMD_ALLOC_PD:
+        return b"ibv_alloc_pd"
+    if op == FF_CMD_REG_MR:
+        return b"ibv_reg_mr"
+    if op == FF_CMD_CREATE_CHANNEL:
+        return b"ibv_create_comp_channel"
+    if op == FF_CMD_CREATE_CQ:
+        return b"ibv_create_cq"
+    if op == FF_CMD_CREATE_QP:
+        return b"ibv_create_qp"
+    if op == FF_CMD_MODIFY_QP:
+        return b"ibv_modify_qp"
+    return b"a command"
+
+
+cdef void report(uint16_t op, int error) noexcept nogil:
+    """Wrong arguments are the program's own affair; what the host refuses is for whoever runs the program."""
+    if error == errno.ENOMEM:
+        ff_log(FF_LOG_WARN, b"%s: a limit of this container is reached (`freeflow doctor` says more)", name_of(op))
+    elif error == errno.EPERM or error == errno.EACCES:
+        ff_log(FF_LOG_WARN, b"%s: this host's policy forbids it (`freeflow doctor` says more)", name_of(op))
+    else:
+        ff_log(FF_LOG_DEBUG, b"%s (%u): %s", name_of(op), op, strerror(error))
+
+
+cdef int exchange(uint16_t op, const void *request, uint32_t size, void *reply, uint32_t reply_size,
+                  uint32_t *seq) noexcept nogil:
     """The mutex is held, and the session is there."""
     cdef ffl_session *s = ff_session_get()
     cdef ff_command_slot *slot = &s.shared.command
@@ -58,7 +89,8 @@ cdef int exchange(uint16_t op, const void *request, uint32_t size, void *reply, 
         error = slot.status
     if error == 0 and reply_size:
         memcpy(reply, slot.reply, reply_size)
-    ff_log(FF_LOG_DEBUG, b"command %u: %d", op, error)
+    if error:
+        report(op, error)
     return error
 
 
@@ -110,7 +142,8 @@ cdef int take_channel(uint32_t seq, int *fd) noexcept nogil:
     return errno.EIO
 
 
-cdef public int ff_call_channel(ffl_context *context, uint16_t op, uint32_t of, uint32_t *handle, int *fd) noexcept nogil:
+cdef public int ff_call_channel(ffl_context *context, uint16_t op, uint32_t of, uint32_t *handle,
+                                int *fd) noexcept nogil:
     cdef ff_cmd_handle request
     cdef ff_reply_handle reply
     cdef uint32_t seq
@@ -132,7 +165,8 @@ cdef public int ff_call_begin(ffl_context *context, uint8_t **payload) noexcept 
     return error
 
 
-cdef public int ff_call_continue(uint16_t op, const void *request, uint32_t size, void *reply, uint32_t reply_size) noexcept nogil:
+cdef public int ff_call_continue(uint16_t op, const void *request, uint32_t size, void *reply,
+                                 uint32_t reply_size) noexcept nogil:
     cdef uint32_t seq
     return exchange(op, request, size, reply, reply_size, &seq)
 

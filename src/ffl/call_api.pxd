@@ -13,14 +13,17 @@ cdef extern int ff_call(ffl_context *context, uint16_t op, const void *request, 
 cdef extern int ff_call_end_of(ffl_context *context, uint16_t op, uint32_t handle) noexcept nogil
 
 # ... that make a channel: its descriptor too.
-cdef extern int ff_call_channel(ffl_context *context, uint16_t op, uint32_t of, uint32_t *handle, int *fd) noexcept nogil
+cdef extern int ff_call_channel(ffl_context *context, uint16_t op, uint32_t of, uint32_t *handle,
+                                int *fd) noexcept nogil
 
 # ... before there is a context.
-cdef extern int ff_call_session(uint16_t op, void *reply, uint32_t reply_size) noexcept nogil
+cdef extern int ff_call_session(uint16_t op, void *reply,
+                                 uint32_t reply_size) noexcept nogil
 
 # ... with a payload (FF_PAYLOAD_SIZE bytes, to be filled in between): begin, write, ff_call_continue, end.
 cdef extern int ff_call_begin(ffl_context *context, uint8_t **payload) noexcept nogil
-cdef extern int ff_call_continue(uint16_t op, const void *request, uint32_t size, void *reply, uint32_t reply_size) noexcept nogil
+cdef extern int ff_call_continue(uint16_t op, const void *request, uint32_t size, void *reply,
+                                 uint32_t reply_size) noexcept nogil
 cdef extern void ff_call_end() noexcept nogil
 
 cdef extern void ff_call_child() noexcept nogil      # after fork, in the child

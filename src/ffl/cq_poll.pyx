@@ -4,13 +4,14 @@ from libc cimport errno
 from libc.stdint cimport int64_t, uint32_t
 
 from ffcore.shm cimport (FF_ARM_NEXT, FF_ARM_NONE, FF_ARM_SOLICITED, FF_CQE_DEAD, FF_CQE_GRH, FF_CQE_IMM, FF_CQE_INV,
-                         FF_FLAG_OVERSUBSCRIBED, FF_FLAG_SLOW_YIELD, FF_QPS_PER_SESSION, ff_cas32, ff_cqe, ff_fence, ff_load32, ff_load32_acquire,
-                         ff_store32, ff_store32_release)
+                         FF_FLAG_OVERSUBSCRIBED, FF_FLAG_SLOW_YIELD, FF_QPS_PER_SESSION, ff_cas32, ff_cqe, ff_fence,
+                         ff_load32, ff_load32_acquire, ff_store32, ff_store32_release)
 from ffl.kernel cimport fail, futex_wait, likely, sched_yield
 from ffl.lock cimport spin_lock, spin_unlock
 from ffl.objects cimport ffl_cq, ffl_qp
 from ffl.session_api cimport ff_session_get, ff_session_idle
-from ffl.verbs cimport (IBV_WC_GRH, IBV_WC_RECV, IBV_WC_WITH_IMM, IBV_WC_WITH_INV, ibv_cq, ibv_wc, ibv_wc_opcode, ibv_wc_status)
+from ffl.verbs cimport (IBV_WC_GRH, IBV_WC_RECV, IBV_WC_WITH_IMM, IBV_WC_WITH_INV, ibv_cq, ibv_wc, ibv_wc_opcode,
+                        ibv_wc_status)
 
 cdef enum:
     IDLE_POLLS = 1024         # empty polls between two looks at the clock
@@ -24,7 +25,8 @@ cdef ffl_cq *napped           # the CQ of this process that was last found empty
 cdef inline ff_cqe *next_cqe(ffl_cq *cq) noexcept nogil:
     """The next completion, or NULL."""
     cdef ff_cqe *cqe = &cq.ring[cq.index & cq.mask]
-    return cqe if ff_load32_acquire(&cqe.seq) == cq.index + 1 else NULL      # pairs with the router's release of the line
+    # The acquire pairs with the router's release of the line.
+    return cqe if ff_load32_acquire(&cqe.seq) == cq.index + 1 else NULL
 
 
 cdef inline void translate(ff_cqe *cqe, ibv_wc *wc) noexcept nogil:
@@ -114,7 +116,7 @@ cdef public int ff_req_notify_cq(ibv_cq *handed, int solicited_only) noexcept no
         ff_cas32(&cq.shared.arm, FF_ARM_NONE, FF_ARM_SOLICITED)
     else:
         ff_store32(&cq.shared.arm, FF_ARM_NEXT)
-    ff_fence()                # the application looks for completions again after this; the router: publish, fence, look at arm
+    ff_fence()                # the application looks for CQEs again after this; the router: publish, fence, look at arm
     return 0
 
 

@@ -14,10 +14,11 @@ from ffl.objects cimport context_of, ffl_context
 from ffl.qp_api cimport ff_create_qp_ex
 from ffl.session_api cimport ff_session_get, ff_session_open
 from ffl.socket cimport close
-from ffl.verbs cimport (IBV_ATOMIC_HCA, IBV_DEVICE_CURR_QP_STATE_MOD, IBV_DEVICE_PORT_ACTIVE_EVENT, IBV_DEVICE_RC_RNR_NAK_GEN,
-                        IBV_DEVICE_SYS_IMAGE_GUID, IBV_LINK_LAYER_ETHERNET, IBV_NODE_CA, IBV_PORT_CM_SUP, IBV_PORT_IP_BASED_GIDS,
-                        IBV_QPF_GRH_REQUIRED, IBV_TRANSPORT_IB, __VERBS_ABI_IS_EXTENDED, ff_port_attr, ff_verbs_context, ff_verbs_device,
-                        ibv_context, ibv_device, ibv_device_attr, ibv_device_attr_ex, ibv_mtu, ibv_port_attr, ibv_port_state,
+from ffl.verbs cimport (IBV_ATOMIC_HCA, IBV_DEVICE_CURR_QP_STATE_MOD, IBV_DEVICE_PORT_ACTIVE_EVENT,
+                        IBV_DEVICE_RC_RNR_NAK_GEN, IBV_DEVICE_SYS_IMAGE_GUID, IBV_LINK_LAYER_ETHERNET, IBV_NODE_CA,
+                        IBV_PORT_CM_SUP, IBV_PORT_IP_BASED_GIDS, IBV_QPF_GRH_REQUIRED, IBV_TRANSPORT_IB,
+                        __VERBS_ABI_IS_EXTENDED, ff_port_attr, ff_verbs_context, ff_verbs_device, ibv_context,
+                        ibv_device, ibv_device_attr, ibv_device_attr_ex, ibv_mtu, ibv_port_attr, ibv_port_state,
                         ibv_query_device_ex_input)
 
 cdef enum:

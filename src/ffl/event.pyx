@@ -13,9 +13,10 @@ from ffl.kernel cimport fail, futex_wake
 from ffl.objects cimport FFL_CQ, FFL_QP, context_of, ffl_channel, ffl_cq, ffl_qp
 from ffl.session_api cimport ff_session_look
 from ffl.socket cimport close, recv
-from ffl.verbs cimport (IBV_EVENT_COMM_EST, IBV_EVENT_CQ_ERR, IBV_EVENT_DEVICE_FATAL, IBV_EVENT_PATH_MIG, IBV_EVENT_PATH_MIG_ERR,
-                        IBV_EVENT_QP_ACCESS_ERR, IBV_EVENT_QP_FATAL, IBV_EVENT_QP_LAST_WQE_REACHED, IBV_EVENT_QP_REQ_ERR,
-                        IBV_EVENT_SQ_DRAINED, ibv_async_event, ibv_comp_channel, ibv_context, ibv_cq, ibv_event_type, ibv_qp)
+from ffl.verbs cimport (IBV_EVENT_COMM_EST, IBV_EVENT_CQ_ERR, IBV_EVENT_DEVICE_FATAL, IBV_EVENT_PATH_MIG,
+                        IBV_EVENT_PATH_MIG_ERR, IBV_EVENT_QP_ACCESS_ERR, IBV_EVENT_QP_FATAL,
+                        IBV_EVENT_QP_LAST_WQE_REACHED, IBV_EVENT_QP_REQ_ERR, IBV_EVENT_SQ_DRAINED, ibv_async_event,
+                        ibv_comp_channel, ibv_context, ibv_cq, ibv_event_type, ibv_qp)
 
 
 # ---- completion channels ----
@@ -87,8 +88,8 @@ cdef public void ffv_ibv_ack_cq_events(ibv_cq *cq, unsigned int count) noexcept 
 # ---- asynchronous events ----
 
 cdef bint names_qp(uint32_t type) noexcept nogil:
-    return type in (IBV_EVENT_QP_FATAL, IBV_EVENT_QP_REQ_ERR, IBV_EVENT_QP_ACCESS_ERR, IBV_EVENT_COMM_EST, IBV_EVENT_SQ_DRAINED,
-                    IBV_EVENT_PATH_MIG, IBV_EVENT_PATH_MIG_ERR, IBV_EVENT_QP_LAST_WQE_REACHED)
+    return type in (IBV_EVENT_QP_FATAL, IBV_EVENT_QP_REQ_ERR, IBV_EVENT_QP_ACCESS_ERR, IBV_EVENT_COMM_EST,
+                    IBV_EVENT_SQ_DRAINED, IBV_EVENT_PATH_MIG, IBV_EVENT_PATH_MIG_ERR, IBV_EVENT_QP_LAST_WQE_REACHED)
 
 
 cdef bint fill(ibv_async_event *to, const ff_event *event) noexcept nogil:

@@ -87,7 +87,8 @@ cdef public ssize_t ffv__ibv_query_gid_table(ibv_context *context, ibv_gid_entry
     return count
 
 
-cdef public int ffv_ibv_query_gid_type(ibv_context *context, uint8_t port_num, unsigned int index, int *type) noexcept nogil:
+cdef public int ffv_ibv_query_gid_type(ibv_context *context, uint8_t port_num, unsigned int index,
+                                       int *type) noexcept nogil:
     if port_num != 1 or index >= FF_GID_TABLE:
         fail(errno.EINVAL)
         return -1

@@ -12,6 +12,7 @@ cdef extern void ff_handle_retire(ffl_tracked *tracked) noexcept nogil
 
 # The object, or NULL; one more event of it is then owed an acknowledgement.
 cdef extern void *ff_handle_take_async(uint32_t kind, uint32_t handle) noexcept nogil
-cdef extern void *ff_handle_take_comp(uint32_t handle, ibv_comp_channel *channel) noexcept nogil   # a CQ of that channel
+# ... a CQ of that channel
+cdef extern void *ff_handle_take_comp(uint32_t handle, ibv_comp_channel *channel) noexcept nogil
 
 cdef extern void ff_handles_child() noexcept nogil

@@ -4,15 +4,16 @@ from libc cimport errno
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 
-from ffcore.control cimport (FF_CMD_ALLOC_PD, FF_CMD_DEALLOC_PD, FF_CMD_DEREG_MR, FF_CMD_REG_MR, FF_MAX_EXTENTS, ff_cmd_handle,
-                             ff_cmd_reg_mr, ff_reply_handle, ff_reply_reg_mr)
+from ffcore.control cimport (FF_CMD_ALLOC_PD, FF_CMD_DEALLOC_PD, FF_CMD_DEREG_MR, FF_CMD_REG_MR, FF_MAX_EXTENTS,
+                             ff_cmd_handle, ff_cmd_reg_mr, ff_reply_handle, ff_reply_reg_mr)
 from ffl.call_api cimport ff_call, ff_call_begin, ff_call_continue, ff_call_end, ff_call_end_of
 from ffl.kernel cimport fail
 from ffl.log_api cimport FF_LOG_WARN, ff_log
 from ffl.memory_api cimport ff_extent, ff_memory_pin, ff_memory_reason, ff_memory_unpin
 from ffl.objects cimport context_of, ffl_context, ffl_mr, ffl_pd
-from ffl.verbs cimport (IBV_ACCESS_HUGETLB, IBV_ACCESS_LOCAL_WRITE, IBV_ACCESS_MW_BIND, IBV_ACCESS_REMOTE_ATOMIC, IBV_ACCESS_REMOTE_READ,
-                        IBV_ACCESS_REMOTE_WRITE, IBV_ACCESS_ZERO_BASED, ibv_context, ibv_mr, ibv_pd)
+from ffl.verbs cimport (IBV_ACCESS_HUGETLB, IBV_ACCESS_LOCAL_WRITE, IBV_ACCESS_MW_BIND, IBV_ACCESS_REMOTE_ATOMIC,
+                        IBV_ACCESS_REMOTE_READ, IBV_ACCESS_REMOTE_WRITE, IBV_ACCESS_ZERO_BASED, ibv_context, ibv_mr,
+                        ibv_pd)
 
 cdef enum:
     GRANTED = (IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_READ | IBV_ACCESS_REMOTE_ATOMIC
@@ -117,7 +118,8 @@ cdef public ibv_mr *ffv_ibv_reg_mr(ibv_pd *pd, void *addr, size_t length, int ac
     return register(pd, addr, length, <uint64_t>addr, access)
 
 
-cdef public ibv_mr *ffv_ibv_reg_mr_iova(ibv_pd *pd, void *addr, size_t length, uint64_t iova, int access) noexcept nogil:
+cdef public ibv_mr *ffv_ibv_reg_mr_iova(ibv_pd *pd, void *addr, size_t length, uint64_t iova,
+                                        int access) noexcept nogil:
     return register(pd, addr, length, iova, access)
 
 

@@ -5,23 +5,25 @@ from libc cimport errno
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
-from ffcore.shm cimport (FF_OP_CMP_SWP, FF_OP_FETCH_ADD, FF_OP_READ, FF_OP_SEND, FF_OP_SEND_IMM, FF_OP_WRITE, FF_OP_WRITE_IMM,
-                         FF_WQE_FENCE, FF_WQE_HEADER, FF_WQE_INLINE, FF_WQE_SIGNALED, FF_WQE_SOLICITED, ff_fence, ff_load32,
-                         ff_load32_acquire, ff_load64, ff_or64, ff_recv_wqe, ff_sge, ff_store32_release, ff_wqe)
+from ffcore.shm cimport (FF_OP_CMP_SWP, FF_OP_FETCH_ADD, FF_OP_READ, FF_OP_SEND, FF_OP_SEND_IMM, FF_OP_WRITE,
+                         FF_OP_WRITE_IMM, FF_WQE_FENCE, FF_WQE_HEADER, FF_WQE_INLINE, FF_WQE_SIGNALED, FF_WQE_SOLICITED,
+                         ff_fence, ff_load32, ff_load32_acquire, ff_load64, ff_or64, ff_recv_wqe, ff_sge,
+                         ff_store32_release, ff_wqe)
 from ffl.kernel cimport likely, prefetch
 from ffl.lock cimport spin_lock, spin_unlock
 from ffl.objects cimport ffl_qp
 from ffl.session_api cimport ff_session_get, ff_session_look, wake_if_armed
-from ffl.verbs cimport (IBV_QPS_ERR, IBV_QPS_RESET, IBV_QPS_RTR, IBV_SEND_FENCE, IBV_SEND_INLINE, IBV_SEND_SIGNALED, IBV_SEND_SOLICITED,
-                        IBV_WR_ATOMIC_CMP_AND_SWP, IBV_WR_ATOMIC_FETCH_AND_ADD, IBV_WR_RDMA_READ, IBV_WR_RDMA_WRITE,
-                        IBV_WR_RDMA_WRITE_WITH_IMM, IBV_WR_SEND, IBV_WR_SEND_WITH_IMM, ibv_qp, ibv_recv_wr, ibv_send_wr, ibv_sge)
+from ffl.verbs cimport (IBV_QPS_ERR, IBV_QPS_RESET, IBV_QPS_RTR, IBV_SEND_FENCE, IBV_SEND_INLINE, IBV_SEND_SIGNALED,
+                        IBV_SEND_SOLICITED, IBV_WR_ATOMIC_CMP_AND_SWP, IBV_WR_ATOMIC_FETCH_AND_ADD, IBV_WR_RDMA_READ,
+                        IBV_WR_RDMA_WRITE, IBV_WR_RDMA_WRITE_WITH_IMM, IBV_WR_SEND, IBV_WR_SEND_WITH_IMM, ibv_qp,
+                        ibv_recv_wr, ibv_send_wr, ibv_sge)
 
 
 # ---- the bell ----
 
 cdef inline void ring_bell(ffl_qp *qp) noexcept nogil:
-    """The router leaves a hot QP's bit set and looks at its ring again before it clears it, so a set bit needs nothing."""
-    ff_fence()                # WQEs before bell; pairs with the router's between clearing the bit and looking at the ring
+    """The router leaves a hot QP's bit set, and looks at the ring again after clearing it: a set bit needs nothing."""
+    ff_fence()                # WQEs before bell; pairs with the router's, after clearing the bit and before that look
     if likely(ff_load64(qp.bell) & qp.bell_bit):
         return
     ff_or64(qp.bell, qp.bell_bit)
@@ -38,15 +40,19 @@ cdef int full(ffl_qp *qp) noexcept nogil:
 
 cdef inline uint32_t ff_opcode(uint32_t opcode) noexcept nogil:
     """A table of nibbles, indexed by IBV_WR_x, that the C compiler folds into one constant."""
-    cdef uint64_t table = ((<uint64_t>FF_OP_WRITE << 4 * IBV_WR_RDMA_WRITE) | (<uint64_t>FF_OP_WRITE_IMM << 4 * IBV_WR_RDMA_WRITE_WITH_IMM)
-                           | (<uint64_t>FF_OP_SEND << 4 * IBV_WR_SEND) | (<uint64_t>FF_OP_SEND_IMM << 4 * IBV_WR_SEND_WITH_IMM)
-                           | (<uint64_t>FF_OP_READ << 4 * IBV_WR_RDMA_READ) | (<uint64_t>FF_OP_CMP_SWP << 4 * IBV_WR_ATOMIC_CMP_AND_SWP)
+    cdef uint64_t table = ((<uint64_t>FF_OP_WRITE << 4 * IBV_WR_RDMA_WRITE)
+                           | (<uint64_t>FF_OP_WRITE_IMM << 4 * IBV_WR_RDMA_WRITE_WITH_IMM)
+                           | (<uint64_t>FF_OP_SEND << 4 * IBV_WR_SEND)
+                           | (<uint64_t>FF_OP_SEND_IMM << 4 * IBV_WR_SEND_WITH_IMM)
+                           | (<uint64_t>FF_OP_READ << 4 * IBV_WR_RDMA_READ)
+                           | (<uint64_t>FF_OP_CMP_SWP << 4 * IBV_WR_ATOMIC_CMP_AND_SWP)
                            | (<uint64_t>FF_OP_FETCH_ADD << 4 * IBV_WR_ATOMIC_FETCH_AND_ADD))
     return (table >> 4 * opcode) & 15
 
 
 cdef inline uint32_t ff_flags(uint32_t flags) noexcept nogil:
-    return ((FF_WQE_SIGNALED if flags & IBV_SEND_SIGNALED else 0) | (FF_WQE_SOLICITED if flags & IBV_SEND_SOLICITED else 0)
+    return ((FF_WQE_SIGNALED if flags & IBV_SEND_SIGNALED else 0)
+            | (FF_WQE_SOLICITED if flags & IBV_SEND_SOLICITED else 0)
             | (FF_WQE_FENCE if flags & IBV_SEND_FENCE else 0))
 
 
@@ -82,10 +88,11 @@ cdef inline void put_target(ff_wqe *wqe, const ibv_send_wr *wr) noexcept nogil:
 
 cdef inline int put_wqe(ffl_qp *qp, ff_wqe *wqe, const ibv_send_wr *wr) noexcept nogil:
     """Everything but seq. The slot is ours until then, so a WQE that turns out to be bad leaves no trace."""
+    cdef uint32_t opcode = wr.opcode
     cdef int i
-    if not likely(<uint32_t>wr.opcode < 32 and (qp.opcodes >> <uint32_t>wr.opcode) & 1 and <uint32_t>wr.num_sge <= qp.max_send_sge):
+    if not likely(opcode < 32 and (qp.opcodes >> opcode) & 1 and <uint32_t>wr.num_sge <= qp.max_send_sge):
         return errno.EINVAL
-    wqe.opcode = <uint8_t>ff_opcode(wr.opcode)
+    wqe.opcode = <uint8_t>ff_opcode(opcode)
     wqe.flags = <uint8_t>(ff_flags(wr.send_flags) | qp.sq_flags)
     wqe.wr_id = wr.wr_id
     wqe.imm = wr.imm_data

@@ -5,9 +5,9 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
-from ffcore.control cimport (FF_CMD_CREATE_QP, FF_CMD_DESTROY_QP, FF_CMD_MODIFY_QP, FF_CMD_QUERY_QP, FF_NO_HANDLE, ff_ah_attr, ff_cap,
-                             ff_cmd_create_qp, ff_cmd_handle, ff_cmd_modify_qp, ff_qp_attr, ff_reply_create_qp, ff_reply_query_qp,
-                             ff_reply_state)
+from ffcore.control cimport (FF_CMD_CREATE_QP, FF_CMD_DESTROY_QP, FF_CMD_MODIFY_QP, FF_CMD_QUERY_QP, FF_NO_HANDLE,
+                             ff_ah_attr, ff_cap, ff_cmd_create_qp, ff_cmd_handle, ff_cmd_modify_qp, ff_qp_attr,
+                             ff_reply_create_qp, ff_reply_query_qp, ff_reply_state)
 from ffcore.shm cimport FF_LINE, FF_WQE_SIGNALED, ff_load32_acquire, ff_qp_shared, ff_session, ff_store32
 from ffl.call_api cimport ff_call, ff_call_end_of
 from ffl.data_path_api cimport ff_purge_cq
@@ -15,14 +15,17 @@ from ffl.handles_api cimport ff_handle_put, ff_handle_retire
 from ffl.kernel cimport fail, posix_memalign
 from ffl.objects cimport FFL_QP, context_of, ffl_cq, ffl_qp
 from ffl.session_api cimport ff_session_get
-from ffl.verbs cimport (IBV_QP_INIT_ATTR_CREATE_FLAGS, IBV_QP_INIT_ATTR_PD, IBV_QP_INIT_ATTR_SEND_OPS_FLAGS, IBV_QP_STATE, IBV_QPS_RESET,
-                        IBV_WR_ATOMIC_CMP_AND_SWP, IBV_WR_ATOMIC_FETCH_AND_ADD, IBV_WR_RDMA_READ, IBV_WR_RDMA_WRITE,
-                        IBV_WR_RDMA_WRITE_WITH_IMM, IBV_WR_SEND, IBV_WR_SEND_WITH_IMM, ibv_ah_attr, ibv_context, ibv_mig_state, ibv_mtu,
-                        ibv_pd, ibv_qp, ibv_qp_attr, ibv_qp_cap, ibv_qp_ex, ibv_qp_init_attr, ibv_qp_init_attr_ex, ibv_qp_state, ibv_qp_type)
+from ffl.verbs cimport (IBV_QP_INIT_ATTR_CREATE_FLAGS, IBV_QP_INIT_ATTR_PD, IBV_QP_INIT_ATTR_SEND_OPS_FLAGS,
+                        IBV_QP_STATE, IBV_QPS_RESET, IBV_WR_ATOMIC_CMP_AND_SWP, IBV_WR_ATOMIC_FETCH_AND_ADD,
+                        IBV_WR_RDMA_READ, IBV_WR_RDMA_WRITE, IBV_WR_RDMA_WRITE_WITH_IMM, IBV_WR_SEND,
+                        IBV_WR_SEND_WITH_IMM, ibv_ah_attr, ibv_context, ibv_mig_state, ibv_mtu, ibv_pd, ibv_qp,
+                        ibv_qp_attr, ibv_qp_cap, ibv_qp_ex, ibv_qp_init_attr, ibv_qp_init_attr_ex, ibv_qp_state,
+                        ibv_qp_type)
 
 cdef enum:
-    RC_OPCODES = ((1 << IBV_WR_SEND) | (1 << IBV_WR_SEND_WITH_IMM) | (1 << IBV_WR_RDMA_WRITE) | (1 << IBV_WR_RDMA_WRITE_WITH_IMM)
-                  | (1 << IBV_WR_RDMA_READ) | (1 << IBV_WR_ATOMIC_CMP_AND_SWP) | (1 << IBV_WR_ATOMIC_FETCH_AND_ADD))
+    RC_OPCODES = ((1 << IBV_WR_SEND) | (1 << IBV_WR_SEND_WITH_IMM) | (1 << IBV_WR_RDMA_WRITE)
+                  | (1 << IBV_WR_RDMA_WRITE_WITH_IMM) | (1 << IBV_WR_RDMA_READ) | (1 << IBV_WR_ATOMIC_CMP_AND_SWP)
+                  | (1 << IBV_WR_ATOMIC_FETCH_AND_ADD))
 
 
 cdef inline ibv_qp *shown(ffl_qp *qp) noexcept nogil:
@@ -189,7 +192,8 @@ cdef int ask(ibv_pd *pd, const ibv_qp_init_attr *attr, ff_reply_create_qp *reply
     request.type = attr.qp_type
     request.sq_sig_all = 1 if attr.sq_sig_all else 0
     cap_out(&request.cap, &attr.cap)
-    return ff_call(context_of(pd.context), FF_CMD_CREATE_QP, &request, sizeof(request), reply, sizeof(ff_reply_create_qp))
+    return ff_call(context_of(pd.context), FF_CMD_CREATE_QP, &request, sizeof(request), reply,
+                   sizeof(ff_reply_create_qp))
 
 
 cdef public ibv_qp *ffv_ibv_create_qp(ibv_pd *pd, ibv_qp_init_attr *attr) noexcept nogil:

@@ -7,7 +7,8 @@ from libc.stdio cimport snprintf
 from libc.string cimport memcpy, memset, strerror
 
 from ffcore.control cimport FF_CMD_QUERY_DEVICE
-from ffcore.shm cimport FF_LAYOUT_VERSION, FF_MAGIC, FF_REASON, ff_a32, ff_hello, ff_load32, ff_session, ff_store32, ff_welcome
+from ffcore.shm cimport (FF_LAYOUT_VERSION, FF_MAGIC, FF_REASON, ff_a32, ff_hello, ff_load32, ff_session, ff_store32,
+                         ff_welcome)
 from ffl.call_api cimport ff_call_child, ff_call_session
 from ffl.handles_api cimport ff_handles_child
 from ffl.kernel cimport now_ns
@@ -15,9 +16,10 @@ from ffl.lock cimport ff_mutex_lock, ff_mutex_unlock
 from ffl.log_api cimport FF_LOG_DEBUG, FF_LOG_ERROR, FF_LOG_INFO, ff_log
 from ffl.memory_api cimport ff_memory_drop, ff_memory_init
 from ffl.session_api cimport ffl_session
-from ffl.socket cimport (AF_UNIX, MAP_ANONYMOUS, MAP_FAILED, MAP_FIXED, MAP_PRIVATE, MAP_SHARED, MSG_NOSIGNAL, PF_UNIX, POLLERR, POLLHUP, POLLIN, POLLNVAL,
-                         POLLRDHUP, PROT_READ, PROT_WRITE, SOCK_CLOEXEC, SOCK_SEQPACKET, SOL_SOCKET, SO_SNDTIMEO, close, connect, ff_receive,
-                         mmap, munmap, poll, pollfd, send, setsockopt, sockaddr_un, socket, sockaddr, timeval, write)
+from ffl.socket cimport (AF_UNIX, MAP_ANONYMOUS, MAP_FAILED, MAP_FIXED, MAP_PRIVATE, MAP_SHARED, MSG_NOSIGNAL, PF_UNIX,
+                         POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLRDHUP, PROT_READ, PROT_WRITE, SOCK_CLOEXEC,
+                         SOCK_SEQPACKET, SOL_SOCKET, SO_SNDTIMEO, close, connect, ff_receive, mmap, munmap, poll,
+                         pollfd, send, setsockopt, sockaddr_un, socket, sockaddr, timeval, write)
 
 cdef enum:
     HANDSHAKE_MS = 1000
@@ -122,8 +124,8 @@ cdef int judge(ff_welcome *welcome, int *fds, int got) noexcept nogil:
         error = welcome.status
         if error == 0 and welcome.layout_version != FF_LAYOUT_VERSION:
             error = errno.EPROTO
-            snprintf(welcome.reason, FF_REASON, b"the router has layout %u and this library %u: take both from one release",
-                     welcome.layout_version, <unsigned int>FF_LAYOUT_VERSION)
+            snprintf(welcome.reason, FF_REASON,
+                     b"the router has layout %u and this library %u: take both from one release", welcome.layout_version, <unsigned int>FF_LAYOUT_VERSION)
         elif error == 0 and got != DESCRIPTORS:
             error = errno.EPROTO
     while error and got > 0:
@@ -241,7 +243,8 @@ cdef public void ff_session_child() noexcept nogil:
     """The rings are the parent's. What the child still holds of them becomes private memory that nobody reads, so a
     stray post or poll does no harm; its calls get EIO; and it may open a session of its own."""
     if session.shared != NULL:
-        mmap(session.shared, session.control_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0)
+        mmap(session.shared, session.control_size, PROT_READ | PROT_WRITE,
+             MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0)
         close(session.sock)
         close(session.event_fd)
         close(session.memory_fd)

@@ -26,7 +26,7 @@ cdef struct ffl_session:
 
 cdef extern ffl_session *ff_session_get() noexcept nogil      # never NULL; see .shared
 cdef extern int ff_session_open() noexcept nogil              # 0, or EPERM, ENOSYS or ENOMEM after one line on stderr
-cdef extern int ff_session_look() noexcept nogil              # is the router there? 0, or the errno that is now in .gone
+cdef extern int ff_session_look() noexcept nogil              # 0, or the errno in .gone: the router is not there
 cdef extern void ff_session_idle() noexcept nogil             # ff_session_look, at most every 100 ms
 cdef extern void ff_session_wake(int event_fd) noexcept nogil
 cdef extern void ff_session_child() noexcept nogil            # after fork, in the child: the session is the parent's

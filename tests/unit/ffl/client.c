@@ -287,7 +287,8 @@ static void death(void)
 
 	set_up();
 	to_state(IBV_QPS_RTS);
-	CHECK(pthread_create(&thread[0], NULL, await_fatal, NULL) == 0 && pthread_create(&thread[1], NULL, await_completion, NULL) == 0);
+	CHECK(pthread_create(&thread[0], NULL, await_fatal, NULL) == 0);
+	CHECK(pthread_create(&thread[1], NULL, await_completion, NULL) == 0);
 	puts("die");
 	fflush(stdout);
 	getchar(); /* the test says when it has happened */

@@ -213,7 +213,8 @@ class Session:
         qp["sq_offset"] = qp["offset"] + 64
         qp["rq_offset"] = qp["sq_offset"] + entries[0] * sq_stride
         qp["qpn"] = 0x10000 | qp["handle"]
-        return struct.pack("<4I5I5IQQQ", qp["handle"], qp["qpn"], qp["bell"], 0, *cap, entries[0], sq_stride, entries[1],
+        return struct.pack("<4I5I5IQQQ", qp["handle"], qp["qpn"], qp["bell"], 0, *cap, entries[0], sq_stride,
+                           entries[1],
                            rq_stride, 0, qp["offset"], qp["sq_offset"], qp["rq_offset"])
 
     def modify_qp(self, request, seq):
@@ -275,8 +276,8 @@ class Session:
     def complete(self, handle, wr_id, qp, opcode, status, length, imm, flags):
         cq = self.objects[handle]
         slot = cq["offset"] + 128 + cq["produced"] % cq["entries"] * 64
-        self.control.put("QQIIIIBBBBHHII", slot, wr_id, 0, qp["qpn"], qp["qpn"], length, imm, status, opcode, flags, 0, 0, 0,
-                         qp["bell"], qp["rq" if opcode == IBV_WC_RECV else "sq"])
+        self.control.put("QQIIIIBBBBHHII", slot, wr_id, 0, qp["qpn"], qp["qpn"], length, imm, status, opcode, flags, 0, 0,
+                         0, qp["bell"], qp["rq" if opcode == IBV_WC_RECV else "sq"])
         cq["produced"] += 1
         self.control.set_word(slot + 60, cq["produced"])
         arm = cq["offset"] + 64

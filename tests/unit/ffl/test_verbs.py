@@ -167,7 +167,8 @@ def test_router_that_left_its_socket(case):
 
 
 def test_refused_with_a_reason(case):
-    refused(case(status=errno.EPERM, reason="nobody registered this container"), errno.EPERM, "nobody registered this container")
+    why = "nobody registered this container"
+    refused(case(status=errno.EPERM, reason=why), errno.EPERM, why)
 
 
 def test_quota(case):
@@ -187,3 +188,11 @@ def test_verb_passes_the_errno_on(case):
     process = run.start("query")
     out, _ = process.communicate(timeout=20)
     assert process.returncode == 1 and f"(errno {errno.EMFILE})" in out
+
+
+def test_limit_is_explained(case):
+    run = case(refuse={"alloc_pd": errno.ENOMEM})
+    process = run.start("access")
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == 1 and f"(errno {errno.ENOMEM})" in out
+    assert err.startswith("freeflow: ibv_alloc_pd: a limit of this container is reached")
