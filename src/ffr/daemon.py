@@ -14,10 +14,11 @@ import sys
 from contextlib import ExitStack
 
 from ffcore.paths import RouterPaths
+from ffcore.polling import MODES
 from ffr.counters import Counters, sweep
 from ffr.place import Place, PlaceTaken
 from ffr.policy.registry import Policies
-from ffr.router import POLLING, Router
+from ffr.router import Router
 
 LOG_LEVELS = {"error": logging.ERROR, "warn": logging.WARNING, "info": logging.INFO, "debug": logging.DEBUG}
 
@@ -66,7 +67,7 @@ def _parse(arguments):
     parser = argparse.ArgumentParser(prog="python -m ffr.daemon", description="The FreeFlow router of a host.")
     parser.add_argument("--dir", help="where its sockets are; default $FREEFLOW_DIR, or /freeflow")
     parser.add_argument("--name", help="its name there; default $FFR_NAME, or router")
-    parser.add_argument("--polling", choices=POLLING, default=POLLING[0])
+    parser.add_argument("--polling", choices=MODES, default=MODES[0])
     parser.add_argument("--policy", metavar="FILE", help="limits, as TOML; see docs/operations.md")
     return parser.parse_args(arguments)
 

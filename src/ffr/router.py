@@ -8,6 +8,7 @@ import time
 from importlib.metadata import PackageNotFoundError, version
 
 from ffcore.handshake import LAYOUT_VERSION
+from ffcore.polling import MODES
 from ffr import addresses
 from ffr.admission import Admission
 from ffr.control import ControlServer, open_namespace
@@ -20,7 +21,6 @@ from ffr.tcp.mode import TcpMode
 
 log = logging.getLogger(__name__)
 
-POLLING = ("adaptive", "fastpath", "lowcpu")  # in the order of the counters' polling word
 HOST_REFRESH_S = 1.0  # how old the router's own addresses may be when a program of its namespace connects
 
 
@@ -59,7 +59,7 @@ class Router:
         counters = self.counters.segment.counters()
         return {"pid": os.getpid(), "version": _version(), "layout_version": LAYOUT_VERSION,
                 "directory": str(self.paths.directory), "name": self.paths.name,
-                "polling": POLLING[counters["polling"]], "stats": self.counters.name, "sessions": len(self.sessions),
+                "polling": MODES[counters["polling"]], "stats": self.counters.name, "sessions": len(self.sessions),
                 "containers": len(self.registry), "counters": counters, "tcp": self.tcp.status()}
 
     def container_add(self, name, netns, addresses, tenant="default"):
@@ -70,9 +70,9 @@ class Router:
 
     def container_remove(self, name):
         container = self.registry.remove(name)
-        self.tcp.remove(container)
         self.sessions.end_all(container, errno.ENODEV)
         self.admission.forget(container)
+        self.tcp.remove(container)
         log.info("container %s: removed", name)
         return {}
 
@@ -80,8 +80,8 @@ class Router:
         return {"containers": [container.describe() for container in self.registry]}
 
     def set_polling(self, mode):
-        if mode not in POLLING:
-            raise Refused(errno.EINVAL, f"unknown polling mode {mode!r}; known are {', '.join(POLLING)}")
+        if mode not in MODES:
+            raise Refused(errno.EINVAL, f"unknown polling mode {mode!r}; known are {', '.join(MODES)}")
         self.reactor.set_polling(mode)
         return {"polling": mode}
 

@@ -2,10 +2,9 @@
 
 import click
 
+from ffcore.polling import MODES
 from freeflow.cli.options import router_options
 from freeflow.control import Control
-
-MODES = ["adaptive", "fastpath", "lowcpu"]
 
 
 @click.command("polling")

@@ -5,13 +5,13 @@ import sys
 
 import click
 
+from ffcore.polling import MODES
 from freeflow.cli.options import router_options
-from freeflow.cli.polling_set import MODES
 
 
 @click.command("router")
 @router_options
-@click.option("--polling", type=click.Choice(MODES), default="adaptive", show_default=True)
+@click.option("--polling", type=click.Choice(MODES), default=MODES[0], show_default=True)
 @click.option("--policy", metavar="FILE", help="What sessions and tenants may use, as TOML (docs/operations.md).")
 def command(directory, name, polling, policy):
     """Run this host's router in the foreground, until SIGTERM or SIGINT."""

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
+from ffcore.polling import MODES
 from freeflow.cli.options import json_option, router_options
 from freeflow.errors import FreeFlowError
 
 RATES = ("tx_messages", "tx_bytes", "rx_messages", "rx_bytes", "reads", "atomics")
-POLLING = ("adaptive", "fastpath", "lowcpu")  # as the counters number them
 
 
 @click.command("top")
@@ -112,7 +112,7 @@ def _summary(before, now):
             for name in ("passes", "busy_passes", "sleeps", "wqes", "bytes", "commands")}
     busy = 100 * done["busy_passes"] / done["passes"] if done["passes"] else 0
     state = "asleep" if now.header["asleep"] else "awake"
-    return (f"router {now.header['router_pid']}, {POLLING[now.header['polling']]}, {state}; sessions "
+    return (f"router {now.header['router_pid']}, {MODES[now.header['polling']]}, {state}; sessions "
             f"{len(now.sessions)}, refused {now.header['sessions_refused']}; {scaled(done['commands'] / seconds)} "
             f"commands/s\n{scaled(done['wqes'] / seconds)} WQE/s, {scaled(done['bytes'] / seconds, unit='B/s')}; {busy:.0f} % of "
             f"{scaled(done['passes'] / seconds)} passes/s busy, {scaled(done['sleeps'] / seconds)} sleeps/s\n")
