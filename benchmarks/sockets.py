@@ -38,8 +38,10 @@ def describe(words):
         done = subprocess.run([*words, *command], capture_output=True, text=True, timeout=20)
         return done.stdout.strip() if done.returncode == 0 else ""
 
+    route = re.search(r"congctl (\w+)", said("ip", "route", "show", "dev", "eth0"))  # goes before the default
+    default = said("cat", "/proc/sys/net/ipv4/tcp_congestion_control")
     gso = said("/usr/bin/python3", "-c", GSO_PROGRAM)
-    return Tcp(said("cat", "/proc/sys/net/ipv4/tcp_congestion_control") or "unknown",
+    return Tcp(route[1] if route else default or "unknown",
                {"1": "on", "0": "off"}.get(gso, "unknown"))
 
 

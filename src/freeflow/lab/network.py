@@ -9,8 +9,10 @@ when the lab's namespaces go.
 
 import subprocess
 from dataclasses import dataclass
+from pathlib import Path
 
 from freeflow.errors import FreeFlowError
+from freeflow.lab.model import OVERLAY_PREFIX
 
 VXLAN_ID = 32
 VXLAN_PORT = 4789
@@ -75,10 +77,20 @@ def ports(plan, one, pids):
     yield Batch(str(one.netns_path), tuple(lines))
 
 
-def inside(container, pid):
-    """A container's own end."""
-    yield Batch(f"/proc/{pid}/ns/net",
-                ("link set lo up", f"addr add {container.address}/16 dev eth0", "link set eth0 up"))
+def inside(container, pid, congestion_control=None):
+    """A container's own end. congestion_control: of the TCP connections that use it; by default the machine's."""
+    lines = ["link set lo up", f"addr add {container.address}/16 dev eth0", "link set eth0 up"]
+    if congestion_control:
+        lines.append(f"route replace {OVERLAY_PREFIX} dev eth0 proto kernel scope link src {container.address} "
+                     f"congctl {congestion_control}")
+    yield Batch(f"/proc/{pid}/ns/net", tuple(lines))
+
+
+def usual_congestion_control():
+    """cubic, Linux's own default, so that TCP in every lab is the TCP that most machines have; None without it. It is
+    the route that says so: only the machine's own namespace may have a default that not every program may choose."""
+    available = Path("/proc/sys/net/ipv4/tcp_available_congestion_control").read_text().split()
+    return "cubic" if "cubic" in available else None
 
 
 def apply(batches):

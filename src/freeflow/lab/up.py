@@ -21,8 +21,7 @@ def up(plan, say=print, router_command=None):
     Raises FreeFlowError when it is up already, or when something of it cannot be made; then nothing of it is left.
     router_command: see routers.start.
     """
-    if os.geteuid() != 0:
-        raise FreeFlowError("a lab is made of namespaces, and those need root")
+    check_machine()
     with state.locked(plan.name):
         old = state.load(plan.name)
         if old and old.running:
@@ -39,6 +38,15 @@ def up(plan, say=print, router_command=None):
             making.abandon()
             take_down(record)
             raise
+
+
+def check_machine():
+    """What can be said before anything is made."""
+    if os.geteuid() != 0:
+        raise FreeFlowError("a lab is made of namespaces, and those need root")
+    if not Path("/etc/hosts").exists():  # each container's own is mounted over it
+        raise FreeFlowError("this machine has no /etc/hosts, and containers would not know each other's names: "
+                            "echo 127.0.0.1 localhost > /etc/hosts")
 
 
 def refuse_strangers(plan):
@@ -118,10 +126,11 @@ class Making:
         self.record.save()
 
     def join_network(self, pids):
+        congestion_control = network.usual_congestion_control()
         for host in self.plan.hosts:
             network.apply(network.ports(self.plan, host, pids))
             for container in host.containers:
-                network.apply(network.inside(container, pids[container.name]))
+                network.apply(network.inside(container, pids[container.name], congestion_control))
 
     def abandon(self):
         """Containers that were not let go yet end when their pipe does."""

@@ -44,3 +44,9 @@ def test_every_container_gets_a_port():
     plan = Plan(host_count=1, container_count=2)
     made = lines(network.ports(plan, plan.hosts[0], {"h1c1": 501, "h1c2": 502}))
     assert [line.split()[-1] for line in made if "type veth" in line] == ["501", "502"]
+
+
+def test_congestion_control_is_the_route_s():
+    container = Plan().find("h1c1")
+    assert not any("congctl" in line for line in lines(network.inside(container, 501)))
+    assert "congctl cubic" in lines(network.inside(container, 501, "cubic"))[-1]
