@@ -23,7 +23,7 @@ def pytest_configure(config):
     config.stash[FIGURES] = []
     if not config.option.benchmark_json and not config.option.collectonly:
         RESULTS.mkdir(exist_ok=True)
-        config.option.benchmark_json = open(RESULTS / time.strftime("%Y%m%d-%H%M%S.json"), "wb")
+        config.option.benchmark_json = str(RESULTS / time.strftime("%Y%m%d-%H%M%S.json"))
     config.option.benchmark_quiet = True  # its table shows how long a measurement took, which is not the figure
 
 
@@ -50,8 +50,7 @@ def pytest_terminal_summary(terminalreporter, config):
     if TCP in config.stash:
         console.print(f"TCP between the containers: {config.stash[TCP]}")
     console.print(report.table(figures, "Figures and their targets"))
-    stream = config.option.benchmark_json
-    console.print(f"all samples: {getattr(stream, 'name', stream)}")
+    console.print(f"all samples: {config.option.benchmark_json}")
 
 
 @pytest.fixture(scope="session")
