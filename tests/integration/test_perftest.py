@@ -20,7 +20,7 @@ VARIATIONS = {
     "2-seconds": ["-D", "2"],
 }
 ITERATIONS = {"bw": 400, "lat": 300}
-ALL_SIZES_ITERATIONS = {"bw": 24, "lat": 16}
+ALL_SIZES_ITERATIONS = {"bw": 16, "lat": 8}
 
 
 def allowed(verb, kind, variation):
