@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from places import Lab, Router, remove_stale_labs
+from places import Lab, Router, remove_stale
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -20,6 +20,10 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     if config.option.seed is None:
         config.option.seed = commit_seed() if os.environ.get("CI") else random.SystemRandom().getrandbits(32)
+
+
+def pytest_sessionstart():
+    remove_stale()
 
 
 def pytest_report_header(config):
@@ -60,7 +64,6 @@ def lab():
 
     A test leaves it as it found it; one that kills routers or containers makes a Lab of its own.
     """
-    remove_stale_labs()
     made = Lab(host_count=1, container_count=3)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FREEFLOW_LAB", made.name)  # so that `freeflow lab` means this one, whoever calls it

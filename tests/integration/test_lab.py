@@ -86,6 +86,10 @@ def test_each_has_cgroups_of_its_own(small):
         assert small.plan.find(name).cgroup in said(small.exec(name, "cat", "/proc/self/cgroup"))
 
 
+def test_tcp_is_cubic_whatever_the_machine_prefers(small):
+    assert "congctl cubic" in said(small.exec("h1c1", "ip", "route", "show", "dev", "eth0"))
+
+
 def test_limits_are_the_caller_s(small):
     assert said(small.exec("h1c1", "sh", "-c", "ulimit -l; ulimit -n")) == said(
         subprocess.run(["sh", "-c", "ulimit -l; ulimit -n"], capture_output=True, text=True))
@@ -142,6 +146,16 @@ def test_a_killed_stand_in_takes_the_program_along(small):
     running.kill()
     running.communicate()
     wait_for(lambda: not there())
+
+
+def test_a_caller_that_is_nowhere_and_ignores_its_children(small, tmp_path):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    odd = "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.rmdir(os.getcwd()); " \
+          "os.execv(sys.argv[1], sys.argv[1:])"
+    done = subprocess.run([sys.executable, "-c", odd, *small.words("h1c1", "sh", "-c", "pwd; exit 4")], cwd=gone,
+                          env=small.variables(), capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stdout) == (4, "/\n")
 
 
 class Terminal:

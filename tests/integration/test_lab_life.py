@@ -12,7 +12,7 @@ from freeflow.lab.model import Plan
 from freeflow.lab.processes import Process
 from freeflow.lab.up import Making, up
 from lab_checks import STAND_IN, said, traces, wait_for
-from places import FREEFLOW, Lab, remove_stale_labs
+from places import FREEFLOW, Lab, remove_stale
 
 
 @pytest.fixture
@@ -160,7 +160,7 @@ def test_a_dead_test_run_s_lab_is_removed():
     gone.wait()
     plan = Plan(f"test-{gone.pid}-1")
     up(plan, router_command=STAND_IN)
-    remove_stale_labs()
+    remove_stale()
     assert traces(plan.name) == []
 
 

@@ -6,13 +6,15 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import warnings
 from pathlib import Path
 
 from ffcore.paths import RouterPaths
 from freeflow import launch
 from freeflow.control import Control
+from freeflow.errors import FreeFlowError
 from freeflow.lab import routers, state
-from freeflow.lab.down import down
+from freeflow.lab.down import down, remove_counters
 from freeflow.lab.model import HOME_INSIDE, Plan
 from freeflow.lab.processes import Process
 from freeflow.lab.status import describe
@@ -31,12 +33,14 @@ class Router:
 
     def __init__(self, *options, command=None):
         """options: further ones of `freeflow router`. command: stands in for `freeflow router` itself."""
-        self.directory = Path(tempfile.mkdtemp(prefix="ff-test-", dir="/tmp"))  # short: a socket's path is
+        self.directory = Path(tempfile.mkdtemp(prefix=f"ff-test-{os.getpid()}-", dir="/tmp"))  # a socket's path is short
         self.directory.chmod(0o755)
         self.paths = RouterPaths(self.directory, "router")
         self.log = self.directory / "router.log"
         routers.furnish(self.directory)
-        self.process = routers.start(self.directory, self.log, command=[*(command or FREEFLOW + ["router"]), *options])
+        # A test run that is killed takes it along.
+        command = ["setpriv", "--pdeathsig", "TERM", *(command or [*FREEFLOW, "router"]), *options]
+        self.process = routers.start(self.directory, self.log, command=command)
         try:
             routers.wait_ready(self.process, self.log)
         except BaseException:
@@ -74,6 +78,7 @@ class Router:
     def remove(self):
         self.process.kill()
         self.process.wait()
+        remove_counters(self.pid)
         shutil.rmtree(self.directory, ignore_errors=True)
 
 
@@ -123,9 +128,15 @@ class Lab:
         return down(self.name)
 
 
-def remove_stale_labs():
-    """Those of test runs that died before they could."""
+def remove_stale():
+    """The labs and directories of test runs that died before they could."""
+    for path in Path("/tmp").glob("ff-test-*-*"):
+        if not Path("/proc", path.name.split("-")[2]).exists():
+            shutil.rmtree(path, ignore_errors=True)
     for name in state.names():
         owner = TEST_LAB.fullmatch(name)
         if owner and not Process(int(owner[1]), int(owner[2])).alive():
-            down(name)
+            try:
+                down(name)
+            except FreeFlowError as error:
+                warnings.warn(f"lab {name} of an earlier test run stays: {error}", stacklevel=2)

@@ -33,9 +33,9 @@ def enter(record, name, command, mode="verbs"):
     if os.geteuid() != 0:
         raise FreeFlowError("entering a lab's namespaces needs root")
     place = record.plan.find(name)
-    signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED)
-    where = os.getcwd()
-    groups = []
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # a caller that ignores it would never let us hear of the end
+    where, groups = working_directory(), []
     if isinstance(place, Container):
         groups = cgroups.join_files([group for group in record.cgroups if group.name == place.cgroup])
         go_inside(record.processes[name])
@@ -53,7 +53,7 @@ def enter(record, name, command, mode="verbs"):
     with kept_terminal():
         child = os.fork()
         if not child:
-            become_program(place, command, variables, where, groups, stand_in)
+            become_program(place, command, variables, where, groups, stand_in, mask)
         status = stand_by(child)
     end_as(status)
 
@@ -86,7 +86,7 @@ def of_container(base, container):
                         "HOSTNAME": container.name}
 
 
-def become_program(place, command, variables, where, groups, stand_in):
+def become_program(place, command, variables, where, groups, stand_in, mask):
     """In the child: from here to exec, or to an exit status that says why not."""
     status = launch.LAUNCHER_FAILED
     try:
@@ -97,7 +97,7 @@ def become_program(place, command, variables, where, groups, stand_in):
         variables["PWD"] = stay_at(where, variables.get("HOME", "/"))
         for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores these; a program expects its default
             signal.signal(number, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         launch.replace_by(command, variables)
     except launch.LaunchError as error:
         print(f"freeflow: {error}", file=sys.stderr)
@@ -116,6 +116,13 @@ def die_with(stand_in):
     poll.register(stand_in, select.POLLIN)
     if poll.poll(0):
         os._exit(launch.LAUNCHER_FAILED)
+
+
+def working_directory():
+    try:
+        return os.getcwd()
+    except FileNotFoundError:  # removed under the caller
+        return "/"
 
 
 def stay_at(where, home):
