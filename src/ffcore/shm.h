@@ -27,7 +27,7 @@
 #include "ffcore/atomics.h"
 
 #define FF_MAGIC 0x776c4646u /* "FFlw" */
-#define FF_LAYOUT_VERSION 2u /* changes whenever a byte of shm.h or control.h does */
+#define FF_LAYOUT_VERSION 3u /* changes whenever a byte of shm.h or control.h does */
 
 enum {
 	FF_LINE = 64,
@@ -116,11 +116,12 @@ static_assert(offsetof(struct ff_recv_wqe, sge) == FF_RECV_HEADER, "receive WQE 
 struct ff_qp_shared {
 	/* written by the router only */
 	alignas(FF_LINE) ff_a32 state; /* enum ibv_qp_state. FFL: store a WQE, fence, load this; ERR: ring the bell */
-	ff_a32 sq_done;		       /* SQ slots before this index were executed; FFL starts again here after RESET */
-	ff_a32 rq_done;		       /* the same of the RQ */
-	uint32_t pad[13];
+	uint32_t pad0[15];	       /* post_recv reads the state, so what changes with each message stands apart */
+	alignas(FF_LINE) ff_a32 sq_done; /* SQ slots before this index were executed; FFL starts again here after RESET */
+	ff_a32 rq_done;			 /* the same of the RQ */
+	uint32_t pad1[14];
 };
-static_assert(sizeof(struct ff_qp_shared) == FF_LINE, "one line");
+static_assert(sizeof(struct ff_qp_shared) == 2 * FF_LINE, "two lines");
 
 /* ---- completion queues -------------------------------------------------------------------------------------- */
 

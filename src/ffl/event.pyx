@@ -6,10 +6,10 @@ from libc.stdint cimport uint32_t
 from libc.stdlib cimport calloc, free
 
 from ffcore.control cimport FF_CMD_CREATE_CHANNEL, FF_CMD_DESTROY_CHANNEL
-from ffcore.shm cimport ff_a32, ff_add32, ff_event, ff_exchange32, ff_load32
+from ffcore.shm cimport ff_a32, ff_event, ff_exchange32, ff_load32
 from ffl.call_api cimport ff_call_channel, ff_call_end_of
-from ffl.handles_api cimport ff_handle_take_async, ff_handle_take_comp
-from ffl.kernel cimport fail, futex_wake
+from ffl.handles_api cimport ff_handle_acknowledge, ff_handle_take_async, ff_handle_take_comp
+from ffl.kernel cimport fail
 from ffl.objects cimport FFL_CQ, FFL_QP, context_of, ffl_channel, ffl_cq, ffl_qp
 from ffl.session_api cimport ff_session_look
 from ffl.socket cimport close, recv
@@ -75,14 +75,9 @@ cdef public int ffv_ibv_get_cq_event(ibv_comp_channel *channel, ibv_cq **cq, voi
     return 0
 
 
-cdef void acknowledge(ff_a32 *owed, uint32_t count) noexcept nogil:
-    ff_add32(owed, 0 - count)
-    futex_wake(owed, 0x7fffffff)                     # a system call, but events are rare, and most acks come in batches
-
-
 cdef public void ffv_ibv_ack_cq_events(ibv_cq *cq, unsigned int count) noexcept nogil:
     if count:
-        acknowledge(&(<ffl_cq *>cq).tracked.comp_owed, count)
+        ff_handle_acknowledge(&(<ffl_cq *>cq).tracked.comp_owed, count)
 
 
 # ---- asynchronous events ----
@@ -131,6 +126,6 @@ cdef public int ffv_ibv_get_async_event(ibv_context *context, ibv_async_event *e
 
 cdef public void ffv_ibv_ack_async_event(ibv_async_event *event) noexcept nogil:
     if event.event_type == IBV_EVENT_CQ_ERR:
-        acknowledge(&(<ffl_cq *>event.element.cq).tracked.async_owed, 1)
+        ff_handle_acknowledge(&(<ffl_cq *>event.element.cq).tracked.async_owed, 1)
     elif names_qp(event.event_type):
-        acknowledge(&(<ffl_qp *>event.element.qp).tracked.async_owed, 1)
+        ff_handle_acknowledge(&(<ffl_qp *>event.element.qp).tracked.async_owed, 1)

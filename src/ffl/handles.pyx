@@ -3,13 +3,16 @@
 from libc.stdint cimport uint32_t
 
 from ffcore.shm cimport ff_a32, ff_add32, ff_load32_acquire, ff_store32
-from ffl.kernel cimport futex_wait
+from ffl.kernel cimport futex_wait, futex_wake
 from ffl.lock cimport ff_mutex_lock, ff_mutex_unlock
 from ffl.objects cimport FFL_CQ, ffl_cq, ffl_tracked
 from ffl.verbs cimport ibv_comp_channel, ibv_cq
 
 cdef enum:
     BUCKETS = 1024            # 4096 QPs make lists of 4
+    WAITING = 0x80000000      # in a count of owed acknowledgements: somebody waits for the last one
+    COUNT = 0x7fffffff        # ... and the count itself
+    TOO_MANY = 1 << 30        # a program that acknowledges more than it got: the count is negative
 
 cdef ffl_tracked *bucket[BUCKETS]
 cdef ff_a32 mutex
@@ -26,10 +29,16 @@ cdef public void ff_handle_put(ffl_tracked *tracked, void *object, uint32_t kind
 
 
 cdef void await_acks(ff_a32 *owed) noexcept nogil:
-    cdef uint32_t left = ff_load32_acquire(owed)     # pairs with the acknowledgement's ff_add32
-    while <int>left > 0:
+    cdef uint32_t left = ff_add32(owed, WAITING) + WAITING
+    while 0 < left & COUNT < TOO_MANY:
         futex_wait(owed, left, -1)
-        left = ff_load32_acquire(owed)
+        left = ff_load32_acquire(owed)               # pairs with the acknowledgement's ff_add32
+
+
+cdef public void ff_handle_acknowledge(ff_a32 *owed, uint32_t count) noexcept nogil:
+    """The object may be freed as soon as the count is down, so nothing of it is read afterwards."""
+    if ff_add32(owed, 0 - count) & WAITING:
+        futex_wake(owed, COUNT)
 
 
 cdef public void ff_handle_retire(ffl_tracked *tracked) noexcept nogil:

@@ -210,7 +210,7 @@ class Session:
         rq_stride = (16 + 16 * cap[3] + 31) // 32 * 32
         qp = self.new("qp", send_cq=send_cq, recv_cq=recv_cq, bell=70, state=RESET, sq=0, rq=0, sq_entries=entries[0],
                       rq_entries=entries[1], sq_stride=sq_stride, rq_stride=rq_stride, sig_all=sig_all, cap=cap)
-        qp["sq_offset"] = qp["offset"] + 64
+        qp["sq_offset"] = qp["offset"] + 128
         qp["rq_offset"] = qp["sq_offset"] + entries[0] * sq_stride
         qp["qpn"] = 0x10000 | qp["handle"]
         return struct.pack("<4I5I5IQQQ", qp["handle"], qp["qpn"], qp["bell"], 0, *cap, entries[0], sq_stride,
@@ -227,7 +227,7 @@ class Session:
             for ring in "sq", "rq":
                 while self.posted(qp, ring):
                     qp[ring] += 1
-                self.control.set_word(qp["offset"] + (4 if ring == "sq" else 8), qp[ring])
+                self.control.set_word(qp["offset"] + (64 if ring == "sq" else 68), qp[ring])
         return struct.pack("<II", qp["state"], 0)
 
     def query_qp(self, request, seq):
@@ -249,7 +249,7 @@ class Session:
         wqe = self.read_wqe(slot)
         self.wqes.append(wqe)
         qp["sq"] += 1
-        self.control.set_word(qp["offset"] + 4, qp["sq"])
+        self.control.set_word(qp["offset"] + 64, qp["sq"])
         status = WR_FLUSH_ERR if qp["state"] == ERR else 0
         receive = self.posted(qp, "rq") if wqe["opcode"] in (1, 2) and not status else None
         if receive is not None:
@@ -261,7 +261,7 @@ class Session:
     def receive(self, qp, slot, wqe):
         _, _, wr_id = self.control.get("IIQ", slot)
         qp["rq"] += 1
-        self.control.set_word(qp["offset"] + 8, qp["rq"])
+        self.control.set_word(qp["offset"] + 68, qp["rq"])
         length = len(wqe["inline"]) + sum(sge[1] for sge in wqe["sges"])
         self.complete(qp["recv_cq"], wr_id, qp, IBV_WC_RECV, 0, length, wqe["imm"], wqe["opcode"] == 2)
 
