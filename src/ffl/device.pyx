@@ -14,12 +14,12 @@ from ffl.objects cimport context_of, ffl_context
 from ffl.qp_api cimport ff_create_qp_ex
 from ffl.session_api cimport ff_session_get, ff_session_open
 from ffl.socket cimport close
-from ffl.verbs cimport (IBV_ATOMIC_HCA, IBV_DEVICE_CURR_QP_STATE_MOD, IBV_DEVICE_PORT_ACTIVE_EVENT,
-                        IBV_DEVICE_RC_RNR_NAK_GEN, IBV_DEVICE_SYS_IMAGE_GUID, IBV_LINK_LAYER_ETHERNET, IBV_NODE_CA,
-                        IBV_PORT_CM_SUP, IBV_PORT_IP_BASED_GIDS, IBV_QPF_GRH_REQUIRED, IBV_TRANSPORT_IB,
-                        __VERBS_ABI_IS_EXTENDED, ff_port_attr, ff_verbs_context, ff_verbs_device, ibv_context,
-                        ibv_device, ibv_device_attr, ibv_device_attr_ex, ibv_mtu, ibv_port_attr, ibv_port_state,
-                        ibv_query_device_ex_input)
+from ffl.verbs cimport (IBV_ATOMIC_HCA, IBV_DEVICE_BAD_QKEY_CNTR, IBV_DEVICE_CURR_QP_STATE_MOD,
+                        IBV_DEVICE_PORT_ACTIVE_EVENT, IBV_DEVICE_RC_RNR_NAK_GEN, IBV_DEVICE_SYS_IMAGE_GUID,
+                        IBV_LINK_LAYER_ETHERNET, IBV_NODE_CA, IBV_PORT_CM_SUP, IBV_PORT_IP_BASED_GIDS,
+                        IBV_QPF_GRH_REQUIRED, IBV_TRANSPORT_IB, __VERBS_ABI_IS_EXTENDED, ff_port_attr, ff_verbs_context,
+                        ff_verbs_device, ibv_context, ibv_device, ibv_device_attr, ibv_device_attr_ex, ibv_mtu,
+                        ibv_port_attr, ibv_port_state, ibv_query_device_ex_input)
 
 cdef enum:
     # What perftest knows a device by: this part gets inline data with ibv_post_send (facts about recognition: docs).
@@ -148,6 +148,9 @@ cdef void fill_limits(ibv_device_attr *attr, ff_reply_device *device) noexcept n
     attr.max_srq_wr = device.max_srq_wr
     attr.max_srq_sge = device.max_srq_sge
     attr.max_ah = device.max_ah
+    attr.max_mcast_grp = device.max_mcast_attached
+    attr.max_mcast_qp_attach = device.max_mcast_qp
+    attr.max_total_mcast_qp_attach = device.max_mcast_attached
 
 
 cdef public int ffv_ibv_query_device(ibv_context *context, ibv_device_attr *attr) noexcept nogil:
@@ -162,7 +165,7 @@ cdef public int ffv_ibv_query_device(ibv_context *context, ibv_device_attr *attr
     attr.vendor_part_id = VENDOR_PART_ID
     attr.hw_ver = 1
     attr.device_cap_flags = (IBV_DEVICE_CURR_QP_STATE_MOD | IBV_DEVICE_PORT_ACTIVE_EVENT | IBV_DEVICE_SYS_IMAGE_GUID
-                             | IBV_DEVICE_RC_RNR_NAK_GEN)
+                             | IBV_DEVICE_RC_RNR_NAK_GEN | IBV_DEVICE_BAD_QKEY_CNTR)
     attr.atomic_cap = IBV_ATOMIC_HCA
     attr.max_pkeys = 1
     attr.local_ca_ack_delay = ACK_DELAY

@@ -7,8 +7,8 @@ cast. Objects start as zero bytes; a zeroed mutex or condition of the visible pa
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from ffcore.shm cimport ff_a32, ff_a64, ff_cq_shared, ff_cqe, ff_qp_shared, ff_session
-from ffl.verbs cimport (ff_qp_ex, ff_verbs_context, ff_verbs_context_of, ibv_comp_channel, ibv_context, ibv_cq_ex,
-                        ibv_mr, ibv_pd)
+from ffl.verbs cimport (ff_qp_ex, ff_verbs_context, ff_verbs_context_of, ibv_ah, ibv_comp_channel, ibv_context,
+                        ibv_cq_ex, ibv_mr, ibv_pd)
 
 
 cdef enum ffl_kind:
@@ -40,6 +40,10 @@ cdef struct ffl_channel:
 
 cdef struct ffl_pd:
     ibv_pd base
+
+
+cdef struct ffl_ah:
+    ibv_ah base
 
 
 cdef struct ffl_mr:

@@ -86,6 +86,15 @@ cdef inline void put_target(ff_wqe *wqe, const ibv_send_wr *wr) noexcept nogil:
         wqe.rkey = wr.wr.rdma.rkey
 
 
+cdef int put_address(ff_wqe *wqe, const ibv_send_wr *wr) noexcept nogil:
+    if wr.wr.ud.ah == NULL:
+        return errno.EINVAL
+    wqe.ah = wr.wr.ud.ah.handle
+    wqe.remote_qpn = wr.wr.ud.remote_qpn
+    wqe.qkey = wr.wr.ud.remote_qkey
+    return 0
+
+
 cdef inline int put_wqe(ffl_qp *qp, ff_wqe *wqe, const ibv_send_wr *wr) noexcept nogil:
     """Everything but seq. The slot is ours until then, so a WQE that turns out to be bad leaves no trace."""
     cdef uint32_t opcode = wr.opcode
@@ -96,7 +105,10 @@ cdef inline int put_wqe(ffl_qp *qp, ff_wqe *wqe, const ibv_send_wr *wr) noexcept
     wqe.flags = <uint8_t>(ff_flags(wr.send_flags) | qp.sq_flags)
     wqe.wr_id = wr.wr_id
     wqe.imm = wr.imm_data
-    put_target(wqe, wr)
+    if likely(qp.opcodes & (1 << IBV_WR_RDMA_WRITE)):         # a connected transport
+        put_target(wqe, wr)
+    elif put_address(wqe, wr):
+        return errno.EINVAL
     if wr.send_flags & IBV_SEND_INLINE:
         return put_inline(qp, wqe, wr)
     wqe.count = <uint16_t>wr.num_sge

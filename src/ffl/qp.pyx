@@ -3,28 +3,29 @@
 from libc cimport errno
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 
 from ffcore.control cimport (FF_CMD_CREATE_QP, FF_CMD_DESTROY_QP, FF_CMD_MODIFY_QP, FF_CMD_QUERY_QP, FF_NO_HANDLE,
-                             ff_ah_attr, ff_cap, ff_cmd_create_qp, ff_cmd_handle, ff_cmd_modify_qp, ff_qp_attr,
-                             ff_reply_create_qp, ff_reply_query_qp, ff_reply_state)
+                             ff_cap, ff_cmd_create_qp, ff_cmd_handle, ff_cmd_modify_qp, ff_qp_attr, ff_reply_create_qp,
+                             ff_reply_query_qp, ff_reply_state)
 from ffcore.shm cimport FF_LINE, FF_WQE_SIGNALED, ff_load32_acquire, ff_qp_shared, ff_session, ff_store32
+from ffl.ah_attr cimport ah_in, ah_out
 from ffl.call_api cimport ff_call, ff_call_end_of
 from ffl.data_path_api cimport ff_purge_cq
 from ffl.handles_api cimport ff_handle_put, ff_handle_retire
 from ffl.kernel cimport fail, posix_memalign
 from ffl.objects cimport FFL_QP, context_of, ffl_cq, ffl_qp
 from ffl.session_api cimport ff_session_get
-from ffl.verbs cimport (IBV_QP_INIT_ATTR_CREATE_FLAGS, IBV_QP_INIT_ATTR_PD, IBV_QP_INIT_ATTR_SEND_OPS_FLAGS,
-                        IBV_QP_STATE, IBV_QPS_RESET, IBV_WR_ATOMIC_CMP_AND_SWP, IBV_WR_ATOMIC_FETCH_AND_ADD,
-                        IBV_WR_RDMA_READ, IBV_WR_RDMA_WRITE, IBV_WR_RDMA_WRITE_WITH_IMM, IBV_WR_SEND,
-                        IBV_WR_SEND_WITH_IMM, ibv_ah_attr, ibv_context, ibv_mig_state, ibv_mtu, ibv_pd, ibv_qp,
-                        ibv_qp_attr, ibv_qp_cap, ibv_qp_ex, ibv_qp_init_attr, ibv_qp_init_attr_ex, ibv_qp_state,
-                        ibv_qp_type)
+from ffl.verbs cimport (IBV_QP_INIT_ATTR_CREATE_FLAGS, IBV_QP_INIT_ATTR_PD, IBV_QP_STATE, IBV_QPS_RESET, IBV_QPT_UC,
+                        IBV_QPT_UD, IBV_WR_ATOMIC_CMP_AND_SWP, IBV_WR_ATOMIC_FETCH_AND_ADD, IBV_WR_RDMA_READ,
+                        IBV_WR_RDMA_WRITE, IBV_WR_RDMA_WRITE_WITH_IMM, IBV_WR_SEND, IBV_WR_SEND_WITH_IMM, ibv_context,
+                        ibv_mig_state, ibv_mtu, ibv_pd, ibv_qp, ibv_qp_attr, ibv_qp_cap, ibv_qp_ex, ibv_qp_init_attr,
+                        ibv_qp_init_attr_ex, ibv_qp_state, ibv_qp_type)
 
 cdef enum:
-    RC_OPCODES = ((1 << IBV_WR_SEND) | (1 << IBV_WR_SEND_WITH_IMM) | (1 << IBV_WR_RDMA_WRITE)
-                  | (1 << IBV_WR_RDMA_WRITE_WITH_IMM) | (1 << IBV_WR_RDMA_READ) | (1 << IBV_WR_ATOMIC_CMP_AND_SWP)
+    UD_OPCODES = (1 << IBV_WR_SEND) | (1 << IBV_WR_SEND_WITH_IMM)
+    UC_OPCODES = UD_OPCODES | (1 << IBV_WR_RDMA_WRITE) | (1 << IBV_WR_RDMA_WRITE_WITH_IMM)
+    RC_OPCODES = (UC_OPCODES | (1 << IBV_WR_RDMA_READ) | (1 << IBV_WR_ATOMIC_CMP_AND_SWP)
                   | (1 << IBV_WR_ATOMIC_FETCH_AND_ADD))
 
 
@@ -48,34 +49,6 @@ cdef void cap_in(ibv_qp_cap *to, const ff_cap *cap) noexcept nogil:
     to.max_send_sge = cap.max_send_sge
     to.max_recv_sge = cap.max_recv_sge
     to.max_inline_data = cap.max_inline
-
-
-cdef void ah_out(ff_ah_attr *to, const ibv_ah_attr *ah) noexcept nogil:
-    memcpy(to.dgid, ah.grh.dgid.raw, 16)
-    to.flow_label = ah.grh.flow_label
-    to.sgid_index = ah.grh.sgid_index
-    to.hop_limit = ah.grh.hop_limit
-    to.traffic_class = ah.grh.traffic_class
-    to.dlid = ah.dlid
-    to.sl = ah.sl
-    to.src_path_bits = ah.src_path_bits
-    to.static_rate = ah.static_rate
-    to.is_global = ah.is_global
-    to.port_num = ah.port_num
-
-
-cdef void ah_in(ibv_ah_attr *to, const ff_ah_attr *ah) noexcept nogil:
-    memcpy(to.grh.dgid.raw, ah.dgid, 16)
-    to.grh.flow_label = ah.flow_label
-    to.grh.sgid_index = ah.sgid_index
-    to.grh.hop_limit = ah.hop_limit
-    to.grh.traffic_class = ah.traffic_class
-    to.dlid = ah.dlid
-    to.sl = ah.sl
-    to.src_path_bits = ah.src_path_bits
-    to.static_rate = ah.static_rate
-    to.is_global = ah.is_global
-    to.port_num = ah.port_num
 
 
 cdef void attr_out(ff_qp_attr *to, const ibv_qp_attr *attr) noexcept nogil:
@@ -173,7 +146,7 @@ cdef void describe(ffl_qp *qp, ibv_pd *pd, const ibv_qp_init_attr *attr, ff_repl
     visible.qp_num = reply.qpn
     visible.state = IBV_QPS_RESET
     visible.qp_type = attr.qp_type
-    qp.opcodes = RC_OPCODES
+    qp.opcodes = (UD_OPCODES if attr.qp_type == IBV_QPT_UD else UC_OPCODES if attr.qp_type == IBV_QPT_UC else RC_OPCODES)
     qp.sq_sig_all = 1 if attr.sq_sig_all else 0
     qp.sq_flags = FF_WQE_SIGNALED if attr.sq_sig_all else 0
 
