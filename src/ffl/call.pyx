@@ -6,9 +6,9 @@ from libc.string cimport memcpy, strerror
 
 from ffcore.control cimport (FF_CMD_ALLOC_PD, FF_CMD_CREATE_CHANNEL, FF_CMD_CREATE_CQ, FF_CMD_CREATE_QP,
                              FF_CMD_MODIFY_QP, FF_CMD_OPEN_CONTEXT, FF_CMD_REG_MR, ff_cmd_handle, ff_reply_handle)
-from ffcore.shm cimport (FF_PAYLOAD_OFFSET, ff_a32, ff_command_slot, ff_fd_note, ff_load32, ff_load32_acquire, ff_pause,
-                         ff_store32, ff_store32_release)
-from ffl.kernel cimport futex_wait, sched_yield
+from ffcore.shm cimport (FF_FLAG_SLOW_YIELD, FF_PAYLOAD_OFFSET, ff_a32, ff_command_slot, ff_fd_note, ff_load32,
+                         ff_load32_acquire, ff_pause, ff_store32, ff_store32_release)
+from ffl.kernel cimport futex_wait, now_ns, sched_yield
 from ffl.lock cimport ff_mutex_lock, ff_mutex_unlock
 from ffl.log_api cimport FF_LOG_DEBUG, FF_LOG_WARN, ff_log
 from ffl.objects cimport ffl_context
@@ -17,7 +17,7 @@ from ffl.socket cimport close, ff_receive
 
 cdef enum:
     SPINS = 100               # about 2 µs: a router on another core that polls
-    YIELDS = 100              # a router on this core, or one that has to wake up
+    YIELD_NS = 50000          # then yield, for a router on this core or one that has to wake up: a wake-up costs less
     SLICE_NS = 100000000      # then sleep, and look after the router ten times a second
 
 cdef ff_a32 mutex
@@ -25,13 +25,16 @@ cdef ff_a32 mutex
 
 cdef int await_reply(ffl_session *s, uint32_t seq) noexcept nogil:
     cdef ff_command_slot *slot = &s.shared.command
+    cdef uint64_t until = 0
     cdef uint32_t round = 0
     cdef uint32_t seen = ff_load32_acquire(&slot.reply_seq)      # pairs with the router's release of the reply
     while seen != seq:
         round += 1
         if round < SPINS:
             ff_pause()
-        elif round < SPINS + YIELDS:
+        elif round == SPINS:
+            until = 0 if ff_load32(&s.shared.flags) & FF_FLAG_SLOW_YIELD else now_ns() + YIELD_NS
+        elif now_ns() < until:
             sched_yield()
         else:
             futex_wait(&slot.reply_seq, seen, SLICE_NS)
