@@ -183,6 +183,7 @@ cdef void attach(ffr_loop *l, uint32_t session) noexcept nogil:
     cdef ffr_router *r = l.r
     cdef ffr_session *s = &r.state.session[session]
     s.used = 1
+    r.view[session].armed = 0                # not what the number's last session left: nobody would ring for us
     r.live[r.live_count] = session
     r.live_count += 1
     ff_store32(&(<ff_session *>r.view[session].control).flags, r.flags)
