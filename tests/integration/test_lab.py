@@ -127,6 +127,13 @@ def test_plain_has_nothing_of_freeflow(small):
     assert not {"LD_PRELOAD", "LD_LIBRARY_PATH", "FREEFLOW_DIR", "FFR_NAME", "VNET_PREFIX"} & set(names)
 
 
+def test_tcp_mode_is_asked_for(small):
+    verbs = said(small.exec("h1c1", "sh", "-c", "echo $LD_PRELOAD"))
+    tcp = said(small.exec("h1c1", "sh", "-c", "echo $LD_PRELOAD $VNET_PREFIX", mode="tcp"))
+    assert verbs == "/run/freeflow/router/libibverbs.so.1"
+    assert tcp == f"/run/freeflow/router/libfsocket.so.1:{verbs} 10.32.0.0/16"
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1])
 def test_a_signal_to_the_stand_in_reaches_the_program(small, number):
     trap = f"trap 'echo got; exit 3' {number.name[3:]}; echo ready; while :; do sleep 0.01; done"
