@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from freeflow.errors import FreeFlowError
-from freeflow.lab import state
+from freeflow.lab import cgroups, state
 from freeflow.lab.model import Plan
 from freeflow.lab.processes import Process
 from freeflow.lab.up import Making, up
@@ -129,6 +129,18 @@ def test_a_stranger_s_namespace_is_neither_taken_nor_removed():
         assert traces(name) == [f"/run/netns/ff-{name}-h1"]
     finally:
         subprocess.run(["ip", "netns", "delete", f"ff-{name}-h1"], check=True)
+
+
+def test_a_stranger_s_cgroup_is_neither_taken_nor_removed():
+    plan = Plan(own_name("-strange"))
+    [*_, group] = cgroups.find().groups(plan.find("h1c1").cgroup)
+    group.mkdir()
+    try:
+        with pytest.raises(FreeFlowError, match="no lab recorded it"):
+            Lab("-strange", router_command=STAND_IN)
+        assert traces(plan.name) == [str(group)]
+    finally:
+        group.rmdir()
 
 
 def test_a_recorded_pid_that_is_another_s_is_let_be(make):

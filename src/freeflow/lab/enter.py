@@ -37,7 +37,7 @@ def enter(record, name, command, mode="verbs"):
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # a caller that ignores it would never let us hear of the end
     where, groups = working_directory(), []
     if isinstance(place, Container):
-        groups = cgroups.join_files([group for group in record.cgroups if group.name == place.cgroup])
+        groups = cgroups.join_files(record.cgroups_of(place))
         go_inside(record.processes[name])
         router, variables = RouterPaths(ROUTER_INSIDE, ROUTER_NAME), of_container(os.environ, place)
     else:

@@ -29,8 +29,10 @@ def up(plan, say=print, router_command=None):
         if old:
             say(f"cleaning up a lab {plan.name} that broke off")
             take_down(old)
-        record = state.Record(plan)
-        refuse_strangers(plan)
+        hierarchies = cgroups.find()
+        record = state.Record(plan, cgroups=[group for container in plan.containers
+                                             for group in hierarchies.groups(container.cgroup)])
+        refuse_strangers(record)
         making = Making(record, say, router_command)
         try:
             return making.run()
@@ -49,11 +51,14 @@ def check_machine():
                             "echo 127.0.0.1 localhost > /etc/hosts")
 
 
-def refuse_strangers(plan):
+def refuse_strangers(record):
     """What has one of our names and no record is not ours: better to stop than to take it over."""
-    for name in plan.netns_names:
+    for name in record.plan.netns_names:
         if Path("/run/netns", name).exists():
             raise FreeFlowError(f"network namespace {name} exists, and no lab recorded it: ip netns delete {name}")
+    for group in record.cgroups:
+        if group.exists():
+            raise FreeFlowError(f"cgroup {group} exists, and no lab recorded it: rmdir {group}")
 
 
 class Making:
@@ -65,15 +70,12 @@ class Making:
         self.routers = {}  # host name -> Popen
 
     def run(self):
-        hierarchies = cgroups.find()
-        self.record.cgroups = [group for container in self.plan.containers
-                               for group in hierarchies.groups(container.cgroup)]
         self.record.save()
-        self.make_cgroups(hierarchies)
+        self.make_cgroups()
         for host in self.plan.hosts:
             routers.furnish(host.router_directory)
         for container in self.plan.containers:
-            self.start_container(container, hierarchies)
+            self.start_container(container)
         network.namespaces("add", self.plan.netns_names)
         network.apply(network.wire(self.plan))
         for host in self.plan.hosts:
@@ -86,18 +88,18 @@ class Making:
         self.let_go()
         return self.record
 
-    def make_cgroups(self, hierarchies):
+    def make_cgroups(self):
         why = cgroups.create(self.record.cgroups)
         if why:
             cgroups.remove(self.record.cgroups)
             self.record.cgroups = []
             self.say(f"no cgroups, so containers do not share the cores by weight: {why}")
-        elif hierarchies.missing:
-            self.say(f"no cgroup controller for: {', '.join(hierarchies.missing)}")
+        elif missing := cgroups.find().missing:
+            self.say(f"no cgroup controller for: {', '.join(missing)}")
 
-    def start_container(self, container, hierarchies):
+    def start_container(self, container):
         spec = container_spec(self.plan, container)
-        spec["cgroups"] = [str(group) for group in hierarchies.groups(container.cgroup) if group in self.record.cgroups]
+        spec["cgroups"] = [str(group) for group in self.record.cgroups_of(container)]
         code = f"import sys; sys.path.append({str(SOURCES)!r}); from freeflow.lab import init; init.main()"
         with open(container.directory / "init.log", "wb") as log:
             init = subprocess.Popen([sys.executable, "-I", "-S", "-c", code], stdin=subprocess.PIPE,
