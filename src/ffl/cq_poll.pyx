@@ -17,6 +17,7 @@ cdef enum:
     IDLE_POLLS = 1024         # empty polls between two looks at the clock
     NAP_POLLS = 64            # what a nap counts for
     NAP_NS = 1000000
+    LOOKS = 200               # before a nap: about 10 us
     SHORT_NAP_NS = 50000      # where a thread looks at several CQs in turn: another one may be the next to complete
 
 cdef ffl_cq *napped           # the CQ of this process that was last found empty; compared, never followed
@@ -62,6 +63,11 @@ cdef void nap(ffl_cq *cq) noexcept nogil:
     """Where a yield costs more than a wake-up. The router clears `waiters` and wakes after it has published a CQE."""
     global napped
     cdef int64_t limit = NAP_NS if napped == cq else SHORT_NAP_NS
+    cdef int look
+    for look in range(LOOKS):                        # a stream of completions must not pay for a wake-up each
+        if next_cqe(cq) != NULL:
+            return
+        ff_pause()
     napped = cq
     ff_store32(&cq.shared.waiters, 1)
     ff_fence()                # pairs with the router's between publishing and looking at waiters

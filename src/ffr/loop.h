@@ -2,6 +2,8 @@
 #ifndef FFR_LOOP_H
 #define FFR_LOOP_H
 
+#include <linux/futex.h>
+#include <sched.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -61,6 +63,41 @@ static inline void ffr_eventfd_drain(int fd)
 	uint64_t count;
 
 	(void)!read(fd, &count, sizeof(count));
+}
+
+/* The calling thread to one core, or (cpu < 0) back to every core in *all. */
+static inline void ffr_pin(int cpu, const cpu_set_t *all)
+{
+	cpu_set_t one;
+
+	CPU_ZERO(&one);
+	if (cpu >= 0)
+		CPU_SET(cpu, &one);
+	sched_setaffinity(0, sizeof(one), cpu >= 0 ? &one : all);
+}
+
+static inline int ffr_first_cpu(cpu_set_t *all)
+{
+	int cpu;
+
+	sched_getaffinity(0, sizeof(*all), all);
+	for (cpu = 0; cpu < CPU_SETSIZE; cpu++)
+		if (CPU_ISSET(cpu, all))
+			return cpu;
+	return -1;
+}
+
+/* Sleeps while *word == value, at most ns. */
+static inline void ffr_futex_nap(void *word, uint32_t value, long ns)
+{
+	struct timespec limit = {.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000};
+
+	syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, &limit, NULL, 0);
+}
+
+static inline void ffr_futex_rouse(void *word, int count)
+{
+	syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, count, NULL, NULL, 0);
 }
 
 static inline int ffr_lowest_bit(uint64_t bits)

@@ -2,7 +2,7 @@
 
 from libc.stdint cimport uint32_t, uint64_t
 
-from ffcore.shm cimport ff_a32
+from ffcore.shm cimport ff_a32, ff_a64
 from ffr.state cimport ffr_router
 
 
@@ -21,6 +21,10 @@ ctypedef struct ffr_loop:
     uint32_t admin_session
     uint32_t admin_error
     uint64_t budget_ns        # how long to poll on after the last work
+    # one thread at a time makes a pass: the one that holds the token
+    ff_a32 token
+    ff_a32 standing           # 1: the stand-ins run; also the futex word that they sleep on
+    ff_a64 brisk_ns           # when a yield of some thread was last quick
     # the loop's own
     uint32_t ncpu
     uint64_t last_work_ns
@@ -35,3 +39,11 @@ ctypedef struct ffr_loop:
 
 
 cdef void loop_run(ffr_loop *l) noexcept nogil
+
+# A stand-in: makes passes on one core while more parties poll than there are cores. A program that spins on memory
+# never yields, so a lone reactor thread that shares its core gets a turn every few milliseconds, while another program
+# yields in vain on its own core; with a thread on every core, whoever yields, yields to the router.
+cdef void loop_stand_in(ffr_loop *l, int cpu) noexcept nogil
+
+cdef enum:
+    STAND_INS_MAX = 4         # cores; where there are more, one is nearly always free

@@ -1,9 +1,10 @@
-"""One thread runs this, without the GIL, for the router's life."""
+"""A thread runs this, without the GIL, for the router's life; stand-ins on the other cores where those are few."""
 
 from libc.errno cimport ECONNRESET
 
-from ffcore.shm cimport (FF_FLAG_OVERSUBSCRIBED, FF_FLAG_SLOW_YIELD, FF_QP_WORDS, ff_and64, ff_fence, ff_load32,
-                         ff_load32_acquire, ff_load64, ff_pause, ff_session, ff_store32, ff_store32_release)
+from ffcore.shm cimport (FF_FLAG_OVERSUBSCRIBED, FF_FLAG_SLOW_YIELD, FF_QP_WORDS, ff_and64, ff_cas32, ff_fence,
+                         ff_load32, ff_load32_acquire, ff_load64, ff_pause, ff_session, ff_store32, ff_store32_release,
+                         ff_store64)
 from ffr.cq cimport cq_notify_retry
 from ffr.handlers.table cimport answer
 from ffr.handlers.teardown cimport close_objects
@@ -36,6 +37,12 @@ cdef extern from "ffr/loop.h" nogil:
     void ffr_eventfd_add(int fd)
     void ffr_eventfd_drain(int fd)
     int ffr_lowest_bit(uint64_t bits)
+    ctypedef struct cpu_set_t:
+        pass
+    void ffr_pin(int cpu, const cpu_set_t *everywhere)
+    int ffr_first_cpu(cpu_set_t *everywhere)
+    void ffr_futex_nap(void *word, uint32_t value, long ns)
+    void ffr_futex_rouse(void *word, int count)
 
 
 cdef enum:
@@ -53,6 +60,8 @@ cdef enum:
     SLOW_SCORE = 2            # so many slow yields close together, and the host is slow
     SLOW_MIN_NS = 10000000    # ... for this long at first, doubled while it stays so
     SLOW_MAX_NS = 320000000
+    SLOW_SPIN_NS = 20000      # a slow host: look for this long before sleeping, so that a stream does not pay per message
+    NAP_NS = 100000000        # a stand-in that sleeps looks around this often
 
 
 # ---- one pass ----
@@ -263,6 +272,8 @@ cdef void judge_load(ffr_loop *l) noexcept nogil:
 
 
 cdef void timed_yield(ffr_loop *l) noexcept nogil:
+    """Gives the core away, and judges what that costs. One slow yield is the machine's noise; several mean that every
+    core has somebody who does not yield, unless a stand-in's yields are quick."""
     cdef ffr_router *r = l.r
     cdef uint64_t before = ffr_now_ns(), took
     sched_yield()
@@ -270,9 +281,11 @@ cdef void timed_yield(ffr_loop *l) noexcept nogil:
     r.stats.yields += 1
     if took < YIELD_MAX_NS:
         if l.slow_score and r.stats.yields % 64 == 0:
-            l.slow_score -= 1                # one slow yield in a while is the machine's ordinary noise
+            l.slow_score -= 1
         return
     r.stats.slow_yields += 1
+    if before + took - ff_load64(&l.brisk_ns) < CHORES_NS:
+        return
     l.slow_score += 1
     if l.slow_score < SLOW_SCORE:
         return
@@ -282,7 +295,6 @@ cdef void timed_yield(ffr_loop *l) noexcept nogil:
     else:
         l.slow_span_ns = min(l.slow_span_ns * 2, <uint64_t>SLOW_MAX_NS)
     l.slow_until_ns = before + took + l.slow_span_ns
-    judge_load(l)
 
 
 cdef void chores(ffr_loop *l) noexcept nogil:
@@ -346,26 +358,94 @@ cdef void sleep_until_rung(ffr_loop *l) noexcept nogil:
     r.stats.asleep = 0
 
 
+# ---- threads ----
+
+cdef inline bint take(ffr_loop *l) noexcept nogil:
+    """The token, if nobody has it. Its release by the last holder pairs with this acquire, so state needs no lock."""
+    return ff_load32(&l.token) == 0 and ff_cas32(&l.token, 0, 1)
+
+
+cdef inline void give(ffr_loop *l) noexcept nogil:
+    ff_store32_release(&l.token, 0)
+
+
+cdef void stand(ffr_loop *l, bint wanted, const cpu_set_t *everywhere, int cpu) noexcept nogil:
+    """Rouses the stand-ins, or sends them to sleep; the first thread keeps to its own core while they run."""
+    if wanted == (ff_load32(&l.standing) != 0) or l.ncpu > STAND_INS_MAX:
+        return
+    ff_store32_release(&l.standing, wanted)
+    if wanted:
+        ffr_pin(cpu, everywhere)
+        ffr_futex_rouse(&l.standing, STAND_INS_MAX)
+    else:
+        ffr_pin(-1, everywhere)
+
+
+cdef void loop_stand_in(ffr_loop *l, int cpu) noexcept nogil:
+    cdef ffr_router *r = l.r
+    cdef uint64_t before, after
+    ffr_pin(cpu, NULL)
+    while not ff_load32(&l.stop):
+        if ff_load32_acquire(&l.standing) == 0:
+            ffr_futex_nap(&l.standing, 0, NAP_NS)
+            continue
+        if take(l):
+            r.now_ns = ffr_now_ns()
+            if pass_once(l, False):
+                l.last_work_ns = r.now_ns
+            give(l)
+        before = ffr_now_ns()
+        sched_yield()
+        after = ffr_now_ns()
+        if after - before < YIELD_MAX_NS:
+            ff_store64(&l.brisk_ns, after)   # a hint
+
+
+cdef bint first_pass(ffr_loop *l) noexcept nogil:
+    """A pass with what only the first thread does. True when there was work."""
+    cdef ffr_router *r = l.r
+    cdef int work
+    r.now_ns = ffr_now_ns()
+    if ff_load32(&l.admin) != ADMIN_NONE:
+        obey(l)
+    work = pass_once(l, False)
+    if work:
+        l.last_work_ns = r.now_ns
+    if r.now_ns - l.last_chores_ns > CHORES_NS:
+        chores(l)
+    return work != 0
+
+
+cdef bint may_sleep(ffr_loop *l) noexcept nogil:
+    cdef uint32_t polling = ff_load32(&l.polling)
+    cdef uint64_t idle = l.r.now_ns - l.last_work_ns
+    if polling == FFR_FASTPATH:
+        return False
+    return (polling == FFR_LOWCPU or idle > l.budget_ns
+            or (l.r.flags & FF_FLAG_SLOW_YIELD and idle > SLOW_SPIN_NS))
+
+
 cdef void loop_run(ffr_loop *l) noexcept nogil:
     cdef ffr_router *r = l.r
-    cdef uint32_t polling
-    cdef int work
+    cdef cpu_set_t everywhere
+    cdef int cpu = ffr_first_cpu(&everywhere)
+    cdef bint crowded = False
     while not ff_load32(&l.stop):
-        r.now_ns = ffr_now_ns()
-        if ff_load32(&l.admin) != ADMIN_NONE:
-            obey(l)
-        work = pass_once(l, False)
-        if work:
-            l.last_work_ns = r.now_ns
-        if r.now_ns - l.last_chores_ns > CHORES_NS:
-            chores(l)
-        if work:
+        if not take(l):
+            sched_yield()                    # a stand-in makes its pass
             continue
-        polling = ff_load32(&l.polling)
-        if polling != FFR_FASTPATH and (polling == FFR_LOWCPU or r.flags & FF_FLAG_SLOW_YIELD
-                                        or r.now_ns - l.last_work_ns > l.budget_ns):
+        if first_pass(l):
+            give(l)
+            continue
+        crowded = r.flags == FF_FLAG_OVERSUBSCRIBED
+        if may_sleep(l):
+            stand(l, False, &everywhere, cpu)
             sleep_until_rung(l)
-        elif r.flags & FF_FLAG_OVERSUBSCRIBED:
+            give(l)
+            continue
+        give(l)
+        stand(l, crowded, &everywhere, cpu)
+        if r.flags & FF_FLAG_OVERSUBSCRIBED:
             timed_yield(l)
         else:
             ff_pause()

@@ -13,7 +13,7 @@ from ffcore.shm cimport (FF_GID_TABLE, FF_LAYOUT_VERSION, FF_MAGIC, FF_MODE_ISOL
                          FF_RINGS_OFFSET, ff_load32, ff_load32_acquire, ff_session, ff_store32, ff_store32_release)
 from ffcore.stats cimport (FF_STATS_MAGIC, FF_STATS_NAME, FF_STATS_QPS, FF_STATS_SESSIONS, FF_STATS_VERSION,
                            ff_qp_stats, ff_session_stats, ff_stats_header)
-from ffr.loop cimport ADMIN_ATTACH, ADMIN_DETACH, ADMIN_NONE, ffr_loop, loop_run
+from ffr.loop cimport ADMIN_ATTACH, ADMIN_DETACH, ADMIN_NONE, STAND_INS_MAX, ffr_loop, loop_run, loop_stand_in
 from ffr.mem.region cimport region_map, region_unmap, uffd_open
 from ffr.state cimport (FFR_ADAPTIVE, FFR_CONTROL_MAX, FFR_CQ, FFR_FASTPATH, FFR_KINDS, FFR_LOWCPU, FFR_MCAST_BUCKETS,
                         FFR_MR, FFR_NONE, FFR_PD, FFR_QP, FFR_SESSIONS, FFR_STATE_MAGIC, FFR_STATE_VERSION,
@@ -46,7 +46,7 @@ cdef class Reactor:
     cdef ffr_loop loop
     cdef size_t stats_size
     cdef uint32_t reaped_tail
-    cdef object fds, thread, lock, free_numbers
+    cdef object fds, threads, lock, free_numbers
 
     def __cinit__(self, int stats_fd=-1):
         cdef int i
@@ -68,6 +68,7 @@ cdef class Reactor:
         self.loop.ncpu = len(os.sched_getaffinity(0))
         self.loop.budget_ns = 200_000
         self.r.stats.ncpu = self.loop.ncpu
+        self.threads = []
         self.lock = threading.Lock()
         self.free_numbers = list(range(FFR_SESSIONS - 1, -1, -1))
 
@@ -139,25 +140,33 @@ cdef class Reactor:
     # ---- the thread ----
 
     def start(self):
-        """Starts the reactor thread."""
-        if self.thread is not None:
+        """Starts the reactor thread, and its stand-ins on the other cores where those are few."""
+        if self.threads:
             raise RuntimeError("the reactor runs already")
         ff_store32(&self.loop.stop, 0)
-        self.thread = threading.Thread(target=self._run, name="reactor", daemon=True)
-        self.thread.start()
+        others = sorted(os.sched_getaffinity(0))[1:]
+        self.threads = [threading.Thread(target=self._run, name="reactor", daemon=True)]
+        if len(others) < STAND_INS_MAX:
+            self.threads += [threading.Thread(target=self._stand_in, args=(cpu,), name=f"stand-in-{cpu}", daemon=True)
+                             for cpu in others]
+        for thread in self.threads:
+            thread.start()
 
     def _run(self):
         with nogil:
             loop_run(&self.loop)
 
+    def _stand_in(self, int cpu):
+        with nogil:
+            loop_stand_in(&self.loop, cpu)
+
     def stop(self):
-        """Stops the thread; sessions stay as they are, and their programs see the sockets close with the process."""
-        if self.thread is None:
-            return
+        """Stops the threads; sessions stay as they are, and their programs see the sockets close with the process."""
         ff_store32(&self.loop.stop, 1)
         ffr_eventfd_add(self.r.wake)
-        self.thread.join()
-        self.thread = None
+        for thread in self.threads:
+            thread.join()
+        self.threads = []
 
     def _ask(self, uint32_t op, uint32_t session, uint32_t error=0):
         """One request to the loop, answered before this returns."""
