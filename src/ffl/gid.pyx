@@ -2,7 +2,7 @@
 
 from libc cimport errno
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memcmp, memcpy, memset
 
 from ffcore.control cimport FF_CMD_QUERY_GIDS, ff_reply_gids
 from ffcore.shm cimport FF_GID_TABLE
@@ -10,6 +10,31 @@ from ffl.call_api cimport ff_call
 from ffl.kernel cimport fail
 from ffl.objects cimport context_of
 from ffl.verbs cimport IBV_GID_TYPE_ROCE_V2, ibv_context, ibv_gid, ibv_gid_entry
+
+cdef extern from "<netinet/in.h>" nogil:
+    enum:
+        AF_INET, AF_INET6
+    struct sockaddr:
+        unsigned short sa_family
+    struct in_addr:
+        uint32_t s_addr
+    struct in6_addr:
+        uint8_t s6_addr[16]
+    struct sockaddr_in:
+        in_addr sin_addr
+    struct sockaddr_in6:
+        in6_addr sin6_addr
+
+cdef extern from "<ifaddrs.h>" nogil:
+    struct ifaddrs:
+        ifaddrs *ifa_next
+        char *ifa_name
+        sockaddr *ifa_addr
+    int getifaddrs(ifaddrs **first)
+    void freeifaddrs(ifaddrs *first)
+
+cdef extern from "<net/if.h>" nogil:
+    unsigned int if_nametoindex(const char *name)
 
 cdef enum:
     SYSFS_ROCE_V2 = 1         # what ibv_query_gid_type's callers take for RoCE v2
@@ -28,12 +53,52 @@ cdef bint is_empty(const uint8_t *gid) noexcept nogil:
     return True
 
 
+cdef bint is_mapped(const uint8_t *gid) noexcept nogil:
+    """An IPv4 address: ::ffff:a.b.c.d (RFC 4291 2.5.5.2)."""
+    cdef int i
+    for i in range(10):
+        if gid[i]:
+            return False
+    return gid[10] == 0xff and gid[11] == 0xff
+
+
+cdef const void *address_in(const sockaddr *name, size_t *size) noexcept nogil:
+    """The bytes of an IP address, as a GID ends with them; NULL when it is of another family."""
+    if name != NULL and name.sa_family == AF_INET:
+        size[0] = 4
+        return &(<const sockaddr_in *>name).sin_addr
+    if name != NULL and name.sa_family == AF_INET6:
+        size[0] = 16
+        return &(<const sockaddr_in6 *>name).sin6_addr
+    return NULL
+
+
+cdef uint32_t interface_of(const uint8_t *gid) noexcept nogil:
+    """The index of the interface that has the GID's address, or 0. Bound: the addresses of this namespace."""
+    cdef ifaddrs *first
+    cdef ifaddrs *at
+    cdef const void *address
+    cdef size_t size = 0
+    cdef uint32_t index = 0
+    if getifaddrs(&first) != 0:
+        return 0
+    at = first
+    while at != NULL and index == 0:
+        address = address_in(at.ifa_addr, &size)
+        if address != NULL and memcmp(address, gid + 16 - size, size) == 0 and (size == 16 or is_mapped(gid)):
+            index = if_nametoindex(at.ifa_name)
+        at = at.ifa_next
+    freeifaddrs(first)
+    return index
+
+
 cdef void fill_entry(ibv_gid_entry *entry, ff_reply_gids *table, uint32_t index) noexcept nogil:
     memset(entry, 0, sizeof(ibv_gid_entry))
     memcpy(entry.gid.raw, table.gid[index], 16)
     entry.gid_index = index
     entry.port_num = 1
     entry.gid_type = IBV_GID_TYPE_ROCE_V2
+    entry.ndev_ifindex = interface_of(table.gid[index])
 
 
 cdef public int ffv_ibv_query_gid(ibv_context *context, uint8_t port_num, int index, ibv_gid *gid) noexcept nogil:

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <infiniband/verbs.h>
+#include <net/if.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -140,8 +141,10 @@ static void query(void)
 	CHECK(ibv_query_gid(context, 1, 1, &gid) == 0 && gid.raw[11] == 0);
 	CHECK(ibv_query_gid(context, 1, 16, &gid) == -1);
 	CHECK(ibv_query_gid_ex(context, 1, 0, &entry, 0) == 0 && entry.gid_type == IBV_GID_TYPE_ROCE_V2);
+	CHECK(entry.ndev_ifindex == 0); /* nobody here has 10.32.1.1 */
+	CHECK(ibv_query_gid_ex(context, 1, 2, &entry, 0) == 0 && entry.ndev_ifindex == if_nametoindex("lo"));
 	CHECK(ibv_query_gid_ex(context, 1, 1, &entry, 0) == ENODATA);
-	CHECK(ibv_query_gid_table(context, table, 16, 0) == 1 && ibv_query_gid_table(context, table, 0, 0) == -EINVAL);
+	CHECK(ibv_query_gid_table(context, table, 16, 0) == 2 && ibv_query_gid_table(context, table, 0, 0) == -EINVAL);
 	CHECK(ibv_query_pkey(context, 1, 0, &pkey) == 0 && pkey == 0xffff && ibv_get_pkey_index(context, 1, pkey) == 0);
 	CHECK(ibv_close_device(context) == 0);
 }

@@ -25,7 +25,8 @@ COMMANDS = ("- open_context close_context query_device query_port query_gids all
 RESET, INIT, RTR, RTS, SQD, SQE, ERR = range(7)
 QP_STATE = 1
 IBV_WC_SEND, IBV_WC_RECV, WR_FLUSH_ERR = 0, 128, 5
-GID = bytes(10) + b"\xff\xff" + bytes([10, 32, 1, 1])
+MAPPED = bytes(10) + b"\xff\xff"
+GIDS = [MAPPED + bytes([10, 32, 1, 1]), bytes(16), MAPPED + bytes([127, 0, 0, 1])]
 
 
 class Segment:
@@ -188,7 +189,7 @@ class Session:
         return struct.pack("<IIIIQQII", 4, 5, 3, 1, 0, 0, 100000, 0)
 
     def query_gids(self, request, seq):
-        return struct.pack("<II", 1, 0) + GID + bytes(15 * 16)
+        return struct.pack("<II", 2, 0) + b"".join(GIDS).ljust(16 * 16, b"\0")
 
     def alloc_pd(self, request, seq):
         return struct.pack("<II", self.new("pd")["handle"], 0)
