@@ -1,6 +1,11 @@
-"""Figures with their targets, and the table that sets them side by side."""
+"""Figures with their targets, and the table that sets them side by side.
 
+    python -m benchmarks.report benchmarks/results/….json     the same as Markdown, with the command behind each figure
+"""
+
+import json
 import statistics
+import sys
 from dataclasses import asdict, dataclass, field
 
 from rich import box
@@ -26,6 +31,13 @@ class Figure:
             return None
         return self.value >= self.target if self.at_least else self.value <= self.target
 
+    @property
+    def asked(self):
+        """The target as text; empty when there is none."""
+        if self.target is None:
+            return ""
+        return f"{'≥' if self.at_least else '≤'} {short(self.target)} {self.unit}"
+
     def plain(self):
         return asdict(self) | {"met": self.met}
 
@@ -41,10 +53,8 @@ def table(figures, title):
     for column, justify in (("figure", "left"), ("target", "right"), ("measured", "right"), ("", "left"), ("of", "left")):
         drawn.add_column(column, justify=justify, overflow="fold")
     for figure in figures:
-        sign = "≥" if figure.at_least else "≤"
-        target = f"{sign} {short(figure.target)} {figure.unit}" if figure.target is not None else ""
         verdict = {True: "[green]met[/]", False: "[red]short[/]", None: ""}[figure.met]
-        drawn.add_row(figure.name, target, f"{short(figure.value)} {figure.unit}", verdict, figure.basis)
+        drawn.add_row(figure.name, figure.asked, f"{short(figure.value)} {figure.unit}", verdict, figure.basis)
     return drawn
 
 
@@ -62,3 +72,29 @@ def interleaved(rounds, **measures):
 
 def medians(samples):
     return {name: statistics.median(values) for name, values in samples.items()}
+
+
+def markdown(figures):
+    """The figures as a Markdown table."""
+    lines = ["| figure | target | measured | | of | seen by |", "|---|---|---|---|---|---|"]
+    for figure in figures:
+        verdict = {True: "met", False: "**short**", None: ""}[figure.met]
+        command = f"`{figure.command}`".replace("|", "\\|") if figure.command else ""
+        lines.append(f"| {figure.name} | {figure.asked} | {short(figure.value)} {figure.unit} | {verdict} | "
+                     f"{figure.basis} | {command} |")
+    return "\n".join(lines)
+
+
+def load(path):
+    """The figures of a results file, in the order measured, and its machine."""
+    with open(path) as file:
+        results = json.load(file)
+    made = [{key: value for key, value in plain.items() if key != "met"}
+            for benchmark in results["benchmarks"] for plain in benchmark["extra_info"].get("figures", [])]
+    return [Figure(**plain) for plain in made], results["machine_info"]
+
+
+if __name__ == "__main__":
+    from benchmarks.machine import one_line
+    figures_found, machine = load(sys.argv[1])
+    print(f"{one_line(machine)}; TCP: {machine.get('tcp', 'not measured')}.\n\n{markdown(figures_found)}")
