@@ -5,7 +5,7 @@ from libc.stdint cimport int64_t, uint32_t
 
 from ffcore.shm cimport (FF_ARM_NEXT, FF_ARM_NONE, FF_ARM_SOLICITED, FF_CQE_DEAD, FF_CQE_GRH, FF_CQE_IMM, FF_CQE_INV,
                          FF_FLAG_OVERSUBSCRIBED, FF_FLAG_SLOW_YIELD, FF_QPS_PER_SESSION, ff_cas32, ff_cqe, ff_fence,
-                         ff_load32, ff_load32_acquire, ff_store32, ff_store32_release)
+                         ff_load32, ff_load32_acquire, ff_pause, ff_store32, ff_store32_release)
 from ffl.kernel cimport fail, futex_wait, likely, sched_yield
 from ffl.lock cimport spin_lock, spin_unlock
 from ffl.objects cimport ffl_cq, ffl_qp
