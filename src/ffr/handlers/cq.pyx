@@ -8,6 +8,13 @@ from ffr.mem.region cimport ring_alloc, ring_free
 from ffr.state cimport FFR_CQ, FFR_MAX_CQE, FFR_NONE, ffr_cq, ffr_session, object_free, object_new
 
 
+cdef uint32_t cqe_max(const ffr_session *s) noexcept nogil:
+    cdef uint32_t entries = FFR_MAX_CQE
+    while entries * <uint64_t>sizeof(ff_cqe) > s.control_size // 4:      # bound: 20 turns
+        entries //= 2
+    return entries
+
+
 cdef int create_cq(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil:
     cdef const ff_cmd_create_cq *c = <const ff_cmd_create_cq *>body
     cdef ff_reply_create_cq *a = <ff_reply_create_cq *>reply
@@ -18,7 +25,7 @@ cdef int create_cq(ffr_router *r, uint32_t session, const void *body, void *repl
         return EINVAL
     if c.channel != FF_NO_HANDLE and not owns_channel(r, session, c.channel, False):
         return EINVAL
-    if c.cqe == 0 or c.cqe > FFR_MAX_CQE:
+    if c.cqe == 0 or c.cqe > cqe_max(s):
         return EINVAL
     if s.count[FFR_CQ] >= s.limit.max_cq:
         return ENOMEM

@@ -6,8 +6,9 @@ from ffcore.control cimport (ff_cmd_handle, ff_reply_device, ff_reply_gids, ff_r
 from ffcore.shm cimport FF_MAX_INLINE, FF_MAX_SGE
 from ffr.handlers.base cimport owns_channel
 from ffr.handlers.channel cimport channel_new
+from ffr.handlers.cq cimport cqe_max
 from ffr.handlers.teardown cimport close_objects
-from ffr.state cimport (FFR_CHANNEL, FFR_MAX_CQE, FFR_MAX_RD_ATOMIC, FFR_MAX_WR, FFR_MCAST_QPS, FFR_NONE, ffr_session,
+from ffr.state cimport (FFR_CHANNEL, FFR_MAX_RD_ATOMIC, FFR_MAX_WR, FFR_MCAST_QPS, FFR_NONE, ffr_session,
                         object_free)
 
 
@@ -59,7 +60,7 @@ cdef int query_device(ffr_router *r, uint32_t session, const void *body, void *r
     d.max_sge = FF_MAX_SGE
     d.max_sge_rd = FF_MAX_SGE
     d.max_cq = s.limit.max_cq
-    d.max_cqe = FFR_MAX_CQE
+    d.max_cqe = cqe_max(s)
     d.max_mr = s.limit.max_mr
     d.max_pd = s.limit.max_pd
     d.max_qp_rd_atom = FFR_MAX_RD_ATOMIC
