@@ -58,6 +58,14 @@ def router():
     made.remove()
 
 
+@pytest.fixture(scope="module")
+def shared_router():
+    """One router for all tests of a module, as a host has: what one test leaves behind would hurt the next."""
+    made = Router()
+    yield made
+    made.remove()
+
+
 @pytest.fixture(scope="session")
 def lab():
     """One host with three containers, shared by the whole run (support/places.py: Lab).

@@ -1,110 +1,24 @@
 /* RC: the state machine. Which attributes each step needs and allows (IBTA 11.2.5.2), and what query_qp gives back. */
-#include "verbs_test.h"
+#include "qp_steps.h"
 
 /* ---- steps ------------------------------------------------------------------------------------------------------ */
 
-struct step {
-	int from, to;
-	int required; /* without IBV_QP_STATE */
-	int optional;
-};
+static const struct wish usual = {0};
 
-static const struct step reset_to_init = {IBV_QPS_RESET, IBV_QPS_INIT,
+static const struct step reset_to_init = {&usual, IBV_QPS_RESET, IBV_QPS_INIT,
 					  IBV_QP_PKEY_INDEX | IBV_QP_PORT | IBV_QP_ACCESS_FLAGS, 0};
-static const struct step init_to_init = {IBV_QPS_INIT, IBV_QPS_INIT, 0,
+static const struct step init_to_init = {&usual, IBV_QPS_INIT, IBV_QPS_INIT, 0,
 					 IBV_QP_PKEY_INDEX | IBV_QP_PORT | IBV_QP_ACCESS_FLAGS};
-static const struct step init_to_rtr = {IBV_QPS_INIT, IBV_QPS_RTR,
+static const struct step init_to_rtr = {&usual, IBV_QPS_INIT, IBV_QPS_RTR,
 					IBV_QP_AV | IBV_QP_PATH_MTU | IBV_QP_DEST_QPN | IBV_QP_RQ_PSN |
 						IBV_QP_MAX_DEST_RD_ATOMIC | IBV_QP_MIN_RNR_TIMER,
 					IBV_QP_PKEY_INDEX | IBV_QP_ACCESS_FLAGS};
-static const struct step rtr_to_rts = {IBV_QPS_RTR, IBV_QPS_RTS,
+static const struct step rtr_to_rts = {&usual, IBV_QPS_RTR, IBV_QPS_RTS,
 				       IBV_QP_SQ_PSN | IBV_QP_TIMEOUT | IBV_QP_RETRY_CNT | IBV_QP_RNR_RETRY |
 					       IBV_QP_MAX_QP_RD_ATOMIC,
 				       IBV_QP_CUR_STATE | IBV_QP_ACCESS_FLAGS | IBV_QP_MIN_RNR_TIMER};
-static const struct step rts_to_rts = {IBV_QPS_RTS, IBV_QPS_RTS, 0,
+static const struct step rts_to_rts = {&usual, IBV_QPS_RTS, IBV_QPS_RTS, 0,
 				       IBV_QP_CUR_STATE | IBV_QP_ACCESS_FLAGS | IBV_QP_MIN_RNR_TIMER};
-
-/* Every attribute that a step of an RC QP may know; what a step neither needs nor allows, it must refuse. */
-static const int all_bits[] = {
-	IBV_QP_ACCESS_FLAGS, IBV_QP_PKEY_INDEX, IBV_QP_PORT, IBV_QP_QKEY, IBV_QP_AV, IBV_QP_PATH_MTU, IBV_QP_TIMEOUT,
-	IBV_QP_RETRY_CNT, IBV_QP_RNR_RETRY, IBV_QP_RQ_PSN, IBV_QP_MAX_QP_RD_ATOMIC, IBV_QP_MIN_RNR_TIMER, IBV_QP_SQ_PSN,
-	IBV_QP_MAX_DEST_RD_ATOMIC, IBV_QP_DEST_QPN,
-};
-
-static const struct wish usual = {0};
-
-static void bring_to(struct end *end, int state)
-{
-	struct address mine = address_of(end);
-
-	if (state_of(end->qp) != IBV_QPS_RESET)
-		CHECK_EQ(set_state(end->qp, IBV_QPS_RESET), 0);
-	if (state == IBV_QPS_RESET)
-		return;
-	if (state == IBV_QPS_ERR) {
-		to_init(end, &usual);
-		CHECK_EQ(set_state(end->qp, IBV_QPS_ERR), 0);
-		return;
-	}
-	to_init(end, &usual);
-	if (state >= IBV_QPS_RTR)
-		to_rtr(end, &mine, &usual);
-	if (state >= IBV_QPS_RTS)
-		to_rts(end, &usual);
-	if (state == IBV_QPS_SQD)
-		CHECK_EQ(set_state(end->qp, IBV_QPS_SQD), 0);
-}
-
-/* Good values for every attribute at once; the mask picks. */
-static struct ibv_qp_attr everything(const struct end *end, int to, int from)
-{
-	struct address mine = address_of(end);
-	struct ibv_qp_attr attr, rts;
-
-	rtr_attr(&attr, end, &mine, &usual);
-	rts_attr(&rts, &usual);
-	attr.timeout = rts.timeout;
-	attr.retry_cnt = rts.retry_cnt;
-	attr.rnr_retry = rts.rnr_retry;
-	attr.max_rd_atomic = rts.max_rd_atomic;
-	attr.sq_psn = rts.sq_psn;
-	attr.port_num = 1;
-	attr.qp_access_flags = ALL_ACCESS;
-	attr.cur_qp_state = (enum ibv_qp_state)from;
-	attr.qp_state = (enum ibv_qp_state)to;
-	return attr;
-}
-
-static void try(struct end *end, const struct step *step, int mask, int expected, const char *what, int bit)
-{
-	struct ibv_qp_attr attr = everything(end, step->to, step->from);
-	int error;
-
-	bring_to(end, step->from);
-	error = ibv_modify_qp(end->qp, &attr, IBV_QP_STATE | mask);
-	CHECK(error == expected, "%s attribute %#x: %s", what, bit, strerror(error));
-	CHECK_EQ(state_of(end->qp), expected ? step->from : step->to);
-}
-
-static void required_and_optional(const void *row)
-{
-	const struct step *step = row;
-	struct end end;
-
-	open_end(&end, &usual);
-	try(&end, step, step->required, 0, "only the required", 0);
-	try(&end, step, step->required | step->optional, 0, "all the optional", 0);
-	for (size_t i = 0; i < COUNT(all_bits); i++) {
-		int bit = all_bits[i];
-
-		if (step->required & bit)
-			try(&end, step, step->required & ~bit, EINVAL, "without the required", bit);
-		else if (step->optional & bit)
-			try(&end, step, step->required | bit, 0, "with the optional", bit);
-		else
-			try(&end, step, step->required | bit, EINVAL, "with the forbidden", bit);
-	}
-}
 
 /* Every pair of states that is not a step of the machine is refused, and changes nothing. */
 static void no_other_steps(const void *row)
@@ -128,10 +42,10 @@ static void no_other_steps(const void *row)
 	open_end(&end, &usual);
 	for (size_t from = 0; from < COUNT(states); from++)
 		for (size_t to = 0; to < COUNT(states); to++) {
-			struct ibv_qp_attr attr = everything(&end, states[to], states[from]);
+			struct ibv_qp_attr attr = everything(&end, &usual, states[to], states[from]);
 			int error, stays = states[from] == states[to] && states[from] == IBV_QPS_RTS;
 
-			bring_to(&end, states[from]);
+			bring_to(&end, &usual, states[from]);
 			error = ibv_modify_qp(end.qp, &attr, IBV_QP_STATE | (stays ? 0 : needs[to]));
 			CHECK((error == 0) == allowed[from][to], "state %d to %d: %s", states[from], states[to], strerror(error));
 			CHECK_EQ(state_of(end.qp), states[error ? from : to]);
@@ -177,11 +91,11 @@ static void values_are_checked(const void *row)
 	open_end(&end, &usual);
 	for (size_t i = 0; i < COUNT(bad_values); i++) {
 		const struct step *step = bad_values[i].step;
-		struct ibv_qp_attr attr = everything(&end, step->to, step->from);
+		struct ibv_qp_attr attr = everything(&end, &usual, step->to, step->from);
 		int error;
 
 		bad_values[i].spoil(&attr);
-		bring_to(&end, step->from);
+		bring_to(&end, &usual, step->from);
 		error = ibv_modify_qp(end.qp, &attr, IBV_QP_STATE | step->required);
 		CHECK(error == EINVAL, "row %zu: %s", i, strerror(error));
 		CHECK_EQ(state_of(end.qp), step->from);
@@ -197,7 +111,7 @@ static void current_state_is_checked(const void *row)
 
 	(void)row;
 	open_end(&end, &usual);
-	bring_to(&end, IBV_QPS_RTR);
+	bring_to(&end, &usual, IBV_QPS_RTR);
 	mask = rts_attr(&attr, &usual);
 	attr.cur_qp_state = IBV_QPS_RTS;
 	CHECK(ibv_modify_qp(end.qp, &attr, mask | IBV_QP_CUR_STATE) == EINVAL, "a wrong current state went through");

@@ -131,12 +131,17 @@ static int or_usual(int wish, int usual)
 	return wish ? wish : usual;
 }
 
+static int type_of(const struct wish *wish)
+{
+	return or_usual(wish->type, IBV_QPT_RC);
+}
+
 struct ibv_qp *make_qp(struct end *end, const struct wish *wish)
 {
 	struct ibv_qp_init_attr attr = {
 		.send_cq = end->send_cq,
 		.recv_cq = end->recv_cq,
-		.qp_type = IBV_QPT_RC,
+		.qp_type = (enum ibv_qp_type)type_of(wish),
 		.sq_sig_all = wish->sig_all,
 		.cap = {.max_send_wr = or_usual(wish->send_wr, 16), .max_recv_wr = or_usual(wish->recv_wr, 16),
 			.max_send_sge = or_usual(wish->sge, 4), .max_recv_sge = or_usual(wish->sge, 4),
@@ -184,8 +189,10 @@ int init_attr(struct ibv_qp_attr *attr, const struct wish *wish)
 	memset(attr, 0, sizeof *attr);
 	attr->qp_state = IBV_QPS_INIT;
 	attr->port_num = 1;
+	attr->qkey = QKEY;
 	attr->qp_access_flags = wish->qp_access == NO_ACCESS ? 0 : (unsigned)or_usual(wish->qp_access, ALL_ACCESS);
-	return IBV_QP_STATE | IBV_QP_PKEY_INDEX | IBV_QP_PORT | IBV_QP_ACCESS_FLAGS;
+	return IBV_QP_STATE | IBV_QP_PKEY_INDEX | IBV_QP_PORT |
+	       (type_of(wish) == IBV_QPT_UD ? IBV_QP_QKEY : IBV_QP_ACCESS_FLAGS);
 }
 
 int rtr_attr(struct ibv_qp_attr *attr, const struct end *end, const struct address *peer, const struct wish *wish)
@@ -202,8 +209,10 @@ int rtr_attr(struct ibv_qp_attr *attr, const struct end *end, const struct addre
 	attr->ah_attr.grh.dgid = peer->gid;
 	attr->ah_attr.grh.sgid_index = (uint8_t)end->gid_index;
 	attr->ah_attr.grh.hop_limit = 64;
-	return IBV_QP_STATE | IBV_QP_AV | IBV_QP_PATH_MTU | IBV_QP_DEST_QPN | IBV_QP_RQ_PSN | IBV_QP_MAX_DEST_RD_ATOMIC |
-	       IBV_QP_MIN_RNR_TIMER;
+	if (type_of(wish) == IBV_QPT_UD)
+		return IBV_QP_STATE;
+	return IBV_QP_STATE | IBV_QP_AV | IBV_QP_PATH_MTU | IBV_QP_DEST_QPN | IBV_QP_RQ_PSN |
+	       (type_of(wish) == IBV_QPT_RC ? IBV_QP_MAX_DEST_RD_ATOMIC | IBV_QP_MIN_RNR_TIMER : 0);
 }
 
 int rts_attr(struct ibv_qp_attr *attr, const struct wish *wish)
@@ -215,6 +224,8 @@ int rts_attr(struct ibv_qp_attr *attr, const struct wish *wish)
 	attr->retry_cnt = wish->retry_cnt == NO_RETRY ? 0 : (uint8_t)or_usual(wish->retry_cnt, 7);
 	attr->rnr_retry = wish->rnr_retry == NO_RETRY ? 0 : (uint8_t)or_usual(wish->rnr_retry, 7);
 	attr->max_rd_atomic = (uint8_t)or_usual(wish->rd_atomic, 4);
+	if (type_of(wish) != IBV_QPT_RC)
+		return IBV_QP_STATE | IBV_QP_SQ_PSN;
 	return IBV_QP_STATE | IBV_QP_SQ_PSN | IBV_QP_TIMEOUT | IBV_QP_RETRY_CNT | IBV_QP_RNR_RETRY |
 	       IBV_QP_MAX_QP_RD_ATOMIC;
 }
@@ -334,6 +345,26 @@ void post_simple(struct end *end, uint64_t wr_id, int opcode, size_t offset, uin
 	struct ibv_send_wr wr = request(wr_id, opcode, &sge, length ? 1 : 0, peer, peer_offset);
 
 	post(end, &wr);
+}
+
+/* ---- datagrams ----------------------------------------------------------------------------------------------- */
+
+struct ibv_ah *handle_to(const struct end *end, const union ibv_gid *gid)
+{
+	struct ibv_ah_attr attr = {.is_global = 1, .port_num = 1,
+				   .grh = {.dgid = *gid, .sgid_index = (uint8_t)end->gid_index, .hop_limit = 64}};
+	struct ibv_ah *ah = ibv_create_ah(end->pd, &attr);
+
+	CHECK(ah, "ibv_create_ah: %s", strerror(errno));
+	return ah;
+}
+
+void post_to(struct end *end, struct ibv_send_wr *wr, struct ibv_ah *ah, uint32_t qpn)
+{
+	wr->wr.ud.ah = ah;
+	wr->wr.ud.remote_qpn = qpn;
+	wr->wr.ud.remote_qkey = QKEY;
+	post(end, wr);
 }
 
 /* ---- completions --------------------------------------------------------------------------------------------- */

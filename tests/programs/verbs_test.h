@@ -58,6 +58,7 @@ struct end {
 
 /* What a test may want different; 0 means the usual value, named beside it. */
 struct wish {
+	int type;		   /* enum ibv_qp_type: IBV_QPT_RC */
 	int send_wr, recv_wr;	   /* 16 */
 	int sge;		   /* 4 */
 	int inline_bytes;	   /* none */
@@ -71,6 +72,7 @@ struct wish {
 	int rd_atomic;		   /* 4 */
 };
 enum { NO_ACCESS = -1, NO_RETRY = -1 };
+enum { QKEY = 0x11111111 }; /* of every UD QP */
 enum { ALL_ACCESS = IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_READ | IBV_ACCESS_REMOTE_ATOMIC };
 
 /* What one side tells the other before they can talk. */
@@ -106,6 +108,10 @@ void post_simple(struct end *end, uint64_t wr_id, int opcode, size_t offset, uin
 		 const struct end *peer, size_t peer_offset);
 struct ibv_send_wr request(uint64_t wr_id, int opcode, struct ibv_sge *sge, int num_sge, const struct end *peer,
 			   size_t peer_offset);
+
+/* Datagrams: a handle to a GID from end's own, and a SEND through it (`wr` as request() makes it). */
+struct ibv_ah *handle_to(const struct end *end, const union ibv_gid *gid);
+void post_to(struct end *end, struct ibv_send_wr *wr, struct ibv_ah *ah, uint32_t qpn);
 
 /* Completions. A wait that lasts longer than WAIT_MS fails the test. */
 enum { WAIT_MS = 15000 };

@@ -1,5 +1,6 @@
 """The C programs of tests/programs: compiled when first asked for, and the tests that each of them holds."""
 
+import re
 import subprocess
 from functools import cache
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ROOT / "tests" / "programs"
 BUILD = ROOT / "build" / "tests"
-BENCH = [SOURCES / "verbs_test.c", SOURCES / "verbs_test.h"]  # what every program shares
+SHARED = [SOURCES / f"{name}.{kind}" for name in ("verbs_test", "qp_steps") for kind in ("c", "h")]
 FLAGS = ["-O1", "-g", "-std=gnu11", "-Wall", "-Wextra", "-Wno-missing-field-initializers", "-Werror"]
 
 
@@ -15,10 +16,10 @@ FLAGS = ["-O1", "-g", "-std=gnu11", "-Wall", "-Wextra", "-Wno-missing-field-init
 def program(name):
     """Path of the compiled program, linked to the system's libibverbs as any other program is."""
     source, built = SOURCES / f"{name}.c", BUILD / name
-    newest = max(path.stat().st_mtime for path in [source, *BENCH])
+    newest = max(path.stat().st_mtime for path in [source, *SHARED])
     if not built.exists() or built.stat().st_mtime < newest:
         BUILD.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["gcc", *FLAGS, "-o", str(built), str(source), str(BENCH[0]), "-libverbs"], check=True)
+        subprocess.run(["gcc", *FLAGS, "-o", str(built), str(source), *map(str, SHARED[::2]), "-libverbs"], check=True)
     return built
 
 
@@ -26,3 +27,16 @@ def program(name):
 def names_in(name):
     """The names of the tests in a program."""
     return subprocess.run([program(name), "--list"], capture_output=True, text=True, check=True).stdout.split()
+
+
+def cases(prefix):
+    """(source, name of a test in it) of every program whose name begins so."""
+    return [(path.stem, name) for path in sorted(SOURCES.glob(f"{prefix}_*.c")) for name in names_in(path.stem)]
+
+
+def run_case(router, source, name, heard=""):
+    """Runs one test of a program with this Router. heard: what the library is to have said on stderr meanwhile, a
+    regular expression; a program that does nothing unusual hears nothing."""
+    done = router.run(program(source), name)
+    assert done.stdout == f"ok {name}\n", done.stdout + done.stderr
+    assert re.fullmatch(heard, done.stderr), done.stderr
