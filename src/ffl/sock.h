@@ -54,6 +54,8 @@ void ffs_warn_no_router(void);		      /* once, and only while stderr is what it 
 
 /* 0, or -1: no router, or none that answers. *passed: the descriptor that came with the reply, or -1. */
 int ffs_call(struct ff_tcp_request *ask, struct ff_tcp_reply *answer, int *passed);
+/* As ffs_call; *spare is closed, and -1 then, if that is the only way to have a number for what is passed. */
+int ffs_call_giving(struct ff_tcp_request *ask, struct ff_tcp_reply *answer, int *passed, int *spare);
 void ffs_sessions_after_fork(void);
 
 /* ---- names (sock_name.pyx) ---- */
@@ -67,11 +69,13 @@ int ffs_connection(int fd, struct ff_tcp_name *name); /* enum ffs_side */
 
 enum { FFS_FIN, FFS_RESET }; /* how fd's old socket is closed */
 
-/*
- * fd becomes the socket that `replacement` is, and that number is closed. Options, flags and, with an entry, epoll
- * registrations move. 0 or -1.
- */
-int ffs_swap(int fd, int replacement, struct ffs_entry *entry, int close_how);
+/* fd becomes the socket that `replacement` is, and that number is closed. Options and flags move. 0 or -1. */
+int ffs_swap(int fd, int replacement, int close_how);
+void ffs_carry_options(int before, int after);
+
+/* Epoll registrations belong to the open file: out before connect, in again behind it, whichever socket fd is then. */
+void ffs_unwatch(int fd, struct ffs_entry *entry);
+void ffs_watch_again(int fd, struct ffs_entry *entry);
 
 /* ---- behind libc's names ---- */
 

@@ -79,30 +79,51 @@ cdef public int ffs_accept4(int fd, sockaddr *address, unsigned *length, int fla
         return conn
     memset(&ask, 0, sizeof(ask))
     if ffs_end_of(&client, client_length, &ask.peer) == 0 and ffs_in_prefix(ask.peer.address):
-        claim(fd, conn, &ask)
+        conn = claim(fd, conn, flags, &ask)
     if address != NULL:
         memcpy(address, &client, min(length[0], client_length))
         length[0] = client_length
     return conn
 
 
-cdef void claim(int listener, int conn, ff_tcp_request *ask) noexcept nogil:
-    """conn changes over if the broker holds an end for it."""
+cdef int claim(int listener, int conn, int flags, ff_tcp_request *ask) noexcept nogil:
+    """What accept returns: conn, which changes over if the broker holds an end for it."""
     cdef sockaddr_storage own
     cdef unsigned length = sizeof(own)
     cdef ffs_entry *entry = listener_entry(listener)
     cdef ff_tcp_reply answer
     cdef int passed
+    cdef int spare = conn
     if entry == NULL or raw_getsockname(conn, &own, &length) != 0 or ffs_end_of(&own, length, &ask.local) != 0:
-        return
+        return conn
     ask.op = FF_TCP_CLAIM
     ask.token = entry.token
-    if ffs_call(ask, &answer, &passed) != 0:
-        return
+    if ffs_call_giving(ask, &answer, &passed, &spare) != 0:
+        return conn if spare >= 0 else give_up()
+    if spare < 0:
+        return in_its_place(listener, passed, flags)
     if answer.verdict == FF_TCP_GO and passed >= 0:
-        ffs_swap(conn, passed, NULL, FFS_RESET)
+        ffs_swap(conn, passed, FFS_RESET)
     elif answer.reason == FF_TCP_PLAIN_LISTENER:
         register_listener(listener, FF_TCP_ACCEPTS)  # the router was restarted, and knows it no more
+    return conn
+
+
+cdef int in_its_place(int listener, int passed, int flags) noexcept nogil:
+    """The program's last descriptor number: the overlay's connection was closed to make room."""
+    if passed < 0:
+        return give_up()
+    ffs_carry_options(listener, passed)
+    if flags & SOCK_NONBLOCK:
+        raw_fcntl(passed, F_SETFL, O_NONBLOCK)
+    if not flags & SOCK_CLOEXEC:
+        raw_fcntl(passed, F_SETFD, 0)
+    return passed
+
+
+cdef int give_up() noexcept nogil:
+    set_errno(ECONNABORTED)
+    return -1
 
 
 cdef ffs_entry *listener_entry(int fd) noexcept nogil:

@@ -51,7 +51,11 @@ cdef public int ffs_connect(int fd, const sockaddr *to, unsigned length) noexcep
         return -1
     if status == FF_TCP_PLAIN:
         return libc_connect(fd, to, length)
-    return connect_both(&a)
+    ffs_unwatch(fd, a.entry)
+    status = connect_both(&a)
+    ffs_watch_again(fd, a.entry)
+    a.entry.kind = FFS_NONE
+    return status
 
 
 cdef bint wanted(attempt *a) noexcept nogil:
@@ -135,8 +139,7 @@ cdef int connect_both(attempt *a) noexcept nogil:
             raw_close(a.passed)
             set_errno(error)
             return status
-    ffs_swap(a.fd, a.passed, a.entry, FFS_FIN)
-    a.entry.kind = FFS_NONE
+    ffs_swap(a.fd, a.passed, FFS_FIN)
     if error == EINPROGRESS:
         set_errno(EINPROGRESS)  # as TCP always says at first; the socket is writable by now
         return -1

@@ -21,6 +21,7 @@ cdef enum:
     SLOTS = 8
     ANSWER_S = 2       # a router that is stopped, or swamped
     RETRY_MS = 1000    # after "no router": programs that connect often do not pay for asking each time
+    NO_NUMBER = -2     # receive_one: there is a descriptor, and no number free for it
     FIRST_NUMBER = 900 # out of the way of programs that count on getting the lowest numbers, within select's 1024
 
 cdef struct session:
@@ -34,6 +35,11 @@ cdef uint64_t absent_until_ms
 
 
 cdef public int ffs_call(ff_tcp_request *ask, ff_tcp_reply *answer, int *passed) noexcept nogil:
+    cdef int none = -1
+    return ffs_call_giving(ask, answer, passed, &none)
+
+
+cdef public int ffs_call_giving(ff_tcp_request *ask, ff_tcp_reply *answer, int *passed, int *spare) noexcept nogil:
     cdef session extra
     cdef session *s
     cdef int saved = get_errno()
@@ -45,7 +51,7 @@ cdef public int ffs_call(ff_tcp_request *ask, ff_tcp_reply *answer, int *passed)
     if s == NULL:
         memset(&extra, 0, sizeof(extra))
         s = &extra
-    status = call_on(s, ask, answer, passed)
+    status = call_on(s, ask, answer, passed, spare)
     if s == &extra:
         drop(s)
     else:
@@ -62,7 +68,7 @@ cdef session *take() noexcept nogil:
     return NULL
 
 
-cdef int call_on(session *s, ff_tcp_request *ask, ff_tcp_reply *answer, int *passed) noexcept nogil:
+cdef int call_on(session *s, ff_tcp_request *ask, ff_tcp_reply *answer, int *passed, int *spare) noexcept nogil:
     cdef int attempt
     ask.version = FF_TCP_VERSION
     ask.sequence = ff_add32(&sequences, 1) + 1
@@ -71,7 +77,7 @@ cdef int call_on(session *s, ff_tcp_request *ask, ff_tcp_reply *answer, int *pas
             s.cookie = 0
             if open_session(s) != 0:
                 return -1
-        if transmit(s.fd, ask) == 0 and receive(s.fd, ask.sequence, answer, passed) == 0:
+        if transmit(s.fd, ask) == 0 and receive(s.fd, ask.sequence, answer, passed, spare) == 0:
             return 0
         drop(s)
         if get_errno() == EAGAIN:
@@ -136,11 +142,14 @@ cdef int transmit(int fd, ff_tcp_request *ask) noexcept nogil:
     return 0
 
 
-cdef int receive(int fd, uint32_t sequence, ff_tcp_reply *answer, int *passed) noexcept nogil:
+cdef int receive(int fd, uint32_t sequence, ff_tcp_reply *answer, int *passed, int *spare) noexcept nogil:
     """Replies to calls that gave up waiting come first; what they bring is closed."""
     cdef ssize_t got
     while True:
-        got = receive_one(fd, answer, passed)
+        if spare[0] >= 0:
+            got = receive_in_place_of(fd, answer, passed, spare)
+        else:
+            got = receive_one(fd, answer, passed, 0)
         if got < 0 and get_errno() == EINTR:
             continue
         if got == sizeof(ff_tcp_reply) and answer.version == FF_TCP_VERSION and answer.sequence == sequence:
@@ -154,7 +163,19 @@ cdef int receive(int fd, uint32_t sequence, ff_tcp_reply *answer, int *passed) n
             return -1
 
 
-cdef ssize_t receive_one(int fd, ff_tcp_reply *answer, int *passed) noexcept nogil:
+cdef ssize_t receive_in_place_of(int fd, ff_tcp_reply *answer, int *passed, int *spare) noexcept nogil:
+    """A descriptor that finds no number is lost with its message: so look first, and give the spare one up for it."""
+    cdef ssize_t got = receive_one(fd, answer, passed, MSG_PEEK)
+    if got == NO_NUMBER:
+        raw_close(spare[0])
+        spare[0] = -1
+        return receive_one(fd, answer, passed, 0)
+    if got > 0:
+        raw_recv(fd, answer, sizeof(ff_tcp_reply))  # what was looked at; the kernel drops its copy of the descriptor
+    return got
+
+
+cdef ssize_t receive_one(int fd, ff_tcp_reply *answer, int *passed, int flags) noexcept nogil:
     cdef msghdr m
     cdef iovec v
     cdef char room[64]
@@ -167,11 +188,14 @@ cdef ssize_t receive_one(int fd, ff_tcp_reply *answer, int *passed) noexcept nog
     m.msg_iovlen = 1
     m.msg_control = room
     m.msg_controllen = CMSG_SPACE(sizeof(int))
-    got = raw_recvmsg(fd, &m, MSG_CMSG_CLOEXEC)
-    if got > 0:
-        c = CMSG_FIRSTHDR(&m)
-        if c != NULL and c.cmsg_level == SOL_SOCKET and c.cmsg_type == SCM_RIGHTS:
-            memcpy(passed, CMSG_DATA(c), sizeof(int))
+    got = raw_recvmsg(fd, &m, flags | MSG_CMSG_CLOEXEC)
+    if got <= 0:
+        return got
+    c = CMSG_FIRSTHDR(&m)
+    if c != NULL and c.cmsg_level == SOL_SOCKET and c.cmsg_type == SCM_RIGHTS:
+        memcpy(passed, CMSG_DATA(c), sizeof(int))
+    elif m.msg_flags & MSG_CTRUNC and flags & MSG_PEEK:
+        return NO_NUMBER
     return got
 
 

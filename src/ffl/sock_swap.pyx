@@ -10,23 +10,18 @@ cdef enum:
     SMALL_BUFFER = 425984   # twice the kernel's default wmem_max: what a program could have asked for anywhere
 
 
-cdef public int ffs_swap(int fd, int replacement, ffs_entry *entry, int close_how) noexcept nogil:
+cdef public int ffs_swap(int fd, int replacement, int close_how) noexcept nogil:
     cdef int flags, status
-    cdef uint32_t watched = 0
-    carry_options(fd, replacement)
+    ffs_carry_options(fd, replacement)
     carry_status(fd, replacement)
     set_linger(fd, close_how == FFS_RESET)
     flags = O_CLOEXEC if raw_fcntl(fd, F_GETFD, 0) & FD_CLOEXEC else 0
-    if entry != NULL:
-        watched = unwatch(fd, entry)
     status = raw_dup3(replacement, fd, flags)
-    if entry != NULL:
-        watch_again(fd, entry, watched)
     raw_close(replacement)
     return 0 if status >= 0 else -1
 
 
-cdef void carry_options(int before, int after) noexcept nogil:
+cdef public void ffs_carry_options(int before, int after) noexcept nogil:
     carry_option(before, after, SO_KEEPALIVE)
     carry_option(before, after, SO_OOBINLINE)
     carry_option(before, after, SO_RCVTIMEO)
@@ -82,23 +77,25 @@ cdef void carry_status(int before, int after) noexcept nogil:
         raw_fcntl(after, F_SETFL, flags)
 
 
-cdef uint32_t unwatch(int fd, ffs_entry *entry) noexcept nogil:
+cdef public void ffs_unwatch(int fd, ffs_entry *entry) noexcept nogil:
     """Taking fd out tells whether it was in: an epoll that was closed since, or whose number is another one's by now,
-    does not get it afterwards. Bits of entry.watch."""
-    cdef uint32_t i, found = 0
+    is forgotten. Until it is watched again no other thread hears of the overlay's socket and writes to it."""
+    cdef uint32_t i, kept = 0
     for i in range(entry.watches):
         if raw_epoll_ctl(entry.watch[i].epoll, EPOLL_CTL_DEL, fd, NULL) == 0:
-            found |= 1u << i
-    return found
+            entry.watch[kept] = entry.watch[i]
+            kept += 1
+    entry.watches = kept
 
 
-cdef void watch_again(int fd, ffs_entry *entry, uint32_t watched) noexcept nogil:
+cdef public void ffs_watch_again(int fd, ffs_entry *entry) noexcept nogil:
     """Adding looks at readiness there and then, so an edge-triggered watcher misses nothing."""
     cdef epoll_event event
     cdef uint32_t i
+    cdef int saved = get_errno()
     for i in range(entry.watches):
-        if watched & (1u << i):
-            event.events = entry.watch[i].events
-            event.data.u64 = entry.watch[i].data
-            raw_epoll_ctl(entry.watch[i].epoll, EPOLL_CTL_ADD, fd, &event)
+        event.events = entry.watch[i].events
+        event.data.u64 = entry.watch[i].data
+        raw_epoll_ctl(entry.watch[i].epoll, EPOLL_CTL_ADD, fd, &event)
     entry.watches = 0
+    set_errno(saved)

@@ -16,7 +16,7 @@ cdef extern from "ffl/sock_raw.h" nogil:
         POLLIN, POLLOUT, POLLERR, POLLHUP
         EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD
         EINTR, EINVAL, EFAULT, EISCONN, EINPROGRESS, EADDRINUSE, EADDRNOTAVAIL, EAGAIN, EPIPE, ENOENT, ENOPROTOOPT
-        EOPNOTSUPP, ENOTCONN
+        EOPNOTSUPP, ENOTCONN, ECONNABORTED
         PROT_READ, PROT_WRITE, MAP_PRIVATE, MAP_ANONYMOUS
 
     ctypedef unsigned int socklen_t
@@ -81,6 +81,7 @@ cdef extern from "ffl/sock_raw.h" nogil:
     int raw_listen(int, int)
     int raw_open(const char *, int)
     ssize_t raw_read(int, void *, size_t)
+    ssize_t raw_recv(int, void *, size_t)
     int raw_dup(int)
     int raw_dup3(int, int, int)
     int raw_close(int)

@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -19,6 +19,15 @@ def address(number):
 
 def address6(number):
     return f"fd32::1:{number}"
+
+
+@contextmanager
+def network_with_broker(directory):
+    """A Net with its broker as .router, and .accelerated() to count by."""
+    with Net(directory) as made:
+        made.router = made.broker()
+        made.accelerated = lambda: counters(made.router)["accelerated"]
+        yield made
 
 
 class Net:
@@ -130,7 +139,18 @@ def converse(net, server, client, server_plain=False, client_plain=False, where=
     listening = net.popen(where[0], SERVER + server, server_plain, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     first = listening.stdout.readline()
     assert first == "up\n", first + listening.stdout.read()
-    said = net.run(where[1], SERVER + client, client_plain)
+    talking = net.popen(where[1], SERVER + client, client_plain, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    said, _ = talking.communicate(timeout=60)
+    if talking.returncode != 0:
+        listening.kill()
     heard, _ = listening.communicate(timeout=30)
-    assert listening.returncode == 0, heard
+    assert talking.returncode == 0 and listening.returncode == 0, f"the client:\n{said}\nthe server:\n{heard}"
     return heard, said
+
+
+ECHO_ONCE = """
+conn, peer = serve().accept()
+print(kind(conn), conn.getsockname(), conn.getpeername(), peer)
+while data := conn.recv(65536):
+    conn.sendall(data)
+"""

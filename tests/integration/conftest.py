@@ -1,0 +1,18 @@
+"""What the tests of TCP mode share."""
+
+import pytest
+from tcp_net import network_with_broker
+
+
+@pytest.fixture(scope="session")
+def tcp_net(tmp_path_factory):
+    """Three containers on a bridge, and a broker (support/tcp_net.py: Net)."""
+    with network_with_broker(tmp_path_factory.mktemp("freeflow")) as made:
+        yield made
+
+
+@pytest.fixture
+def accelerated(tcp_net):
+    """How many connections were accelerated since the test began."""
+    before = tcp_net.accelerated()
+    return lambda: tcp_net.accelerated() - before
