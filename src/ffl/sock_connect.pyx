@@ -15,7 +15,7 @@ cdef extern from "<stdlib.h>" nogil:
 
 cdef enum:
     TRIES = 4              # ports that another socket of the container happens to hold
-    ESTABLISH_MS = 10      # what a non-blocking connect waits for the overlay's handshake: one round trip in general
+    ESTABLISH_MS = 20      # what a non-blocking connect waits for the overlay's handshake: one round trip in general
     DEFAULT_LOW = 32768
     DEFAULT_HIGH = 60999
 
@@ -34,16 +34,12 @@ cdef uint16_t port_low, port_high
 
 cdef public int ffs_connect(int fd, const sockaddr *to, unsigned length) noexcept nogil:
     cdef attempt a
-    cdef ff_tcp_name name
     cdef int status
     a.fd = fd
     a.to = to
     a.length = length
     if not wanted(&a):
-        status = libc_connect(fd, to, length)
-        if status != 0 and get_errno() == EINVAL and to != NULL and ffs_connection(fd, &name) != FFS_NOT_OURS:
-            set_errno(EISCONN)
-        return status
+        return connect_as_ever(fd, to, length)
     status = ask_broker(&a)
     a.entry.flags |= FFS_TRIED
     if status == FF_TCP_IN_USE:
@@ -56,6 +52,23 @@ cdef public int ffs_connect(int fd, const sockaddr *to, unsigned length) noexcep
     ffs_watch_again(fd, a.entry)
     a.entry.kind = FFS_NONE
     return status
+
+
+cdef int connect_as_ever(int fd, const sockaddr *to, unsigned length) noexcept nogil:
+    """A socket that has changed over says what a connected one says."""
+    cdef ff_tcp_name name
+    cdef int status = libc_connect(fd, to, length)
+    cdef int side, fresh
+    if status == 0 or get_errno() != EINVAL or to == NULL or length < sizeof(uint16_t):
+        return status
+    side = ffs_connection(fd, &name)
+    if side == FFS_NOT_OURS:
+        return status
+    if to.sa_family != AF_UNSPEC:
+        set_errno(EISCONN)
+        return -1
+    fresh = raw_socket(name.client.domain if side == FFS_CLIENT else name.server.domain, SOCK_STREAM | SOCK_CLOEXEC, 0)
+    return ffs_swap(fd, fresh, FFS_FIN) if fresh >= 0 else -1  # disconnected: a socket that can connect anew
 
 
 cdef bint wanted(attempt *a) noexcept nogil:
@@ -85,6 +98,8 @@ cdef int ask_broker(attempt *a) noexcept nogil:
         if ffs_call(&a.ask, &a.answer, &a.passed) != 0:
             return FF_TCP_PLAIN
         if a.answer.verdict != FF_TCP_GO and a.answer.verdict != FF_TCP_CONFIRM:
+            if a.answer.local.port != 0 and not a.bound:
+                bind_to_answer(a)  # a port that no accelerated connection shows; without it, any will do
             return a.answer.verdict
         if a.passed < 0:  # this process's descriptors are used up
             settle(a, FF_TCP_ABANDON)

@@ -137,15 +137,24 @@ def kind(sock):
 def converse(net, server, client, server_plain=False, client_plain=False, where=("c2", "c1")):
     """Runs server (which prints "up" when it listens: serve() does) and client, Python both; their outputs."""
     listening = net.popen(where[0], SERVER + server, server_plain, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    first = listening.stdout.readline()
-    assert first == "up\n", first + listening.stdout.read()
+    before = read_until_up(listening)
     talking = net.popen(where[1], SERVER + client, client_plain, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     said, _ = talking.communicate(timeout=60)
     if talking.returncode != 0:
         listening.kill()
     heard, _ = listening.communicate(timeout=30)
     assert talking.returncode == 0 and listening.returncode == 0, f"the client:\n{said}\nthe server:\n{heard}"
-    return heard, said
+    return before + heard, said
+
+
+def read_until_up(process):
+    """What a program says before it says "up"."""
+    lines = []
+    for line in process.stdout:
+        if line == "up\n":
+            return "".join(lines)
+        lines.append(line)
+    raise AssertionError("it ended: " + "".join(lines))
 
 
 ECHO_ONCE = """
