@@ -5,14 +5,15 @@ more, the bytes copied and the new mapping laid over the old. What can be done w
 (allocating the segment's pages, bringing in the application's) and after (filling the page tables).
 """
 
-from libc.errno cimport EAGAIN, EFAULT, ENOENT, EOPNOTSUPP, errno
+from libc.errno cimport EFAULT, ENOENT, EOPNOTSUPP, ESTALE, errno
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport strcmp, strerror, strncmp
 
 from ffl.memory_parts cimport (
     FF_REGION_EXEC, FF_REGION_READ, FF_REGION_SHARED, FF_REGION_WRITE, FF_SWAP_SHARE, FF_SWAP_UNSHARE, PAGE,
-    ff_maps_close, ff_maps_find, ff_maps_open, ff_memory_explain, ff_region, ff_segment, ff_swap, ff_windows_linger,
-    ff_windows_run, ff_world_reason, ff_world_resume, ff_world_stop, ff_world_swap)
+    ff_maps_close, ff_maps_find, ff_maps_find_segment, ff_maps_is_segment, ff_maps_open, ff_memory_explain, ff_region,
+    ff_segment, ff_swap, ff_windows_linger, ff_windows_run, ff_world_reason, ff_world_resume, ff_world_stop,
+    ff_world_swap)
 
 
 cdef extern from "sys/mman.h" nogil:
@@ -44,20 +45,15 @@ cdef int protection(const ff_region *region) noexcept nogil:
             | (PROT_EXEC if region.flags & FF_REGION_EXEC else 0))
 
 
-cdef bint is_segment(const ff_segment *segment, const ff_region *region) noexcept nogil:
-    return (region.flags & FF_REGION_SHARED and region.inode == segment.inode and region.major == segment.major
-            and region.minor == segment.minor)
-
-
 cdef bint is_ours(const ff_segment *segment, const ff_region *region, uint64_t addr, uint64_t offset) noexcept nogil:
     """Whether addr maps that place of the segment."""
-    return is_segment(segment, region) and region.offset + (addr - region.start) == offset
+    return ff_maps_is_segment(segment, region) and region.offset + (addr - region.start) == offset
 
 
 cdef int refuse(int maps, const ff_segment *segment, uint64_t addr, const ff_region *region) noexcept nogil:
     """0 when what is mapped there can be converted, or why not."""
     cdef const char *name = &region.name[0]
-    if is_segment(segment, region):
+    if ff_maps_is_segment(segment, region):
         return 0  # moved here by mremap: converted again, to where this address belongs
     if not region.flags & FF_REGION_READ:
         ff_memory_explain("cannot be read", addr, name)
@@ -126,7 +122,7 @@ cdef int share_all(int maps, const ff_segment *segment, uint64_t start, uint64_t
             return result
         length = min(min(end, found.end) - start, min(length, <uint64_t>CHUNK))
         result = share_chunk(maps, segment, start, length, offset)
-        if result == EAGAIN and tries < TRIES:
+        if result == ESTALE and tries < TRIES:
             tries += 1  # the mapping changed under our eyes
             continue
         if result != 0:
@@ -145,7 +141,7 @@ cdef int share_chunk(int maps, const ff_segment *segment, uint64_t addr, uint64_
         ff_memory_explain("finds no room in the session's memory", addr, strerror(result))
         return result
     madvise(<void *>addr, length, POPULATE_READ)
-    if strcmp(before.name, "[stack]") == 0 and addr == before.start:
+    if addr == before.start:
         leave_room_to_grow(segment, addr, offset)
     result = ff_world_stop(False)
     if result != 0:
@@ -153,7 +149,7 @@ cdef int share_chunk(int maps, const ff_segment *segment, uint64_t addr, uint64_
         return result
     result = look(maps, addr, False)
     if result == 0 and (found.flags != before.flags or found.inode != before.inode or found.end < addr + length):
-        result = EAGAIN
+        result = ESTALE
     if result == 0:
         swap.kind = FF_SWAP_SHARE
         swap.fd = segment.fd
@@ -165,14 +161,15 @@ cdef int share_chunk(int maps, const ff_segment *segment, uint64_t addr, uint64_
     ff_world_resume()
     if result == 0:
         madvise(<void *>addr, length, POPULATE_WRITE if before.flags & FF_REGION_WRITE else POPULATE_READ)
-    elif result != EAGAIN:
+    else:
         ff_memory_explain("cannot be converted", addr, strerror(result))
     return result
 
 
 cdef void leave_room_to_grow(const ff_segment *segment, uint64_t addr, uint64_t offset) noexcept nogil:
     """The stack grows by faults just below its mapping. Of a stack converted from its lowest page on nothing would be
-    left to grow, so it is made to grow now: by a read through the kernel, which fails where a fault would kill."""
+    left to grow, so it is made to grow now: by a read through the kernel, which fails, without harm, below any other
+    mapping. (What is left of the stack after a conversion in its middle is not called [stack] any more.)"""
     pwrite(segment.fd, <void *>(addr - 1), 1, offset)
 
 
@@ -249,19 +246,11 @@ cdef int unshare_region(const ff_segment *segment, uint64_t addr, uint64_t end, 
     return 0
 
 
-cdef public bint ff_convert_next(int maps, const ff_segment *segment, uint64_t addr, ff_region *region) noexcept nogil:
-    while ff_maps_find(maps, addr, region, False) == 0:
-        if is_segment(segment, region):
-            return True
-        addr = region.end
-    return False
-
-
 cdef int unshare_moved(int maps, const ff_segment *segment, uint64_t offset, uint64_t length) noexcept nogil:
     """Whatever maps [offset, offset + length) of the segment, wherever it is."""
     cdef uint64_t addr = 0, low, high
     cdef int result
-    while ff_convert_next(maps, segment, addr, &found):
+    while ff_maps_find_segment(maps, addr, segment, &found) == 0:
         addr = found.end
         low = max(offset, found.offset)
         high = min(offset + length, found.offset + (found.end - found.start))

@@ -13,7 +13,7 @@ from libc.stdint cimport uint64_t
 
 from ffl.memory_api cimport ff_session_child
 from ffl.memory_parts cimport (
-    FF_REGION_EXEC, FF_REGION_READ, FF_REGION_WRITE, FF_SWAP_GIVE, FF_SWAP_TAKE, ff_convert_next, ff_maps_close,
+    FF_REGION_EXEC, FF_REGION_READ, FF_REGION_WRITE, FF_SWAP_GIVE, FF_SWAP_TAKE, ff_maps_close, ff_maps_find_segment,
     ff_maps_open, ff_memory_forget, ff_memory_segment, ff_region, ff_segment, ff_swap, ff_windows_partly,
     ff_world_child, ff_world_enter, ff_world_exit, ff_world_fork_window, ff_world_is_stopped, ff_world_resume,
     ff_world_stop, ff_world_swap)
@@ -96,7 +96,7 @@ cdef void prepare() noexcept nogil:
     maps = ff_maps_open()
     if maps < 0:
         return
-    converted = ff_convert_next(maps, segment, 0, &region)
+    converted = ff_maps_find_segment(maps, 0, segment, &region) == 0
     if converted:
         ends[0] = ends[1] = -1
         pipe2(ends, O_CLOEXEC)
@@ -136,7 +136,7 @@ cdef void walk_edges(int maps, const ff_segment *segment) noexcept nogil:
     cdef ff_region region
     cdef uint64_t addr = 0, low, high
     edge_count = edge_bytes = 0
-    while ff_convert_next(maps, segment, addr, &region):
+    while ff_maps_find_segment(maps, addr, segment, &region) == 0:
         addr = region.start
         while ff_windows_partly(addr, region.end, &low, &high):
             if edges != NULL:
@@ -205,7 +205,7 @@ cdef void take_the_rest(const ff_segment *segment) noexcept nogil:
     cdef int maps = ff_maps_open(), prot
     if maps < 0:
         return
-    while ff_convert_next(maps, segment, addr, &region):
+    while ff_maps_find_segment(maps, addr, segment, &region) == 0:
         addr = region.end
         prot = protection(&region)
         length = region.end - region.start

@@ -1,13 +1,14 @@
 """What is mapped where: PROCMAP_QUERY where the kernel has it (6.11), else the text of /proc/self/maps.
 
-The descriptor is opened for each use. A kept one would be the application's to close, and in a child the parent's maps.
+Of the thread, not of the process, which has none any more when its first thread has ended by pthread_exit. The
+descriptor is opened for each use: a kept one would be the application's to close, and in a child the parent's maps.
 """
 
 from libc.errno cimport EINTR, EIO, ENAMETOOLONG, ENOENT, ENOTTY, errno
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memset
 
-from ffl.memory_parts cimport FF_REGION_EXEC, FF_REGION_READ, FF_REGION_SHARED, FF_REGION_WRITE, ff_region
+from ffl.memory_parts cimport FF_REGION_EXEC, FF_REGION_READ, FF_REGION_SHARED, FF_REGION_WRITE, ff_region, ff_segment
 
 
 cdef extern from "fcntl.h" nogil:
@@ -52,7 +53,7 @@ cdef char text[TEXT]  # guarded by the world's lock
 
 
 cdef public int ff_maps_open() noexcept nogil:
-    cdef int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC)
+    cdef int fd = open("/proc/thread-self/maps", O_RDONLY | O_CLOEXEC)
     return fd if fd >= 0 else -errno
 
 
@@ -73,7 +74,23 @@ cdef public int ff_maps_find(int maps, uint64_t addr, ff_region *region, bint wi
         if result != ENOTTY:
             return result
         ff_maps_without_query(True)
-    return search_text(maps, addr, region)
+    return search_text(maps, addr, NULL, region)
+
+
+cdef public int ff_maps_find_segment(int maps, uint64_t addr, const ff_segment *segment,
+                                     ff_region *region) noexcept nogil:
+    cdef int result
+    while not no_query:
+        result = ff_maps_find(maps, addr, region, False)
+        if result != 0 or ff_maps_is_segment(segment, region):
+            return result
+        addr = region.end
+    return search_text(maps, addr, segment, region)
+
+
+cdef public bint ff_maps_is_segment(const ff_segment *segment, const ff_region *region) noexcept nogil:
+    return (region.flags & FF_REGION_SHARED and region.inode == segment.inode and region.major == segment.major
+            and region.minor == segment.minor)
 
 
 cdef int query(int maps, uint64_t addr, ff_region *region, bint with_name) noexcept nogil:
@@ -103,8 +120,8 @@ cdef int query(int maps, uint64_t addr, ff_region *region, bint with_name) noexc
     return 0
 
 
-cdef int search_text(int maps, uint64_t addr, ff_region *region) noexcept nogil:
-    """Line by line from the start: a mapping per line, in the order of their addresses."""
+cdef int search_text(int maps, uint64_t addr, const ff_segment *segment, ff_region *region) noexcept nogil:
+    """Line by line from the start: a mapping per line, in the order of their addresses. With a segment, only its."""
     cdef ssize_t held = 0, got, begin, end
     if lseek(maps, 0, 0) < 0:
         return errno
@@ -126,7 +143,8 @@ cdef int search_text(int maps, uint64_t addr, ff_region *region) noexcept nogil:
                 break
             text[end] = 0
             if parse_line(text + begin, region) and region.end > addr:
-                return 0
+                if segment == NULL or ff_maps_is_segment(segment, region):
+                    return 0
             begin = end + 1
         if begin == 0 and held == TEXT:
             return EIO  # no path is that long

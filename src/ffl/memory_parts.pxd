@@ -63,6 +63,10 @@ cdef extern int ff_maps_open() noexcept nogil  # a descriptor, or a negated errn
 cdef extern void ff_maps_close(int maps) noexcept nogil
 # The mapping that holds addr, or the next above it. 0, ENOENT when there is none, or another errno.
 cdef extern int ff_maps_find(int maps, uint64_t addr, ff_region *region, bint with_name) noexcept nogil
+# The same among the mappings of the segment.
+cdef extern int ff_maps_find_segment(int maps, uint64_t addr, const ff_segment *segment,
+                                     ff_region *region) noexcept nogil
+cdef extern bint ff_maps_is_segment(const ff_segment *segment, const ff_region *region) noexcept nogil
 
 # ---- memory_windows.pyx: which page of the segment belongs to which address, and how many use it
 
@@ -91,8 +95,6 @@ cdef extern int ff_convert_share(const ff_segment *segment, uint64_t start, uint
 cdef extern int ff_convert_unshare(const ff_segment *segment, uint64_t start, uint64_t end) noexcept nogil
 # All of the segment that is mapped anywhere becomes private memory. The segment's pages are not given back.
 cdef extern int ff_convert_restore(const ff_segment *segment) noexcept nogil
-# The next mapping of the segment at or above addr, wherever it is.
-cdef extern bint ff_convert_next(int maps, const ff_segment *segment, uint64_t addr, ff_region *region) noexcept nogil
 
 # ---- memory_fork.pyx
 

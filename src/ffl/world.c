@@ -12,9 +12,11 @@
 #include "ffl/world.h"
 
 enum {
-	STOP_MS_MAX = 1000,  /* a thread that blocks our signal must not hang a registration */
+	DEAF_MS_MAX = 1000, /* a thread that blocks our signal must not hang a registration */
+	STOP_MS_MAX = 5000, /* one that does not, but is in the disk's hands, or gets no CPU */
 	LOCK_MS_MAX = 20000, /* longer than the longest registration that another thread may be at */
 	SLICE_NS = 1000000,
+	LOOKS_MAX = 5,
 };
 
 static ff_a32 lock;	 /* 0 free, 1 held, 2 held and awaited */
@@ -25,14 +27,16 @@ static ff_a32 forking;	 /* tid of a thread in fork(), while the others may let t
 static uint32_t generation;
 static int alone; /* at the last stop */
 static int signal_number;
-static uint64_t kept_mask, stopped_at_ns, longest_ns;
+static uint64_t kept_mask, stopped_at_ns, resumed_at_ns, longest_ns;
 static const struct timespec slice = { 0, SLICE_NS };
 static const struct timespec *patience; /* how long a waiting thread sleeps before it looks at `forking` */
 static char reason[160];
 
 const char *ff_world_reason(void) { return reason; }
 
-static uint64_t now_ns(void)
+int ff_world_signal(void) { return signal_number; }
+
+uint64_t ff_now_ns(void)
 {
 	struct timespec t;
 	clock_gettime(CLOCK_MONOTONIC, &t);
@@ -69,7 +73,7 @@ int ff_world_enter(void)
 	uint64_t start = 0;
 	if (!ff_cas32(&lock, 0, 1)) {
 		while (ff_exchange32(&lock, 2) != 0) {
-			uint64_t now = now_ns();
+			uint64_t now = ff_now_ns();
 			start = start ? start : now;
 			if (now - start > LOCK_MS_MAX * 1000000ull) {
 				set_mask(old);
@@ -205,7 +209,10 @@ static void handler(int number, siginfo_t *info, void *context)
 	(void)number, (void)info;
 	struct ff_thread *thread = ff_threads_find((uint32_t)ff_raw1(SYS_gettid, 0));
 	uint32_t mine = ff_load32_acquire(&gate); /* pairs with the stopper's release of the table's entry */
+	/* Taken before we say that we wait: the next stop overwrites it, maybe before we run again. */
+	struct ff_call call = { .number = -1 }, none = { .number = -1 };
 	if (thread && mine) {
+		call = thread->call;
 		for (;;) {
 			wait_at_gate(&thread->acked, mine, patience);
 			if (ff_load32_acquire(&gate) != mine) /* pairs with the release of resume */
@@ -213,7 +220,7 @@ static void handler(int number, siginfo_t *info, void *context)
 			let_go_if_it_sleeps(mine);
 		}
 	}
-	ff_repair(context, thread);
+	ff_repair(context, &call, thread ? &thread->repaired : &none);
 }
 
 /* ---- the signal ----------------------------------------------------------------------------------------------- */
@@ -239,7 +246,7 @@ static int install(void)
 			continue;
 		struct sigaction action = { .sa_sigaction = handler,
 					    .sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK };
-		sigfillset(&action.sa_mask);
+		memset(&action.sa_mask, 0xff, sizeof action.sa_mask); /* glibc's own two, too: they write the stack */
 		if (sigaction(number, &action, NULL) != 0)
 			continue;
 		signal_number = number;
@@ -253,6 +260,7 @@ static int install(void)
 /* ---- stop and resume ------------------------------------------------------------------------------------------ */
 
 struct scan {
+	int patient;	  /* threads that are about to be back in a call get time to */
 	uint32_t fresh;	  /* signalled by this scan */
 	uint32_t missing; /* signalled and not yet waiting */
 };
@@ -264,8 +272,13 @@ static int signal_one(uint32_t tid, void *context)
 	if (thread == NULL)
 		return -ENOMEM;
 	if (thread->signalled != generation) {
-		thread->signalled = generation;
 		ff_threads_record_call(thread);
+		if (scan->patient && thread->call.number < 0 && thread->repaired.for_signals) { /* a hint */
+			scan->fresh++;
+			scan->missing++;
+			return 0;
+		}
+		thread->signalled = generation;
 		if (ff_raw3(SYS_tgkill, ff_raw1(SYS_getpid, 0), tid, signal_number) == 0)
 			scan->fresh++;
 		else
@@ -291,24 +304,37 @@ static int excuse_the_dead(uint32_t tid, void *context)
 	return 0;
 }
 
-static void explain(uint32_t tid)
+/* Whether to go on waiting for that thread. */
+static int worth_waiting(uint32_t tid)
 {
-	char name[32] = "";
+	uint64_t waited_ms = (ff_now_ns() - stopped_at_ns) / 1000000;
+	int deaf = ff_threads_blocks(tid, signal_number);
+	if (waited_ms < (deaf ? DEAF_MS_MAX : STOP_MS_MAX))
+		return 1;
+	char name[32] = "", state = ff_threads_state(tid);
 	ff_threads_name(tid, name, sizeof name);
-	snprintf(reason, sizeof reason, "thread %u (%s) could not be stopped within %d ms: it blocks signal %d, or is in "
-		 "an uninterruptible call", tid, name, STOP_MS_MAX, signal_number);
+	if (deaf)
+		snprintf(reason, sizeof reason, "thread %u (%s) blocks signal %d", tid, name, signal_number);
+	else
+		snprintf(reason, sizeof reason, "thread %u (%s) did not stop within %lu ms (state %c)", tid, name,
+			 waited_ms, state);
+	return 0;
 }
 
 /*
+ * When stops follow one another, a thread may be on its way back into the call that the last stop interrupted. If the
+ * application waits for signals in that call, the thread is signalled only in a later scan: what is seen blocked is
+ * known not to have run a handler of the application's since (world_repair.c: ended).
+ *
  * A thread that appears between two scans was made by one that did not wait yet. So: signal whom we see, wait for
  * them, and look again, until a scan finds nobody new and nobody missing.
  */
 static int gather(void)
 {
-	uint64_t deadline = stopped_at_ns + STOP_MS_MAX * 1000000ull;
+	int patience_left = LOOKS_MAX;
 	for (;;) {
 		uint32_t seen = ff_load32(&waiting); /* relaxed: re-read by the futex call */
-		struct scan scan = { 0, 0 };
+		struct scan scan = { .patient = patience_left-- > 0 };
 		int result = ff_threads_each(signal_one, &scan);
 		if (result < 0) {
 			snprintf(reason, sizeof reason, "/proc/self/task cannot be listed: %s", strerror(-result));
@@ -319,22 +345,22 @@ static int gather(void)
 		uint32_t arrived = ff_load32(&waiting); /* relaxed: the fence below orders it */
 		ff_store32(&expected, seen + scan.missing);
 		ff_fence(); /* with the locked add in wait_at_gate */
-		if (arrived == ff_load32(&waiting) && arrived - seen < scan.missing)
+		if (scan.patient)
+			ff_raw1(SYS_sched_yield, 0);
+		else if (arrived == ff_load32(&waiting) && arrived - seen < scan.missing)
 			futex_wait(&waiting, arrived, &slice);
-		if (now_ns() - stopped_at_ns < 2 * SLICE_NS)
+		if (ff_now_ns() - stopped_at_ns < 2 * SLICE_NS)
 			continue;
 		uint32_t who = 0;
 		ff_threads_each(excuse_the_dead, &who);
-		if (who && now_ns() > deadline) {
-			explain(who);
+		if (who && !worth_waiting(who))
 			return EAGAIN;
-		}
 	}
 }
 
 int ff_world_stop(int for_fork)
 {
-	stopped_at_ns = now_ns();
+	stopped_at_ns = ff_now_ns();
 	alone = ff_threads_alone();
 	if (alone)
 		return 0;
@@ -358,9 +384,9 @@ void ff_world_resume(void)
 	ff_store32(&forking, 0); /* relaxed: a hint */
 	if (ff_exchange32(&gate, 0) != 0)
 		futex_wake(&gate, INT_MAX);
-	uint64_t took = now_ns() - stopped_at_ns;
-	if (took > longest_ns)
-		longest_ns = took;
+	resumed_at_ns = ff_now_ns();
+	if (resumed_at_ns - stopped_at_ns > longest_ns)
+		longest_ns = resumed_at_ns - stopped_at_ns;
 }
 
 int ff_world_is_stopped(void) { return alone || ff_load32(&gate) != 0; } /* relaxed: the lock's holder asks */

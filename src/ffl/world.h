@@ -5,6 +5,7 @@
  *   world.c          the lock, the gate, stop and resume, the handler
  *   world_threads.c  which threads there are, and what each was doing
  *   world_repair.c   a system call that our signal interrupted goes on as if nothing had happened
+ *   world_number.c   which call that was
  *   world_swap.c     the copy and the new mapping, run on a stack of its own
  */
 #ifndef FFL_WORLD_H
@@ -67,6 +68,10 @@ struct ff_call {
 	int64_t number; /* -1: none that is known */
 	uint64_t arg[6];
 	uint64_t sp, pc; /* pc is past the instruction */
+	/* In a note of the handler's: */
+	uint32_t ends;	      /* it ends with EINTR, SA_RESTART or not */
+	uint32_t for_signals; /* it lets signals through only while it lasts: the program waits for them there */
+	uint64_t left_ns;     /* when the handler was left */
 };
 
 struct ff_thread {
@@ -74,8 +79,11 @@ struct ff_thread {
 	ff_a32 acked;	    /* the generation for which it waits; futex-like: stored last before waiting */
 	uint32_t signalled; /* the generation for which it was sent the signal */
 	uint32_t pad;
-	struct ff_call call;
+	struct ff_call call;	 /* when the signal was sent. Written by the stopper */
+	struct ff_call repaired; /* by the handler, last: the thread may be in it again. Written by the thread */
 };
+
+int ff_world_signal(void); /* its number */
 
 int ff_threads_init(void);
 void ff_threads_clear(void);
@@ -86,9 +94,22 @@ int ff_threads_each(int (*visit)(uint32_t tid, void *context), void *context);
 struct ff_thread *ff_threads_add(uint32_t tid);
 void ff_threads_record_call(struct ff_thread *thread);
 char ff_threads_state(uint32_t tid); /* R S D T t Z X as in /proc; 0: no such thread */
+int ff_threads_blocks(uint32_t tid, int number); /* whether it blocks that signal */
 void ff_threads_name(uint32_t tid, char *name, uint32_t size);
 
-/* In the handler, when the world moves again. May not return. */
-void ff_repair(void *ucontext, const struct ff_thread *thread);
+/* In the handler, when the world moves again. seen: what the thread was in when the signal was sent. repaired: the
+ * thread's own note, read and written here. May not return. */
+void ff_repair(void *ucontext, const struct ff_call *seen, struct ff_call *repaired);
+
+/* The number of the call that has just ended with now's registers, or -1. */
+int64_t ff_call_number(const struct ff_call *now, const struct ff_call *seen, const struct ff_call *repaired);
+
+/* Whether call is the one that a thread with now's registers is in. */
+int ff_call_fits(const struct ff_call *call, const struct ff_call *now);
+
+uint64_t ff_now_ns(void);
+
+/* Whether n bytes of the program's code can be read, at most a page of them. */
+int ff_readable(const void *p, uint64_t n);
 
 #endif

@@ -9,8 +9,7 @@
  *	restart_syscall, entered without rt_sigreturn, which would throw the remaining time away;
  *   all others: begun anew, by returning to the instruction that makes the call.
  *
- * The call's number is no longer in the registers on x86-64. It comes from what the stopper read in /proc just before,
- * if that fits, and else from the instruction that loads it.
+ * Which call it was is found out in world_number.c.
  */
 #define _GNU_SOURCE
 #include <assert.h>
@@ -24,6 +23,8 @@
 #include "ffl/rawcall.h"
 #include "ffl/world.h"
 
+enum { BACK_NS_MAX = 20000 }; /* from the handler back into the call, if the thread keeps its CPU */
+
 enum way { LEAVE_ALONE, BEGIN_ANEW, CONTINUE };
 
 /* Calls that change nothing when they end with EINTR, and only those: a close() repeated closes somebody else's file. */
@@ -34,6 +35,7 @@ static enum way way_of(int64_t number, uint64_t second)
 		return second & TIMER_ABSTIME ? BEGIN_ANEW : CONTINUE;
 	case SYS_nanosleep:
 	case SYS_futex:
+	case SYS_restart_syscall: /* one of these, continued before */
 #ifdef SYS_poll
 	case SYS_poll:
 #endif
@@ -83,28 +85,61 @@ static enum way way_of(int64_t number, uint64_t second)
 	return LEAVE_ALONE;
 }
 
+/* Of the call that this thread has just been in, since its arguments are looked at. */
+static uint32_t is_for_signals(const struct ff_call *call)
+{
+	switch (call->number) {
+	case SYS_rt_sigsuspend:
+		return 1;
+	case SYS_ppoll:
+		return call->arg[3] != 0;
+	case SYS_epoll_pwait:
+	case 441: /* epoll_pwait2 */
+		return call->arg[4] != 0;
+	case SYS_pselect6: /* the mask's address and size */
+		return call->arg[5] != 0 && *(const uint64_t *)call->arg[5] != 0;
+	}
+	return 0;
+}
+
 /*
- * Signals of the application's that came while we waited and will be delivered when the handler returns. To the
- * application they interrupt the call. `restarting` leaves out those that ask for SA_RESTART.
+ * Whether signals of the application's came while we waited that will be handled when we return. To the application
+ * they interrupt the call; with `restarting`, those that ask for SA_RESTART do not. Signals that are ignored, by default
+ * or not, are pending too, because we block them.
  */
 static int application_interrupts(uint64_t mask, int restarting)
 {
 	uint64_t pending = 0;
 	if (ff_raw2(SYS_rt_sigpending, &pending, 8) != 0)
 		return 0;
-	pending &= ~mask;
-	if (!restarting)
-		return pending != 0;
+	pending &= ~mask & ~(1ull << (ff_world_signal() - 1)); /* the next stop's is ours again */
 	for (; pending; pending &= pending - 1) {
 		struct {
-			void *handler;
+			void (*handler)(int);
 			unsigned long flags, restorer, mask;
 		} action;
 		int number = __builtin_ctzll(pending) + 1;
-		if (ff_raw4(SYS_rt_sigaction, number, NULL, &action, 8) == 0 && !(action.flags & SA_RESTART))
+		if (ff_raw4(SYS_rt_sigaction, number, NULL, &action, 8) == 0 && action.handler != SIG_DFL &&
+		    action.handler != SIG_IGN && !(restarting && (action.flags & SA_RESTART)))
 			return 1;
 	}
 	return 0;
+}
+
+static uint64_t mask_of(const ucontext_t *context)
+{
+	uint64_t mask;
+	memcpy(&mask, &context->uc_sigmask, 8);
+	return mask;
+}
+
+/* Code shares its page with what was just executed, mostly; if not, the kernel may look, and says EFAULT if it cannot. */
+int ff_readable(const void *p, uint64_t n)
+{
+	for (uint64_t at = (uint64_t)p; at < (uint64_t)p + n + 7; at += 8)
+		if (ff_raw4(SYS_rt_sigprocmask, -1, at, NULL, 8) == -EFAULT) /* EINVAL: it was read, and means nothing */
+			return 0;
+	return 1;
 }
 
 #if defined(__x86_64__)
@@ -174,41 +209,15 @@ static int can_leave(const ucontext_t *context)
 	return shadow == 0 && !((unsigned)context->uc_stack.ss_flags & 0x80000000u /* SS_AUTODISARM */);
 }
 
-/* Whether n bytes before p can be read: they share a page with p, which was executed, or the kernel can read them. */
-static int readable_before(uint64_t p, uint64_t n)
-{
-	if ((p & 4095) >= n)
-		return 1;
-	return ff_raw4(SYS_rt_sigprocmask, -1, p - n, NULL, 8) != -EFAULT; /* EINVAL: it was read, and means nothing */
-}
+static int is_syscall(uint64_t p) { return ff_readable((void *)p, 2) && memcmp((void *)p, "\x0f\x05", 2) == 0; }
 
-static int is_syscall(uint64_t p) { return memcmp((void *)p, "\x0f\x05", 2) == 0; }
-
-static int fits(const struct ff_call *call, const greg_t *reg, uint64_t past)
+static struct ff_call registers_of(const greg_t *reg, uint64_t past)
 {
-	return call->number >= 0 && call->pc == past && call->sp == (uint64_t)reg[REG_RSP] &&
-	       call->arg[0] == (uint64_t)reg[REG_RDI] && call->arg[1] == (uint64_t)reg[REG_RSI] &&
-	       call->arg[2] == (uint64_t)reg[REG_RDX] && call->arg[3] == (uint64_t)reg[REG_R10] &&
-	       call->arg[4] == (uint64_t)reg[REG_R8] && call->arg[5] == (uint64_t)reg[REG_R9];
-}
-
-/* The call that ended at `past`, or -1. `mov $n, %eax` or `xor %eax, %eax` before it tells, if no REX prefix makes
- * another register of it. */
-static int64_t number_of_call(const struct ff_thread *thread, const greg_t *reg, uint64_t past)
-{
-	const uint8_t *code = (const uint8_t *)past - 2;
-	if (thread && fits(&thread->call, reg, past))
-		return thread->call.number;
-	if (!readable_before(past, 8))
-		return -1;
-	if (code[-5] == 0xb8 && (code[-6] & 0xf0) != 0x40) {
-		uint32_t number;
-		memcpy(&number, code - 4, 4);
-		return number;
-	}
-	if ((code[-2] == 0x31 || code[-2] == 0x33) && code[-1] == 0xc0 && (code[-3] & 0xf0) != 0x40)
-		return SYS_read;
-	return -1;
+	return (struct ff_call){ .number = -1,
+				 .arg = { (uint64_t)reg[REG_RDI], (uint64_t)reg[REG_RSI], (uint64_t)reg[REG_RDX],
+					  (uint64_t)reg[REG_R10], (uint64_t)reg[REG_R8], (uint64_t)reg[REG_R9] },
+				 .sp = (uint64_t)reg[REG_RSP],
+				 .pc = past };
 }
 
 static void interrupted_leave(ucontext_t *context)
@@ -225,45 +234,63 @@ static void interrupted_leave(ucontext_t *context)
 	leave(context);
 }
 
-static void ended_by_us(ucontext_t *context, const struct ff_thread *thread)
+/* The call at rip - 2 has ended with EINTR. */
+static void ended(ucontext_t *context, const struct ff_call *seen, struct ff_call *repaired)
 {
 	greg_t *reg = context->uc_mcontext.gregs;
-	uint64_t mask;
-	memcpy(&mask, &context->uc_sigmask, 8);
-	int64_t number = number_of_call(thread, reg, (uint64_t)reg[REG_RIP]);
-	enum way way = way_of(number, (uint64_t)reg[REG_RSI]);
-	if (way == LEAVE_ALONE || (way == BEGIN_ANEW && application_interrupts(mask, 0)))
+	struct ff_call now = registers_of(reg, (uint64_t)reg[REG_RIP]);
+	now.number = ff_call_number(&now, seen, repaired);
+	enum way way = way_of(now.number, now.arg[1]);
+	if (way == LEAVE_ALONE || (way == BEGIN_ANEW && application_interrupts(mask_of(context), 0)))
 		return;
+	/* Not seen in the call when we were sent: either it went back into it just then, or a handler of the application's
+	 * has just returned to it, and the EINTR is its own. The call must not go on waiting for what has happened. */
+	now.for_signals = is_for_signals(&now);
+	if (now.for_signals && !ff_call_fits(seen, &now) && ff_now_ns() - repaired->left_ns > BACK_NS_MAX)
+		return;
+	now.ends = 1;
+	now.left_ns = ff_now_ns();
+	*repaired = now;
 	reg[REG_RIP] -= 2;
 	if (way == CONTINUE && can_leave(context)) {
 		/* A signal of the application's that is delivered on the way voids the restart block: EINTR, as due. */
 		reg[REG_RAX] = SYS_restart_syscall;
 		leave(context);
 	}
-	reg[REG_RAX] = number;
+	reg[REG_RAX] = now.number;
 }
 
-void ff_repair(void *ucontext, const struct ff_thread *thread)
+/* A call is about to be repeated, by the kernel or by us, when the application's signal may want it to end. */
+static void repeats(ucontext_t *context, const struct ff_call *seen, struct ff_call *repaired)
+{
+	greg_t *reg = context->uc_mcontext.gregs;
+	struct ff_call now = registers_of(reg, (uint64_t)reg[REG_RIP] + 2);
+	now.number = reg[REG_RAX];
+	int noted = repaired->number == now.number && ff_call_fits(repaired, &now);
+	if (!noted && !(seen->number == now.number && ff_call_fits(seen, &now)))
+		return; /* it has not begun yet */
+	if (way_of(now.number, now.arg[1]) == LEAVE_ALONE)
+		return;
+	if (!noted)
+		*repaired = now;
+	repaired->left_ns = ff_now_ns();
+	if (application_interrupts(mask_of(context), !repaired->ends)) {
+		reg[REG_RIP] += 2;
+		reg[REG_RAX] = -EINTR;
+	}
+}
+
+void ff_repair(void *ucontext, const struct ff_call *seen, struct ff_call *repaired)
 {
 	ucontext_t *context = ucontext;
 	greg_t *reg = context->uc_mcontext.gregs;
-	uint64_t at = (uint64_t)reg[REG_RIP];
 	interrupted_leave(context);
-	if (reg[REG_RAX] == -EINTR) {
-		if (readable_before(at, 2) && is_syscall(at - 2))
-			ended_by_us(context, thread);
-	} else if (reg[REG_RAX] >= 0 && reg[REG_RAX] < 1024 && readable_before(at + 2, 2) && is_syscall(at)) {
-		uint64_t mask;
-		memcpy(&mask, &context->uc_sigmask, 8);
+	if (reg[REG_RAX] == -EINTR && is_syscall((uint64_t)reg[REG_RIP] - 2)) {
+		ended(context, seen, repaired);
+	} else if (reg[REG_RAX] >= 0 && reg[REG_RAX] < 1024 && is_syscall((uint64_t)reg[REG_RIP])) {
 		if (reg[REG_RAX] == SYS_restart_syscall && can_leave(context))
 			leave(context); /* on the way to restart_syscall: rt_sigreturn would void it */
-		else if (thread && thread->call.number == reg[REG_RAX] && fits(&thread->call, reg, at + 2) &&
-			 way_of(reg[REG_RAX], (uint64_t)reg[REG_RSI]) != LEAVE_ALONE &&
-			 application_interrupts(mask, 1)) {
-			/* The kernel repeats the call because of our SA_RESTART, but the application's signal says not. */
-			reg[REG_RIP] += 2;
-			reg[REG_RAX] = -EINTR;
-		}
+		repeats(context, seen, repaired);
 	}
 }
 
@@ -273,22 +300,19 @@ void ff_repair(void *ucontext, const struct ff_thread *thread)
  * Here x8 still has the call's number. All calls begin anew: a return that keeps the restart block would have to
  * destroy a register that the application may be using. So their timeouts begin anew, too.
  */
-void ff_repair(void *ucontext, const struct ff_thread *thread)
+void ff_repair(void *ucontext, const struct ff_call *call, struct ff_call *repaired)
 {
 	ucontext_t *context = ucontext;
 	mcontext_t *m = &context->uc_mcontext;
-	uint64_t mask;
-	(void)thread;
-	memcpy(&mask, &context->uc_sigmask, 8);
+	(void)repaired;
 	if ((int64_t)m->regs[0] != -EINTR || *(uint32_t *)(m->pc - 4) != 0xd4000001u /* svc #0 */)
 		return;
 	/* x0 held the first argument; the record has it. */
-	if (thread == NULL || thread->call.number != (int64_t)m->regs[8] || thread->call.pc != m->pc ||
-	    thread->call.sp != m->sp)
+	if (call->number != (int64_t)m->regs[8] || call->pc != m->pc || call->sp != m->sp)
 		return;
-	if (way_of((int64_t)m->regs[8], m->regs[1]) == LEAVE_ALONE || application_interrupts(mask, 0))
+	if (way_of((int64_t)m->regs[8], m->regs[1]) == LEAVE_ALONE || application_interrupts(mask_of(context), 0))
 		return;
-	m->regs[0] = thread->call.arg[0];
+	m->regs[0] = call->arg[0];
 	m->pc -= 4;
 }
 

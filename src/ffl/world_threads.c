@@ -186,6 +186,18 @@ char ff_threads_state(uint32_t tid)
 	return past_name && past_name[1] == ' ' ? past_name[2] : 0;
 }
 
+int ff_threads_blocks(uint32_t tid, int number)
+{
+	char text[2048];
+	uint64_t mask = 0;
+	if (read_leaf(tid, "status", text, sizeof text) <= 0)
+		return 0;
+	const char *p = strstr(text, "\nSigBlk:\t");
+	for (p = p ? p + 9 : ""; *p && *p != '\n'; p++)
+		mask = mask << 4 | (uint64_t)(*p <= '9' ? *p - '0' : *p - 'a' + 10);
+	return mask >> (number - 1) & 1;
+}
+
 void ff_threads_name(uint32_t tid, char *name, uint32_t size)
 {
 	long got = read_leaf(tid, "comm", name, size);

@@ -1,0 +1,60 @@
+"""C programs of tests/programs, compiled on demand and linked to FFL's memory code as it is shipped."""
+
+import os
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILD = ROOT / "tests/build"
+GENERATED = ROOT / "build/cython/src/ffl"
+COMPILE = ["gcc", "-O2", "-g", "-std=gnu11", "-fno-strict-aliasing", "-Wall", "-Wno-unused-function", f"-I{ROOT}/src",
+           f"-I{ROOT}/tests/programs"]
+PROGRAM_TIMEOUT_S = 110
+
+
+def memory_library():
+    """libffmem_test.so: memory*.pyx and world*.c alone, with all their functions exported."""
+    library = BUILD / "libffmem_test.so"
+    pyx = sorted((ROOT / "src/ffl").glob("memory*.pyx"))
+    sources = [GENERATED / f"{path.stem}.c" for path in pyx] + sorted((ROOT / "src/ffl").glob("world*.c"))
+    headers = [*(ROOT / "src/ffl").glob("*.h"), *(ROOT / "src/ffcore").glob("*.h")]
+    for path, source in zip(pyx, sources):
+        assert source.exists() and source.stat().st_mtime >= path.stat().st_mtime, f"{path} is not built: make build"
+    if is_older(library, sources + headers):
+        exports = BUILD / "memory.map"
+        exports.write_text("{ global: ff_*; local: *; };\n")
+        run([*COMPILE, "-fPIC", "-shared", f"-I{python_headers()}", "-ffunction-sections", "-fdata-sections",
+             "-DCYTHON_NO_PYINIT_EXPORT", "-DCYTHON_WITHOUT_ASSERTIONS", "-include", "ffl/glibc.h", *sources,
+             "-Wl,--gc-sections", "-Wl,-z,defs", f"-Wl,--version-script={exports}", "-o", library])
+    return library
+
+
+def python_headers():
+    import sysconfig
+    return sysconfig.get_paths()["include"]
+
+
+def is_older(product, sources):
+    product.parent.mkdir(exist_ok=True)
+    return not product.exists() or product.stat().st_mtime < max(s.stat().st_mtime for s in sources)
+
+
+def memory_program(name):
+    """The compiled program's path."""
+    library, program = memory_library(), BUILD / name
+    source = ROOT / "tests/programs" / f"{name}.c"
+    if is_older(program, [source, source.with_name("memory_test.h"), library]):
+        run([*COMPILE, source, library, f"-Wl,-rpath,{BUILD}", "-lpthread", "-lrt", "-o", program])
+    return program
+
+
+def run(command, **environment):
+    """Runs to the end; a failure shows what was printed. Returns standard output."""
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=PROGRAM_TIMEOUT_S,
+                          env={**os.environ, **environment})
+    assert done.returncode == 0, f"{command[0]} ended with {done.returncode}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def run_memory(name, *arguments, **environment):
+    return run([memory_program(name), *arguments], **environment)

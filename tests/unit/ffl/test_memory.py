@@ -1,0 +1,26 @@
+"""Registered memory: pages of a program converted in place, under everything that the program does meanwhile.
+
+Each case is a C program of tests/programs, which checks itself; what it checks stands at its top. They run twice: as on
+this kernel, and as on one before 6.11, where mappings are looked up in the text of /proc/self/maps.
+"""
+
+import pytest
+
+from memory_programs import run_memory
+
+kernels = pytest.mark.parametrize("environment", [{}, {"FFMEM_TEXT": "1"}], ids=["query", "text"])
+
+
+@kernels
+@pytest.mark.parametrize("name", ["alignment", "overlap", "reuse", "refuse", "stack", "fork", "masked"])
+def test_memory(name, environment):
+    assert run_memory(f"memory_{name}", **environment).endswith("ok\n")
+
+
+@kernels
+def test_threads_in_every_blocking_call_notice_nothing(environment):
+    run_memory("memory_blocked", 1000, **environment)
+
+
+def test_signals_of_the_program_still_interrupt():
+    run_memory("memory_signals")
