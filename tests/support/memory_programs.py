@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-BUILD = ROOT / "tests/build"
+BUILD = ROOT / "build/tests"
 GENERATED = ROOT / "build/cython/src/ffl"
 COMPILE = ["gcc", "-O2", "-g", "-std=gnu11", "-fno-strict-aliasing", "-Wall", "-Wno-unused-function", f"-I{ROOT}/src",
            f"-I{ROOT}/tests/programs"]
@@ -35,7 +35,7 @@ def python_headers():
 
 
 def is_older(product, sources):
-    product.parent.mkdir(exist_ok=True)
+    product.parent.mkdir(parents=True, exist_ok=True)
     return not product.exists() or product.stat().st_mtime < max(s.stat().st_mtime for s in sources)
 
 
