@@ -1,11 +1,12 @@
 # Everything here sets itself up first (scripts/setup), as root on a fresh Debian 12, and is quick the second time.
-.PHONY: help build test demo bench clean
+.PHONY: help build test conformance demo bench clean
 .DEFAULT_GOAL := help
 ARGS ?=
 
 help:
 	@echo 'make demo          unmodified perftest between two containers, through the router (under 3 minutes)'
 	@echo 'make test          all tests;      make test ARGS="-k lab --seed 7"'
+	@echo 'make conformance   rdma-core'"'"'s own tests on ff0, beside Linux'"'"'s software NIC (half a minute; in make test too)'
 	@echo 'make bench         all benchmarks; results in benchmarks/results/'
 	@echo 'make build         the set-up alone; leaves .venv/bin/freeflow'
 	@echo 'make clean         removes what was built, and .venv'
@@ -15,6 +16,9 @@ build:
 
 test: build
 	@.venv/bin/python -m pytest $(ARGS)
+
+conformance: build
+	@.venv/bin/python tests/support/conformance.py
 
 demo: build
 	@.venv/bin/python -m benchmarks.demo $(ARGS)
