@@ -27,6 +27,7 @@ enum ff_op_code {
 	FF_CMD_DESTROY_AH,	 /* ff_cmd_handle */
 	FF_CMD_ATTACH_MCAST,	 /* ff_cmd_mcast */
 	FF_CMD_DETACH_MCAST,	 /* ff_cmd_mcast */
+	FF_CMD_RESIZE_CQ,	 /* ff_cmd_resize_cq -> ff_reply_resize_cq */
 	FF_CMD_LAST
 };
 
@@ -119,6 +120,18 @@ struct ff_reply_create_cq {
 	uint32_t handle;
 	uint32_t entries; /* per lane, a power of 2, at least cqe */
 	uint64_t offset;  /* of struct ff_cq_shared in the control segment */
+};
+
+struct ff_cmd_resize_cq {
+	uint32_t handle;
+	uint32_t cqe; /* asked for */
+};
+
+/* The CQEs from `index` on are in a ring of their own. What struct ff_cq_shared has before its CQEs stays in use. */
+struct ff_reply_resize_cq {
+	uint32_t entries; /* as in ff_reply_create_cq */
+	uint32_t index;
+	uint64_t offset; /* of the first slot in the control segment */
 };
 
 /* ---- queue pairs ---- */

@@ -26,6 +26,7 @@ cdef extern from "ffcore/control.h" nogil:
         FF_CMD_DESTROY_AH
         FF_CMD_ATTACH_MCAST
         FF_CMD_DETACH_MCAST
+        FF_CMD_RESIZE_CQ
         FF_CMD_LAST
         FF_MAX_EXTENTS
     uint32_t FF_NO_HANDLE
@@ -99,6 +100,15 @@ cdef extern from "ffcore/control.h" nogil:
     ctypedef struct ff_reply_create_cq "struct ff_reply_create_cq":
         uint32_t handle
         uint32_t entries
+        uint64_t offset
+
+    ctypedef struct ff_cmd_resize_cq "struct ff_cmd_resize_cq":
+        uint32_t handle
+        uint32_t cqe
+
+    ctypedef struct ff_reply_resize_cq "struct ff_reply_resize_cq":
+        uint32_t entries
+        uint32_t index
         uint64_t offset
 
     ctypedef struct ff_cap "struct ff_cap":

@@ -3,15 +3,15 @@
 from libc cimport errno
 from libc.stdint cimport int64_t, uint32_t
 
-from ffcore.shm cimport (FF_ARM_NEXT, FF_ARM_NONE, FF_ARM_SOLICITED, FF_CQE_DEAD, FF_CQE_GRH, FF_CQE_IMM, FF_CQE_INV,
-                         FF_FLAG_OVERSUBSCRIBED, FF_FLAG_SLOW_YIELD, FF_QPS_PER_SESSION, ff_cas32, ff_cqe, ff_fence,
-                         ff_load32, ff_load32_acquire, ff_pause, ff_store32, ff_store32_release)
+from ffcore.shm cimport (FF_ARM_NEXT, FF_ARM_NONE, FF_ARM_SOLICITED, FF_CQE_DEAD, FF_FLAG_OVERSUBSCRIBED,
+                         FF_FLAG_SLOW_YIELD, ff_cas32, ff_cqe, ff_fence, ff_load32, ff_load32_acquire, ff_pause,
+                         ff_store32, ff_store32_release)
+from ffl.cq_ring cimport ff_cq_turn, give_back, next_cqe, wc_flags_of
 from ffl.kernel cimport fail, futex_wait, likely, sched_yield
 from ffl.lock cimport spin_lock, spin_unlock
-from ffl.objects cimport ffl_cq, ffl_qp
+from ffl.objects cimport ffl_cq
 from ffl.session_api cimport ff_session_get, ff_session_idle
-from ffl.verbs cimport (IBV_WC_GRH, IBV_WC_RECV, IBV_WC_WITH_IMM, IBV_WC_WITH_INV, ibv_cq, ibv_wc, ibv_wc_opcode,
-                        ibv_wc_status)
+from ffl.verbs cimport ibv_cq, ibv_wc, ibv_wc_opcode, ibv_wc_status
 
 cdef enum:
     IDLE_POLLS = 1024         # empty polls between two looks at the clock
@@ -23,15 +23,7 @@ cdef enum:
 cdef ffl_cq *napped           # the CQ of this process that was last found empty; compared, never followed
 
 
-cdef inline ff_cqe *next_cqe(ffl_cq *cq) noexcept nogil:
-    """The next completion, or NULL."""
-    cdef ff_cqe *cqe = &cq.ring[cq.index & cq.mask]
-    # The acquire pairs with the router's release of the line.
-    return cqe if ff_load32_acquire(&cqe.seq) == cq.index + 1 else NULL
-
-
 cdef inline void translate(ff_cqe *cqe, ibv_wc *wc) noexcept nogil:
-    cdef uint32_t flags = cqe.flags
     wc.wr_id = cqe.wr_id
     wc.status = <ibv_wc_status>cqe.status
     wc.opcode = <ibv_wc_opcode>cqe.opcode
@@ -40,23 +32,11 @@ cdef inline void translate(ff_cqe *cqe, ibv_wc *wc) noexcept nogil:
     wc.imm_data = cqe.imm
     wc.qp_num = cqe.qpn
     wc.src_qp = cqe.src_qpn
-    wc.wc_flags = ((IBV_WC_WITH_IMM if flags & FF_CQE_IMM else 0) | (IBV_WC_GRH if flags & FF_CQE_GRH else 0)
-                   | (IBV_WC_WITH_INV if flags & FF_CQE_INV else 0))
+    wc.wc_flags = wc_flags_of(cqe)
     wc.pkey_index = cqe.pkey_index
     wc.slid = 0
     wc.sl = 0
     wc.dlid_path_bits = 0
-
-
-cdef inline void give_back(ffl_cq *cq, ff_cqe *cqe) noexcept nogil:
-    """The completion frees its queue up to its WQE. The QPN is compared because bells are used again."""
-    cdef ffl_qp *qp = cq.qps[cqe.bell & (FF_QPS_PER_SESSION - 1)]
-    if not likely(qp != NULL and qp.qpn == cqe.qpn):
-        return
-    if cqe.opcode & IBV_WC_RECV:
-        ff_store32_release(&qp.rq_polled, cqe.queue_index)   # pairs with the acquire in rq_has_room
-    else:
-        ff_store32_release(&qp.sq_polled, cqe.queue_index)
 
 
 cdef void nap(ffl_cq *cq) noexcept nogil:
@@ -75,8 +55,7 @@ cdef void nap(ffl_cq *cq) noexcept nogil:
         futex_wait(&cq.shared.waiters, 1, limit)
 
 
-cdef int idle(ffl_cq *cq) noexcept nogil:
-    """After an empty poll: give way to the router, and now and then see whether it is still there. 0, or -1."""
+cdef public int ff_cq_idle(ffl_cq *cq) noexcept nogil:
     cdef uint32_t flags = ff_load32(&cq.session.flags)       # a hint: no order needed
     cq.idle += 1
     if flags & FF_FLAG_SLOW_YIELD:
@@ -98,12 +77,15 @@ cdef public int ff_poll_cq(ibv_cq *handed, int num_entries, ibv_wc *wc) noexcept
     cdef ffl_cq *cq = <ffl_cq *>handed
     cdef ff_cqe *cqe
     cdef int found = 0
-    if next_cqe(cq) == NULL:                         # without the lock: what another thread takes meanwhile is its own
-        return idle(cq)
+    # Without the lock: what another thread takes meanwhile is its own.
+    if next_cqe(cq) == NULL and likely(ff_load32(&cq.turning) == 0):
+        return ff_cq_idle(cq)
     spin_lock(&cq.lock)
     while found < num_entries:
         cqe = next_cqe(cq)
         if cqe == NULL:
+            if ff_load32(&cq.turning) and ff_cq_turn(cq):
+                continue
             break
         if likely(not cqe.flags & FF_CQE_DEAD):
             translate(cqe, wc + found)
@@ -126,17 +108,24 @@ cdef public int ff_req_notify_cq(ibv_cq *handed, int solicited_only) noexcept no
     return 0
 
 
-cdef public void ff_purge_cq(ffl_cq *cq, uint32_t qpn) noexcept nogil:
-    """The router adds none of this QP's any more. Bound: the ring's length."""
-    cdef uint32_t index
+cdef uint32_t purge_ring(ff_cqe *ring, uint32_t mask, uint32_t index, uint32_t qpn) noexcept nogil:
+    """Where the ring's completions end. Bound: its length."""
+    cdef uint32_t first = index
     cdef ff_cqe *cqe
-    spin_lock(&cq.lock)
-    index = cq.index
-    while index - cq.index <= cq.mask:
-        cqe = &cq.ring[index & cq.mask]
-        index += 1
-        if ff_load32_acquire(&cqe.seq) != index:     # pairs with the router's release of the line
+    while index - first <= mask:
+        cqe = &ring[index & mask]
+        if ff_load32_acquire(&cqe.seq) != index + 1:         # pairs with the router's release of the line
             break
+        index += 1
         if cqe.qpn == qpn:
             cqe.flags |= FF_CQE_DEAD
+    return index
+
+
+cdef public void ff_purge_cq(ffl_cq *cq, uint32_t qpn) noexcept nogil:
+    """The router adds none of this QP's any more."""
+    spin_lock(&cq.lock)
+    purge_ring(cq.ring, cq.mask, cq.index, qpn)
+    if ff_load32(&cq.turning):
+        purge_ring(cq.next_ring, cq.next_mask, cq.turn_index, qpn)
     spin_unlock(&cq.lock)

@@ -4,6 +4,7 @@ from libc cimport errno
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset, strcpy
+from posix.time cimport CLOCK_MONOTONIC, clock_gettime
 
 from ffcore.control cimport FF_CMD_CLOSE_CONTEXT, FF_CMD_OPEN_CONTEXT, FF_CMD_QUERY_PORT, ff_reply_device, ff_reply_port
 from ffcore.shm cimport FF_GID_TABLE, ff_add32
@@ -11,20 +12,22 @@ from ffl.call_api cimport ff_call, ff_call_channel, ff_call_end_of
 from ffl.data_path_api cimport ff_poll_cq, ff_post_recv, ff_post_send, ff_req_notify_cq
 from ffl.kernel cimport fail
 from ffl.objects cimport context_of, ffl_context
-from ffl.qp_api cimport ff_create_qp_ex
+from ffl.qp_api cimport ff_alloc_parent_domain, ff_alloc_td, ff_create_cq_ex, ff_create_qp_ex, ff_dealloc_td
 from ffl.session_api cimport ff_session_get, ff_session_open
 from ffl.socket cimport close
 from ffl.verbs cimport (IBV_ATOMIC_HCA, IBV_DEVICE_BAD_QKEY_CNTR, IBV_DEVICE_CURR_QP_STATE_MOD,
                         IBV_DEVICE_PORT_ACTIVE_EVENT, IBV_DEVICE_RC_RNR_NAK_GEN, IBV_DEVICE_SYS_IMAGE_GUID,
                         IBV_LINK_LAYER_ETHERNET, IBV_NODE_CA, IBV_PORT_CM_SUP, IBV_PORT_IP_BASED_GIDS,
-                        IBV_QPF_GRH_REQUIRED, IBV_TRANSPORT_IB, __VERBS_ABI_IS_EXTENDED, ff_port_attr, ff_verbs_context,
+                        IBV_QPF_GRH_REQUIRED, IBV_TRANSPORT_IB,
+                        IBV_VALUES_MASK_RAW_CLOCK, __VERBS_ABI_IS_EXTENDED, ff_port_attr, ff_verbs_context,
                         ff_verbs_device, ibv_context, ibv_device, ibv_device_attr, ibv_device_attr_ex, ibv_mtu,
-                        ibv_port_attr, ibv_port_state, ibv_query_device_ex_input)
+                        ibv_port_attr, ibv_port_state, ibv_query_device_ex_input, ibv_values_ex)
 
 cdef enum:
-    # What perftest knows a device by: this part gets inline data with ibv_post_send (facts about recognition: docs).
+    # perftest knows devices by their part: this one gets inline data, and the ibv_wr functions to post with.
     VENDOR_ID = 0x1234
-    VENDOR_PART_ID = 5700
+    VENDOR_PART_ID = 4129
+    CLOCK_KHZ = 1000000       # of completion timestamps: they count nanoseconds
     DEVICE_INDEX = 0
     ACK_DELAY = 15            # 4.096 µs * 2^15 = 134 ms: a responder's longest silence
     PHYS_LINK_UP = 5
@@ -88,6 +91,11 @@ cdef void fill_ops(ff_verbs_context *base) noexcept nogil:
     base.v.query_port = ff_query_port
     base.v.query_device_ex = ff_query_device_ex
     base.v.create_qp_ex = ff_create_qp_ex
+    base.v.create_cq_ex = ff_create_cq_ex
+    base.v.alloc_td = ff_alloc_td
+    base.v.dealloc_td = ff_dealloc_td
+    base.v.alloc_parent_domain = ff_alloc_parent_domain
+    base.v.query_rt_values = ff_query_rt_values
     base.v.context.ops.poll_cq = ff_poll_cq
     base.v.context.ops.req_notify_cq = ff_req_notify_cq
     base.v.context.ops.post_send = ff_post_send
@@ -183,8 +191,18 @@ cdef int ff_query_device_ex(ibv_context *context, const ibv_query_device_ex_inpu
     ffv_ibv_query_device(context, &all_of_it.orig_attr)
     all_of_it.device_cap_flags_ex = all_of_it.orig_attr.device_cap_flags
     all_of_it.phys_port_cnt_ex = 1
+    all_of_it.completion_timestamp_mask = ~<uint64_t>0
+    all_of_it.hca_core_clock = CLOCK_KHZ
     memset(attr, 0, size)
     memcpy(attr, &all_of_it, min(size, sizeof(all_of_it)))
+    return 0
+
+
+cdef int ff_query_rt_values(ibv_context *context, ibv_values_ex *values) noexcept nogil:
+    """comp_mask: what is asked for, and then what is answered. The clock is the one that completions are stamped with."""
+    values.comp_mask &= IBV_VALUES_MASK_RAW_CLOCK
+    if values.comp_mask:
+        clock_gettime(CLOCK_MONOTONIC, &values.raw_clock)
     return 0
 
 

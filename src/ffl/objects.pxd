@@ -6,9 +6,9 @@ cast. Objects start as zero bytes; a zeroed mutex or condition of the visible pa
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
-from ffcore.shm cimport ff_a32, ff_a64, ff_cq_shared, ff_cqe, ff_qp_shared, ff_session
+from ffcore.shm cimport ff_a32, ff_a64, ff_cq_shared, ff_cqe, ff_qp_shared, ff_session, ff_wqe
 from ffl.verbs cimport (ff_qp_ex, ff_verbs_context, ff_verbs_context_of, ibv_ah, ibv_comp_channel, ibv_context,
-                        ibv_cq_ex, ibv_mr, ibv_pd)
+                        ibv_cq_ex, ibv_mr, ibv_parent_domain_init_attr, ibv_pd, ibv_td)
 
 
 cdef enum ffl_kind:
@@ -38,8 +38,23 @@ cdef struct ffl_channel:
     uint32_t handle
 
 
+cdef struct ffl_td:
+    ibv_td base
+    ff_a32 domains            # parent domains that use it
+
+
 cdef struct ffl_pd:
     ibv_pd base
+    ff_a32 domains            # parent domains over this protection domain; objects with memory of this parent domain
+    ffl_pd *protection        # of a parent domain: the protection domain; NULL in that itself
+    ffl_td *thread            # of a parent domain, or NULL
+    ibv_parent_domain_init_attr custom    # of a parent domain: its allocators
+
+
+cdef struct ffl_memory:
+    # Where an object's struct has come from: the parent domain that it was made in, or NULL.
+    ffl_pd *domain
+    uint32_t custom           # that domain's own allocator has given it
 
 
 cdef struct ffl_ah:
@@ -73,7 +88,11 @@ cdef struct ffl_qp:
     uint32_t sq_flags         # enum ff_wqe_flags that every WQE has: SIGNALED with sq_sig_all
     uint32_t sq_sig_all
     uint32_t bell_number
-    uint32_t pad1[8]
+    ff_wqe *wr_wqe            # of the batch that wr_start began: the WQE being written; NULL when there is none
+    uint32_t wr_index         # ... behind it
+    int wr_error              # ... its first error
+    uint32_t has_wr           # made with send operations
+    uint32_t pad1[3]
     # ---- written by whoever polls
     uint32_t qpn
     ff_a32 sq_polled          # slots before this index are free: their completions have been polled
@@ -90,6 +109,7 @@ cdef struct ffl_qp:
     uint32_t pad3
     uint8_t *rq
     ffl_tracked tracked
+    ffl_memory memory
 
 
 cdef struct ffl_cq:
@@ -99,6 +119,13 @@ cdef struct ffl_cq:
     uint32_t mask             # entries - 1
     uint32_t idle             # empty polls since the router's socket was looked at (approximate: no order, no lock)
     ff_cqe *ring
+    ff_a32 turning            # a resize is under way: see cq_resize.pyx
+    uint32_t single_threaded  # start_poll takes no lock
+    ff_cqe *current           # what start_poll or next_poll found
+    ff_cqe *next_ring         # when not NULL: CQEs from turn_index on are there
+    uint32_t next_mask
+    uint32_t turn_index
+    ffl_memory memory
     ffl_qp **qps              # the session's QPs by their bell, as CQEs name them
     ff_cq_shared *shared
     ff_session *session

@@ -6,7 +6,9 @@ from libc.stdlib cimport calloc, free
 
 from ffcore.control cimport (FF_CMD_ALLOC_PD, FF_CMD_DEALLOC_PD, FF_CMD_DEREG_MR, FF_CMD_REG_MR, FF_MAX_EXTENTS,
                              ff_cmd_handle, ff_cmd_reg_mr, ff_reply_handle, ff_reply_reg_mr)
+from ffcore.shm cimport ff_load32
 from ffl.call_api cimport ff_call, ff_call_begin, ff_call_continue, ff_call_end, ff_call_end_of
+from ffl.domain_api cimport ff_dealloc_parent_domain, ff_domain_is_parent
 from ffl.kernel cimport fail
 from ffl.log_api cimport FF_LOG_WARN, ff_log
 from ffl.memory_api cimport ff_extent, ff_memory_pin, ff_memory_reason, ff_memory_unpin
@@ -43,7 +45,12 @@ cdef public ibv_pd *ffv_ibv_alloc_pd(ibv_context *context) noexcept nogil:
 
 
 cdef public int ffv_ibv_dealloc_pd(ibv_pd *pd) noexcept nogil:
-    cdef int error = ff_call_end_of(context_of(pd.context), FF_CMD_DEALLOC_PD, pd.handle)
+    cdef int error
+    if ff_domain_is_parent(pd):
+        return ff_dealloc_parent_domain(<ffl_pd *>pd)
+    if ff_load32(&(<ffl_pd *>pd).domains):
+        return fail(errno.EBUSY)
+    error = ff_call_end_of(context_of(pd.context), FF_CMD_DEALLOC_PD, pd.handle)
     if error:
         return fail(error)
     free(<ffl_pd *>pd)

@@ -6,33 +6,19 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from ffcore.shm cimport (FF_OP_CMP_SWP, FF_OP_FETCH_ADD, FF_OP_READ, FF_OP_SEND, FF_OP_SEND_IMM, FF_OP_WRITE,
-                         FF_OP_WRITE_IMM, FF_WQE_FENCE, FF_WQE_HEADER, FF_WQE_INLINE, FF_WQE_SIGNALED, FF_WQE_SOLICITED,
-                         ff_fence, ff_load32, ff_load32_acquire, ff_load64, ff_or64, ff_recv_wqe, ff_sge,
+                         FF_OP_WRITE_IMM, FF_WQE_INLINE, ff_fence, ff_load32, ff_load32_acquire, ff_recv_wqe,
                          ff_store32_release, ff_wqe)
 from ffl.kernel cimport likely, prefetch
 from ffl.lock cimport spin_lock, spin_unlock
 from ffl.objects cimport ffl_qp
-from ffl.session_api cimport ff_session_get, ff_session_look, wake_if_armed
-from ffl.verbs cimport (IBV_QPS_ERR, IBV_QPS_RESET, IBV_QPS_RTR, IBV_SEND_FENCE, IBV_SEND_INLINE, IBV_SEND_SIGNALED,
-                        IBV_SEND_SOLICITED, IBV_WR_ATOMIC_CMP_AND_SWP, IBV_WR_ATOMIC_FETCH_AND_ADD, IBV_WR_RDMA_READ,
-                        IBV_WR_RDMA_WRITE, IBV_WR_RDMA_WRITE_WITH_IMM, IBV_WR_SEND, IBV_WR_SEND_WITH_IMM, ibv_qp,
-                        ibv_recv_wr, ibv_send_wr, ibv_sge)
+from ffl.post_ring cimport ff_flags, ring_bell, sq_has_room
+from ffl.session_api cimport ff_session_get, ff_session_look
+from ffl.verbs cimport (IBV_QPS_ERR, IBV_QPS_RESET, IBV_QPS_RTR, IBV_SEND_INLINE, IBV_WR_ATOMIC_CMP_AND_SWP,
+                        IBV_WR_ATOMIC_FETCH_AND_ADD, IBV_WR_RDMA_READ, IBV_WR_RDMA_WRITE, IBV_WR_RDMA_WRITE_WITH_IMM,
+                        IBV_WR_SEND, IBV_WR_SEND_WITH_IMM, ibv_qp, ibv_recv_wr, ibv_send_wr, ibv_sge)
 
 
-# ---- the bell ----
-
-cdef inline void ring_bell(ffl_qp *qp) noexcept nogil:
-    """The router leaves a hot QP's bit set, and looks at the ring again after clearing it: a set bit needs nothing."""
-    ff_fence()                # WQEs before bell; pairs with the router's, after clearing the bit and before that look
-    if likely(ff_load64(qp.bell) & qp.bell_bit):
-        return
-    ff_or64(qp.bell, qp.bell_bit)
-    ff_or64(&qp.session.qp_summary, qp.summary_bit)
-    wake_if_armed(qp.session, qp.event_fd)
-
-
-cdef int full(ffl_qp *qp) noexcept nogil:
-    """Rare. ENOMEM, unless it is full because nobody is there to empty it."""
+cdef public int ff_queue_full(ffl_qp *qp) noexcept nogil:
     return errno.EIO if ff_load32(&ff_session_get().gone) or ff_session_look() else errno.ENOMEM
 
 
@@ -48,12 +34,6 @@ cdef inline uint32_t ff_opcode(uint32_t opcode) noexcept nogil:
                            | (<uint64_t>FF_OP_CMP_SWP << 4 * IBV_WR_ATOMIC_CMP_AND_SWP)
                            | (<uint64_t>FF_OP_FETCH_ADD << 4 * IBV_WR_ATOMIC_FETCH_AND_ADD))
     return (table >> 4 * opcode) & 15
-
-
-cdef inline uint32_t ff_flags(uint32_t flags) noexcept nogil:
-    return ((FF_WQE_SIGNALED if flags & IBV_SEND_SIGNALED else 0)
-            | (FF_WQE_SOLICITED if flags & IBV_SEND_SOLICITED else 0)
-            | (FF_WQE_FENCE if flags & IBV_SEND_FENCE else 0))
 
 
 cdef int put_inline(ffl_qp *qp, ff_wqe *wqe, const ibv_send_wr *wr) noexcept nogil:
@@ -117,15 +97,6 @@ cdef inline int put_wqe(ffl_qp *qp, ff_wqe *wqe, const ibv_send_wr *wr) noexcept
     return 0
 
 
-cdef inline bint sq_has_room(ffl_qp *qp, uint32_t index) noexcept nogil:
-    """A slot is free when a completion at or behind it has been polled, as on any NIC: so programs that stop at ENOMEM
-    cannot overrun a CQ of their queue's size."""
-    if likely(index - qp.sq_free <= qp.sq_mask):
-        return True
-    qp.sq_free = ff_load32_acquire(&qp.sq_polled)            # pairs with the release in give_back
-    return index - qp.sq_free <= qp.sq_mask
-
-
 cdef public int ff_post_send(ibv_qp *handed, ibv_send_wr *wr, ibv_send_wr **bad_wr) noexcept nogil:
     """0; or ENOMEM (full), EINVAL, EIO, with *bad_wr the first that was not posted; those before it were."""
     cdef ffl_qp *qp = <ffl_qp *>handed
@@ -139,7 +110,7 @@ cdef public int ff_post_send(ibv_qp *handed, ibv_send_wr *wr, ibv_send_wr **bad_
     index = qp.sq_index
     while wr != NULL:
         if not likely(sq_has_room(qp, index)):
-            error = full(qp)
+            error = ff_queue_full(qp)
             break
         wqe = <ff_wqe *>(qp.sq + <size_t>(index & qp.sq_mask) * qp.sq_stride)
         error = put_wqe(qp, wqe, wr)
@@ -190,7 +161,7 @@ cdef public int ff_post_recv(ibv_qp *handed, ibv_recv_wr *wr, ibv_recv_wr **bad_
             error = errno.EINVAL
             break
         if not likely(rq_has_room(qp, index)):
-            error = full(qp)
+            error = ff_queue_full(qp)
             break
         wqe = <ff_recv_wqe *>(qp.rq + <size_t>(index & qp.rq_mask) * qp.rq_stride)
         wqe.count = wr.num_sge

@@ -2,23 +2,25 @@
 
 from libc cimport errno
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport free
 from libc.string cimport memset
 
 from ffcore.control cimport (FF_CMD_CREATE_QP, FF_CMD_DESTROY_QP, FF_CMD_MODIFY_QP, FF_CMD_QUERY_QP, FF_NO_HANDLE,
                              ff_cap, ff_cmd_create_qp, ff_cmd_handle, ff_cmd_modify_qp, ff_qp_attr, ff_reply_create_qp,
                              ff_reply_query_qp, ff_reply_state)
-from ffcore.shm cimport FF_LINE, FF_WQE_SIGNALED, ff_load32_acquire, ff_qp_shared, ff_session, ff_store32
+from ffcore.shm cimport FF_WQE_SIGNALED, ff_load32_acquire, ff_qp_shared, ff_session, ff_store32
 from ffl.ah_attr cimport ah_in, ah_out
 from ffl.call_api cimport ff_call, ff_call_end_of
-from ffl.data_path_api cimport ff_purge_cq
+from ffl.data_path_api cimport ff_purge_cq, ff_wr_begin_with
+from ffl.domain_api cimport FF_MEMORY_QP, ff_memory_free, ff_memory_new, ffl_memory
 from ffl.handles_api cimport ff_handle_put, ff_handle_retire
-from ffl.kernel cimport fail, posix_memalign
+from ffl.kernel cimport fail
 from ffl.objects cimport FFL_QP, context_of, ffl_cq, ffl_qp
 from ffl.session_api cimport ff_session_get
-from ffl.verbs cimport (IBV_QP_INIT_ATTR_CREATE_FLAGS, IBV_QP_INIT_ATTR_PD, IBV_QP_STATE, IBV_QPS_RESET, IBV_QPT_UC,
+from ffl.verbs cimport (IBV_QP_INIT_ATTR_CREATE_FLAGS, IBV_QP_INIT_ATTR_PD,
+                        IBV_QP_INIT_ATTR_SEND_OPS_FLAGS, IBV_QP_STATE, IBV_QPS_RESET, IBV_QPT_UC,
                         IBV_QPT_UD, IBV_WR_ATOMIC_CMP_AND_SWP, IBV_WR_ATOMIC_FETCH_AND_ADD, IBV_WR_RDMA_READ,
-                        IBV_WR_RDMA_WRITE, IBV_WR_RDMA_WRITE_WITH_IMM, IBV_WR_SEND, IBV_WR_SEND_WITH_IMM, ibv_context,
+                        IBV_WR_RDMA_WRITE, IBV_WR_RDMA_WRITE_WITH_IMM, IBV_WR_SEND, IBV_WR_SEND_WITH_IMM,
+                        IBV_WR_TSO, ibv_context, ibv_ece,
                         ibv_mig_state, ibv_mtu, ibv_pd, ibv_qp, ibv_qp_attr, ibv_qp_cap, ibv_qp_ex, ibv_qp_init_attr,
                         ibv_qp_init_attr_ex, ibv_qp_state, ibv_qp_type)
 
@@ -134,6 +136,10 @@ cdef void attach_rings(ffl_qp *qp, ff_reply_create_qp *reply) noexcept nogil:
     qp.max_recv_sge = reply.cap.max_recv_sge
 
 
+cdef uint32_t opcodes_of(uint32_t qp_type) noexcept nogil:
+    return UD_OPCODES if qp_type == IBV_QPT_UD else UC_OPCODES if qp_type == IBV_QPT_UC else RC_OPCODES
+
+
 cdef void describe(ffl_qp *qp, ibv_pd *pd, const ibv_qp_init_attr *attr, ff_reply_create_qp *reply) noexcept nogil:
     cdef ibv_qp *visible = shown(qp)
     visible.context = pd.context
@@ -146,7 +152,7 @@ cdef void describe(ffl_qp *qp, ibv_pd *pd, const ibv_qp_init_attr *attr, ff_repl
     visible.qp_num = reply.qpn
     visible.state = IBV_QPS_RESET
     visible.qp_type = attr.qp_type
-    qp.opcodes = (UD_OPCODES if attr.qp_type == IBV_QPT_UD else UC_OPCODES if attr.qp_type == IBV_QPT_UC else RC_OPCODES)
+    qp.opcodes = opcodes_of(attr.qp_type)
     qp.sq_sig_all = 1 if attr.sq_sig_all else 0
     qp.sq_flags = FF_WQE_SIGNALED if attr.sq_sig_all else 0
 
@@ -172,17 +178,18 @@ cdef int ask(ibv_pd *pd, const ibv_qp_init_attr *attr, ff_reply_create_qp *reply
 cdef public ibv_qp *ffv_ibv_create_qp(ibv_pd *pd, ibv_qp_init_attr *attr) noexcept nogil:
     """attr.cap is set to what was granted."""
     cdef ff_reply_create_qp reply
-    cdef ffl_qp *qp
+    cdef ffl_memory memory
+    cdef ffl_qp *qp = <ffl_qp *>ff_memory_new(pd, sizeof(ffl_qp), FF_MEMORY_QP, &memory)
     cdef int error
-    if posix_memalign(<void **>&qp, FF_LINE, sizeof(ffl_qp)):
+    if qp == NULL:
         fail(errno.ENOMEM)
         return NULL
-    memset(qp, 0, sizeof(ffl_qp))
     error = ask(pd, attr, &reply)
     if error:
-        free(qp)
+        ff_memory_free(&memory, qp, FF_MEMORY_QP)
         fail(error)
         return NULL
+    qp.memory = memory
     describe(qp, pd, attr, &reply)
     attach_rings(qp, &reply)
     cap_in(&attr.cap, &reply.cap)
@@ -190,21 +197,47 @@ cdef public ibv_qp *ffv_ibv_create_qp(ibv_pd *pd, ibv_qp_init_attr *attr) noexce
     return shown(qp)
 
 
-cdef public ibv_qp *ff_create_qp_ex(ibv_context *context, ibv_qp_init_attr_ex *attr) noexcept nogil:
-    """The extended struct begins with the plain one. No flag is known that a plain QP does not have."""
-    cdef uint32_t unknown = attr.comp_mask & ~<uint32_t>(IBV_QP_INIT_ATTR_PD | IBV_QP_INIT_ATTR_CREATE_FLAGS)
+cdef int check_extended(const ibv_qp_init_attr_ex *attr) noexcept nogil:
+    cdef uint32_t known = IBV_QP_INIT_ATTR_PD | IBV_QP_INIT_ATTR_CREATE_FLAGS | IBV_QP_INIT_ATTR_SEND_OPS_FLAGS
+    # IBV_QP_EX_WITH_x and IBV_WR_x count in the same order up to SEND_WITH_INV; FreeFlow has none of those behind it.
+    cdef uint64_t operations = opcodes_of(attr.qp_type) & ((1 << IBV_WR_TSO) - 1)
     if not attr.comp_mask & IBV_QP_INIT_ATTR_PD:
-        fail(errno.EINVAL)
+        return errno.EINVAL
+    if attr.comp_mask & ~known or (attr.comp_mask & IBV_QP_INIT_ATTR_CREATE_FLAGS and attr.create_flags):
+        return errno.EOPNOTSUPP
+    if attr.comp_mask & IBV_QP_INIT_ATTR_SEND_OPS_FLAGS and attr.send_ops_flags & ~operations:
+        return errno.EOPNOTSUPP
+    return 0
+
+
+cdef public ibv_qp *ff_create_qp_ex(ibv_context *context, ibv_qp_init_attr_ex *attr) noexcept nogil:
+    """The extended struct begins with the plain one."""
+    cdef int error = check_extended(attr)
+    cdef ibv_qp *qp
+    if error:
+        fail(error)
         return NULL
-    if unknown or (attr.comp_mask & IBV_QP_INIT_ATTR_CREATE_FLAGS and attr.create_flags):
-        fail(errno.EOPNOTSUPP)
-        return NULL
-    return ffv_ibv_create_qp(attr.pd, <ibv_qp_init_attr *>attr)
+    qp = ffv_ibv_create_qp(attr.pd, <ibv_qp_init_attr *>attr)
+    if qp != NULL and attr.comp_mask & IBV_QP_INIT_ATTR_SEND_OPS_FLAGS:
+        ff_wr_begin_with(<ffl_qp *>qp, attr.send_ops_flags)
+    return qp
 
 
 cdef public ibv_qp_ex *ffv_ibv_qp_to_qp_ex(ibv_qp *qp) noexcept nogil:
     """NULL: not created with send operations (IBV_QP_INIT_ATTR_SEND_OPS_FLAGS)."""
-    return NULL
+    return <ibv_qp_ex *>qp if (<ffl_qp *>qp).has_wr else NULL
+
+
+# ---- extended connection establishment: vendors' options, of which FreeFlow has none ----
+
+cdef public int ffv_ibv_query_ece(ibv_qp *qp, ibv_ece *ece) noexcept nogil:
+    memset(ece, 0, sizeof(ibv_ece))
+    return 0
+
+
+cdef public int ffv_ibv_set_ece(ibv_qp *qp, ibv_ece *ece) noexcept nogil:
+    """An offer is accepted as far as its options are known here: what query_ece answers next are those."""
+    return fail(errno.EINVAL) if ece.comp_mask else 0
 
 
 # ---- modifying, querying, destroying ----
@@ -267,6 +300,7 @@ cdef public int ffv_ibv_query_qp(ibv_qp *qp, ibv_qp_attr *attr, int mask, ibv_qp
 
 cdef public int ffv_ibv_destroy_qp(ibv_qp *handed) noexcept nogil:
     cdef ffl_qp *qp = <ffl_qp *>handed
+    cdef ffl_memory memory = qp.memory
     cdef int error = ff_call_end_of(context_of(handed.context), FF_CMD_DESTROY_QP, handed.handle)
     if error:
         return fail(error)
@@ -274,5 +308,5 @@ cdef public int ffv_ibv_destroy_qp(ibv_qp *handed) noexcept nogil:
     if ff_session_get().qps[qp.bell_number] == qp:   # else the router has given its bell to another already
         ff_session_get().qps[qp.bell_number] = NULL
     ff_handle_retire(&qp.tracked)
-    free(qp)
+    ff_memory_free(&memory, qp, FF_MEMORY_QP)
     return 0

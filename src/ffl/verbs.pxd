@@ -252,8 +252,9 @@ cdef extern from "<infiniband/verbs.h>" nogil:
         ibv_pd *pd
         ibv_td *td
         uint32_t comp_mask
-        void *(*alloc)(ibv_pd *pd, void *pd_context, size_t size, size_t alignment, uint64_t resource_type) noexcept
-        void (*free)(ibv_pd *pd, void *pd_context, void *ptr, uint64_t resource_type) noexcept
+        void *(*alloc)(ibv_pd *pd, void *pd_context, size_t size, size_t alignment,
+                       uint64_t resource_type) noexcept nogil
+        void (*free)(ibv_pd *pd, void *pd_context, void *ptr, uint64_t resource_type) noexcept nogil
         void *pd_context
 
     enum ibv_parent_domain_init_attr_mask:

@@ -3,11 +3,14 @@
 from libc.stdint cimport uint32_t, uint64_t, uint8_t
 
 from ffcore.shm cimport ff_cqe
-from ffr.state cimport ffr_qp, ffr_router
+from ffr.state cimport ffr_cq, ffr_qp, ffr_router
 
 # Publishes *cqe (all but seq and timestamp) on the CQ. `solicited` counts for a CQ armed for solicited events; an
 # error completion counts always.
 cdef void cq_push(ffr_router *r, uint32_t cq, ff_cqe *cqe, bint solicited) noexcept nogil
+
+# Looks again how far the application has read.
+cdef void cq_refresh(ffr_router *r, ffr_cq *cq) noexcept nogil
 
 # Retries the channel events that a full socket held back; called while r.notify_pending.
 cdef void cq_notify_retry(ffr_router *r) noexcept nogil

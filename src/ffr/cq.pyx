@@ -78,12 +78,16 @@ cdef void overrun(ffr_router *r, uint32_t index, ffr_cq *cq) noexcept nogil:
         qp = r.state.qp[qp].o.next
 
 
+cdef void cq_refresh(ffr_router *r, ffr_cq *cq) noexcept nogil:
+    cq.consumed = ff_load32_acquire(&shared_of(r, cq).consumed[0])   # pairs with FFL's release after it has read
+
+
 cdef bint room(ffr_router *r, uint32_t index, ffr_cq *cq) noexcept nogil:
     if cq.overrun:
         return False
     if cq.produced - cq.consumed < cq.entries:
         return True
-    cq.consumed = ff_load32_acquire(&shared_of(r, cq).consumed[0])   # pairs with FFL's release after it has read
+    cq_refresh(r, cq)
     if cq.produced - cq.consumed < cq.entries:
         return True
     overrun(r, index, cq)                    # also when the index is impossible: it lies further than the capacity
@@ -98,7 +102,7 @@ cdef void cq_push(ffr_router *r, uint32_t index, ff_cqe *cqe, bint solicited) no
     if not room(r, index, cq):
         return
     shared = shared_of(r, cq)
-    slot = &shared.cqe[cq.produced & (cq.entries - 1)]
+    slot = <ff_cqe *>(r.view[cq.o.session].control + cq.ring) + (cq.produced & (cq.entries - 1))
     r.state.session[cq.o.session].active_ns = r.now_ns
     cqe.timestamp_ns = r.now_ns
     memcpy(slot, cqe, sizeof(ff_cqe) - sizeof(uint32_t))

@@ -14,7 +14,7 @@
 #include "ffcore/stats.h"
 
 #define FFR_STATE_MAGIC 0x74734646u
-#define FFR_STATE_VERSION 1u
+#define FFR_STATE_VERSION 2u
 #define FFR_NONE 0xffffffffu
 
 enum {
@@ -109,8 +109,11 @@ struct ffr_cq {
 	uint32_t overrun;   /* 1 after an overrun: nothing more is written */
 	uint32_t notify;    /* an event could not be sent yet; retried */
 	uint32_t context;
-	uint32_t pages;
+	uint32_t pages;	     /* of struct ff_cq_shared and its first ring */
 	uint64_t offset;
+	uint64_t ring;	     /* offset of the slots in use; after a resize they are a ring of their own */
+	uint64_t before;     /* ... and those of the ring before, which may still be read: until the next resize */
+	uint32_t ring_pages, before_pages; /* 0: there is no such ring of its own */
 };
 
 /* A receive queue: a QP's own, or an SRQ's. */

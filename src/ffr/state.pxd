@@ -122,6 +122,10 @@ cdef extern from "ffr/state.h" nogil:
         uint32_t context
         uint32_t pages
         uint64_t offset
+        uint64_t ring
+        uint64_t before
+        uint32_t ring_pages
+        uint32_t before_pages
 
     ctypedef struct ffr_rq "struct ffr_rq":
         uint64_t ring

@@ -1,11 +1,25 @@
 from libc.errno cimport EBUSY, EINVAL, ENOMEM
 from libc.stdint cimport uint64_t
 
-from ffcore.control cimport FF_NO_HANDLE, ff_cmd_create_cq, ff_cmd_handle, ff_reply_create_cq
-from ffcore.shm cimport FF_CQ_LANES, FF_LINE, FF_PAGE, ff_cq_shared, ff_cqe
+from ffcore.control cimport (FF_NO_HANDLE, ff_cmd_create_cq, ff_cmd_handle, ff_cmd_resize_cq, ff_reply_create_cq,
+                             ff_reply_resize_cq)
+from ffcore.shm cimport FF_CQ_LANES, FF_PAGE, ff_cq_shared, ff_cqe, ff_load32_acquire
+from ffr.cq cimport cq_refresh
 from ffr.handlers.base cimport owns_channel, owns_cq
 from ffr.mem.region cimport ring_alloc, ring_free
-from ffr.state cimport FFR_CQ, FFR_MAX_CQE, FFR_NONE, ffr_cq, ffr_session, object_free, object_new
+from ffr.qp cimport qp_sq_slot
+from ffr.state cimport (FFR_CQ, FFR_MAX_CQE, FFR_NONE, FFR_QP, ffr_cq, ffr_qp, ffr_session, object_free, object_new)
+
+
+cdef uint32_t power_of_2(uint32_t n) noexcept nogil:
+    cdef uint32_t p = 1
+    while p < n:                             # n <= FFR_MAX_CQE: 20 turns
+        p *= 2
+    return p
+
+
+cdef uint32_t pages_of(uint64_t size) noexcept nogil:
+    return <uint32_t>((size + FF_PAGE - 1) // FF_PAGE)
 
 
 cdef uint32_t cqe_max(const ffr_session *s) noexcept nogil:
@@ -19,7 +33,7 @@ cdef int create_cq(ffr_router *r, uint32_t session, const void *body, void *repl
     cdef const ff_cmd_create_cq *c = <const ff_cmd_create_cq *>body
     cdef ff_reply_create_cq *a = <ff_reply_create_cq *>reply
     cdef ffr_session *s = &r.state.session[session]
-    cdef uint32_t entries = 1, index, pages
+    cdef uint32_t entries, index, pages
     cdef ffr_cq *cq
     if not owns_channel(r, session, c.context, True):
         return EINVAL
@@ -29,9 +43,8 @@ cdef int create_cq(ffr_router *r, uint32_t session, const void *body, void *repl
         return EINVAL
     if s.count[FFR_CQ] >= s.limit.max_cq:
         return ENOMEM
-    while entries < c.cqe:                   # bound: 20 turns
-        entries *= 2
-    pages = <uint32_t>((sizeof(ff_cq_shared) + <uint64_t>entries * FF_CQ_LANES * sizeof(ff_cqe) + FF_PAGE - 1) // FF_PAGE)
+    entries = power_of_2(c.cqe)
+    pages = pages_of(sizeof(ff_cq_shared) + <uint64_t>entries * FF_CQ_LANES * sizeof(ff_cqe))
     a.offset = ring_alloc(r, session, pages)
     if a.offset == 0:
         return ENOMEM
@@ -47,6 +60,8 @@ cdef int create_cq(ffr_router *r, uint32_t session, const void *body, void *repl
     cq.overrun = cq.notify = 0
     cq.pages = pages
     cq.offset = a.offset
+    cq.ring = a.offset + sizeof(ff_cq_shared)
+    cq.ring_pages = cq.before_pages = 0
     if cq.channel != FFR_NONE:
         r.state.channel[cq.channel].o.references += 1
     a.handle = index
@@ -61,8 +76,58 @@ cdef void cq_free(ffr_router *r, uint32_t index) noexcept nogil:
         r.notify_pending -= 1
     if cq.channel != FFR_NONE:
         r.state.channel[cq.channel].o.references -= 1
+    if cq.ring_pages:
+        ring_free(r, cq.o.session, cq.ring, cq.ring_pages)
+    if cq.before_pages:
+        ring_free(r, cq.o.session, cq.before, cq.before_pages)
     ring_free(r, cq.o.session, cq.offset, cq.pages)
     object_free(r, FFR_CQ, index)
+
+
+cdef uint32_t sends_to_come(ffr_router *r, uint32_t session, uint32_t index, uint32_t limit) noexcept nogil:
+    """WQEs posted and not executed yet that may complete on the CQ, counted up to the limit. Bound: limit and the
+    session's QPs."""
+    cdef uint32_t qp = r.state.session[session].first[FFR_QP], count = 0, at
+    cdef ffr_qp *q
+    while qp != FFR_NONE and count < limit:
+        q = &r.state.qp[qp]
+        at = q.sq_index
+        while (q.send_cq == index and count < limit and at - q.sq_index < q.sq_entries
+               and ff_load32_acquire(&qp_sq_slot(r, q, at).seq) == at + 1):      # pairs with FFL's release
+            at += 1
+            count += 1
+        qp = q.o.next
+    return count
+
+
+cdef int resize_cq(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil:
+    """The next completion goes into a new ring. The library reads what waits in the one before (src/ffl/cq_resize.pyx says
+    why nothing is lost), so that one is freed by the next resize, which the library does not ask for earlier."""
+    cdef const ff_cmd_resize_cq *c = <const ff_cmd_resize_cq *>body
+    cdef ff_reply_resize_cq *a = <ff_reply_resize_cq *>reply
+    cdef uint32_t pages, waiting
+    cdef ffr_cq *cq
+    if not owns_cq(r, session, c.handle) or c.cqe == 0 or c.cqe > cqe_max(&r.state.session[session]):
+        return EINVAL
+    cq = &r.state.cq[c.handle]
+    cq_refresh(r, cq)
+    waiting = cq.produced - cq.consumed
+    if c.cqe < cq.entries and waiting <= c.cqe:
+        waiting += sends_to_come(r, session, c.handle, c.cqe - waiting + 1)
+    if cq.overrun or waiting > c.cqe:
+        return EINVAL
+    a.entries = power_of_2(c.cqe)
+    a.index = cq.produced
+    pages = pages_of(<uint64_t>a.entries * FF_CQ_LANES * sizeof(ff_cqe))
+    a.offset = ring_alloc(r, session, pages)
+    if a.offset == 0:
+        return ENOMEM
+    if cq.before_pages:
+        ring_free(r, session, cq.before, cq.before_pages)
+    cq.before, cq.before_pages = cq.ring, cq.ring_pages
+    cq.ring, cq.ring_pages = a.offset, pages
+    cq.entries = a.entries
+    return 0
 
 
 cdef int destroy_cq(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil:

@@ -94,6 +94,8 @@ cdef int lay_out(const ff_cap *cap, ff_reply_create_qp *a) noexcept nogil:
     a.sq_stride = round_up(FF_WQE_HEADER + max(payload, <uint32_t>sizeof(ff_sge)), 64)
     a.cap.max_inline = max(cap.max_inline, min(a.sq_stride - FF_WQE_HEADER, <uint32_t>FF_MAX_INLINE))
     a.rq_entries = power_of_2(cap.max_recv_wr) if cap.max_recv_wr else 0
+    a.cap.max_send_wr = a.sq_entries if cap.max_send_wr else 0   # what the rings have room for is granted
+    a.cap.max_recv_wr = a.rq_entries
     a.rq_stride = round_up(FF_RECV_HEADER + max(cap.max_recv_sge, <uint32_t>1) * <uint32_t>sizeof(ff_sge), 32)
     a.sq_offset = sizeof(ff_qp_shared)
     a.rq_offset = a.sq_offset + <uint64_t>a.sq_entries * a.sq_stride

@@ -6,12 +6,12 @@ from ffcore.control cimport (FF_CMD_ALLOC_PD, FF_CMD_ATTACH_MCAST, FF_CMD_CLOSE_
                              FF_CMD_DEREG_MR, FF_CMD_DESTROY_AH, FF_CMD_DESTROY_CHANNEL, FF_CMD_DESTROY_CQ,
                              FF_CMD_DESTROY_QP, FF_CMD_DETACH_MCAST, FF_CMD_LAST, FF_CMD_MODIFY_QP, FF_CMD_OPEN_CONTEXT,
                              FF_CMD_QUERY_DEVICE, FF_CMD_QUERY_GIDS, FF_CMD_QUERY_PORT, FF_CMD_QUERY_QP,
-                             FF_CMD_REG_MR, ff_body)
+                             FF_CMD_REG_MR, FF_CMD_RESIZE_CQ, ff_body)
 from ffcore.shm cimport (FF_COMMAND_BODY, ff_command_slot, ff_exchange32, ff_load32, ff_load32_acquire, ff_session,
                          ff_store32_release)
 from ffr.handlers.ah cimport create_ah, destroy_ah
 from ffr.handlers.channel cimport create_channel, destroy_channel
-from ffr.handlers.cq cimport create_cq, destroy_cq
+from ffr.handlers.cq cimport create_cq, destroy_cq, resize_cq
 from ffr.handlers.device cimport close_context, open_context, query_device, query_gids, query_port
 from ffr.handlers.mcast cimport attach_mcast, detach_mcast
 from ffr.handlers.pd_mr cimport alloc_pd, dealloc_pd, dereg_mr, reg_mr
@@ -39,6 +39,7 @@ handlers[FF_CMD_DEREG_MR] = dereg_mr
 handlers[FF_CMD_CREATE_CHANNEL] = create_channel
 handlers[FF_CMD_DESTROY_CHANNEL] = destroy_channel
 handlers[FF_CMD_CREATE_CQ] = create_cq
+handlers[FF_CMD_RESIZE_CQ] = resize_cq
 handlers[FF_CMD_DESTROY_CQ] = destroy_cq
 handlers[FF_CMD_CREATE_QP] = create_qp
 handlers[FF_CMD_MODIFY_QP] = modify_qp
