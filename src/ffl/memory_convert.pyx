@@ -12,8 +12,8 @@ from libc.string cimport strcmp, strerror, strncmp
 from ffl.memory_parts cimport (
     FF_REGION_EXEC, FF_REGION_READ, FF_REGION_SHARED, FF_REGION_WRITE, FF_SWAP_SHARE, FF_SWAP_UNSHARE, PAGE,
     ff_maps_close, ff_maps_find, ff_maps_find_segment, ff_maps_is_segment, ff_maps_open, ff_memory_explain, ff_region,
-    ff_segment, ff_swap, ff_windows_linger, ff_windows_run, ff_world_reason, ff_world_resume, ff_world_stop,
-    ff_world_swap)
+    ff_segment, ff_swap, ff_windows_linger, ff_windows_run, ff_world_gathered_longer, ff_world_reason,
+    ff_world_resume, ff_world_stop, ff_world_swap)
 
 
 cdef extern from "sys/mman.h" nogil:
@@ -31,6 +31,7 @@ cdef extern from "fcntl.h" nogil:
 
 cdef enum:
     CHUNK = 4 << 20  # bytes at a stop: about a millisecond
+    CHUNK_MAX = 32 << 20  # on a busy machine, where threads are slow to come
     POPULATE_READ = 22  # madvise of Linux 5.14; older kernels say EINVAL, and the pages come one by one
     POPULATE_WRITE = 23
     TRIES = 3  # at a mapping that other threads keep changing
@@ -38,11 +39,25 @@ cdef enum:
 # Guarded by the world's lock. Static, because what is on the stack may be what is being swapped.
 cdef ff_swap swap
 cdef ff_region found
+cdef uint32_t chunk  # what the last stop showed to be sensible; 0: none yet
 
 
 cdef int protection(const ff_region *region) noexcept nogil:
     return ((PROT_READ if region.flags & FF_REGION_READ else 0) | (PROT_WRITE if region.flags & FF_REGION_WRITE else 0)
             | (PROT_EXEC if region.flags & FF_REGION_EXEC else 0))
+
+
+cdef uint64_t at_most() noexcept nogil:
+    return chunk if chunk != 0 else CHUNK
+
+
+cdef void learn() noexcept nogil:
+    """When it takes longer to stop the threads than to copy, fewer stops are better for them, too."""
+    global chunk
+    if ff_world_gathered_longer():
+        chunk = <uint32_t>min(at_most() * 2, <uint64_t>CHUNK_MAX)
+    else:
+        chunk = CHUNK
 
 
 cdef bint is_ours(const ff_segment *segment, const ff_region *region, uint64_t addr, uint64_t offset) noexcept nogil:
@@ -120,7 +135,7 @@ cdef int share_all(int maps, const ff_segment *segment, uint64_t start, uint64_t
             result = refuse(maps, segment, start, &found)
         if result != 0:
             return result
-        length = min(min(end, found.end) - start, min(length, <uint64_t>CHUNK))
+        length = min(min(end, found.end) - start, min(length, at_most()))
         result = share_chunk(maps, segment, start, length, offset)
         if result == ESTALE and tries < TRIES:
             tries += 1  # the mapping changed under our eyes
@@ -159,6 +174,7 @@ cdef int share_chunk(int maps, const ff_segment *segment, uint64_t addr, uint64_
         swap.offset = offset
         result = ff_world_swap(&swap)
     ff_world_resume()
+    learn()
     if result == 0:
         madvise(<void *>addr, length, POPULATE_WRITE if before.flags & FF_REGION_WRITE else POPULATE_READ)
     else:
@@ -232,13 +248,14 @@ cdef int unshare_region(const ff_segment *segment, uint64_t addr, uint64_t end, 
     swap.prot = protection(&found)
     while addr < end:
         swap.addr = addr
-        swap.length = min(end - addr, <uint64_t>CHUNK)
+        swap.length = min(end - addr, at_most())
         swap.offset = offset
         result = ff_world_stop(False)
         if result != 0:
             return result
         result = ff_world_swap(&swap)
         ff_world_resume()
+        learn()
         if result != 0:
             return result
         addr += swap.length

@@ -16,6 +16,7 @@ cdef extern from "ffl/world.h" nogil:
     bint ff_world_is_stopped() noexcept
     void ff_world_fork_window() noexcept
     void ff_world_child() noexcept
+    bint ff_world_gathered_longer() noexcept
     const char *ff_world_reason() noexcept
     enum:
         FF_SWAP_SHARE

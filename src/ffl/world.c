@@ -27,7 +27,8 @@ static ff_a32 forking;	 /* tid of a thread in fork(), while the others may let t
 static uint32_t generation;
 static int alone; /* at the last stop */
 static int signal_number;
-static uint64_t kept_mask, stopped_at_ns, resumed_at_ns, longest_ns;
+static uint64_t kept_mask, longest_ns;
+static uint64_t stopped_at_ns, gathered_at_ns, resumed_at_ns; /* of the last stop */
 static const struct timespec slice = { 0, SLICE_NS };
 static const struct timespec *patience; /* how long a waiting thread sleeps before it looks at `forking` */
 static char reason[160];
@@ -361,6 +362,7 @@ static int gather(void)
 int ff_world_stop(int for_fork)
 {
 	stopped_at_ns = ff_now_ns();
+	gathered_at_ns = stopped_at_ns;
 	alone = ff_threads_alone();
 	if (alone)
 		return 0;
@@ -374,6 +376,7 @@ int ff_world_stop(int for_fork)
 		generation = 1;
 	ff_store32_release(&gate, generation);
 	result = gather();
+	gathered_at_ns = ff_now_ns();
 	if (result != 0)
 		ff_world_resume();
 	return result;
@@ -394,6 +397,11 @@ int ff_world_is_stopped(void) { return alone || ff_load32(&gate) != 0; } /* rela
 void ff_world_fork_window(void)
 {
 	ff_store32(&forking, (uint32_t)ff_raw1(SYS_gettid, 0)); /* relaxed: a hint */
+}
+
+int ff_world_gathered_longer(void)
+{
+	return gathered_at_ns - stopped_at_ns > resumed_at_ns - gathered_at_ns;
 }
 
 uint64_t ff_world_longest_ns(int reset)

@@ -38,6 +38,9 @@ void ff_world_child(void);
 
 const char *ff_world_reason(void);
 
+/* Whether the last stop spent more time on gathering the threads than it then stood still. */
+int ff_world_gathered_longer(void);
+
 /* How long the last stops took, for tests and benchmarks: nanoseconds from the first signal to the resume. */
 uint64_t ff_world_longest_ns(int reset);
 

@@ -48,13 +48,13 @@ def memory_program(name):
     return program
 
 
-def run(command, **environment):
+def run(command, timeout_s=PROGRAM_TIMEOUT_S, **environment):
     """Runs to the end; a failure shows what was printed. Returns standard output."""
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=PROGRAM_TIMEOUT_S,
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=timeout_s,
                           env={**os.environ, **environment})
     assert done.returncode == 0, f"{command[0]} ended with {done.returncode}\n{done.stdout}{done.stderr}"
     return done.stdout
 
 
-def run_memory(name, *arguments, **environment):
-    return run([memory_program(name), *arguments], **environment)
+def run_memory(name, *arguments, timeout_s=PROGRAM_TIMEOUT_S, **environment):
+    return run([memory_program(name), *arguments], timeout_s, **environment)

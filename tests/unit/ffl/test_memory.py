@@ -22,5 +22,10 @@ def test_threads_in_every_blocking_call_notice_nothing(environment):
     run_memory("memory_blocked", 1000, **environment)
 
 
+@pytest.mark.timeout(600)  # 5 s of CPU; a busy machine has other things to do
+def test_four_gib_in_one_registration():
+    print(run_memory("memory_large", 4096, timeout_s=590))
+
+
 def test_signals_of_the_program_still_interrupt():
     run_memory("memory_signals")
