@@ -12,7 +12,7 @@ cdef extern from "ffl/sock_raw.h" nogil:
         TCP_DEFER_ACCEPT, TCP_WINDOW_CLAMP, TCP_INFO, TCP_QUICKACK, TCP_CONGESTION, TCP_USER_TIMEOUT
         TCP_NOTSENT_LOWAT, TCP_ESTABLISHED, TCP_CLOSE_WAIT, TCP_FASTOPEN, TCP_FASTOPEN_CONNECT, TCP_MD5SIG
         TCP_REPAIR, TCP_CLOSE
-        IP_TOS, IP_TTL, IP_MTU_DISCOVER, IP_RECVERR, IPV6_TCLASS, IPV6_UNICAST_HOPS, IPV6_V6ONLY, IPV6_RECVERR
+        IP_TOS, IP_TTL, IP_OPTIONS, IP_MTU, IPV6_TCLASS, IPV6_UNICAST_HOPS, IPV6_MTU
         POLLRDHUP
     struct tcp_info:
         uint8_t tcpi_state
@@ -25,6 +25,7 @@ cdef extern from "ffl/sock_raw.h" nogil:
 cdef enum:
     MSS = 65483            # as loopback's: nothing here is cut into smaller pieces
     SMALL_BUFFER = 425984  # see sock_swap.pyx
+    MTU = 65535
     UNLIMITED = 0x7fffffff
 
 
@@ -192,6 +193,10 @@ cdef int answer_protocol(int fd, int level, int option, void *value, unsigned ro
         if level == IPPROTO_TCP:
             set_errno(ENOPROTOOPT)
             return -1
+        if level == IPPROTO_IP and option == IP_OPTIONS:
+            return answer(&number, 0, value, room, length)  # none came: sshd hangs up on connections with any
+        if level == IPPROTO_IP and option == IP_MTU or level == IPPROTO_IPV6 and option == IPV6_MTU:
+            number = MTU
         return answer(&number, sizeof(number), value, room, length)
     entry = memory_of(fd)
     number = value_in_a_new_socket(slot)
@@ -215,7 +220,7 @@ cdef int answer_info(int fd, void *value, unsigned room, unsigned *length) noexc
     info.tcpi_rtt = 20  # microseconds
     info.tcpi_rttvar = 10
     info.tcpi_snd_mss = info.tcpi_rcv_mss = info.tcpi_advmss = MSS
-    info.tcpi_pmtu = 65535
+    info.tcpi_pmtu = MTU
     info.tcpi_snd_cwnd = 64
     info.tcpi_snd_ssthresh = UNLIMITED
     info.tcpi_rcv_space = 4 << 20

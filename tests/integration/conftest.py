@@ -5,9 +5,9 @@ from tcp_net import network_with_broker
 
 
 @pytest.fixture(scope="session")
-def tcp_net(tmp_path_factory):
+def tcp_net():
     """Three containers on a bridge, and a broker (support/tcp_net.py: Net)."""
-    with network_with_broker(tmp_path_factory.mktemp("freeflow")) as made:
+    with network_with_broker() as made:
         yield made
 
 

@@ -17,9 +17,9 @@ print(kind(sock))
 
 
 @pytest.fixture
-def alone(tmp_path):
+def alone():
     """A network without a broker."""
-    with Net(tmp_path) as made:
+    with Net() as made:
         yield made
 
 

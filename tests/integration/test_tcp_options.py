@@ -34,6 +34,7 @@ def probe(sock):
     info = sock.getsockopt(T, socket.TCP_INFO, 104)
     assert len(info) == 104 and info[0] == 1, info      # TCP_ESTABLISHED
     assert sock.getsockopt(T, socket.TCP_MAXSEG) > 500
+    assert sock.getsockopt(I, socket.IP_OPTIONS, 40) == b""
     assert sock.getsockopt(T, socket.TCP_CONGESTION, 16).rstrip(bytes(1)) in (b"cubic", b"bbr", b"reno")
     for level, option in [(T, 9999), (S, 9999)]:
         try:
@@ -42,6 +43,8 @@ def probe(sock):
         except OSError as error:
             assert error.errno in (92, 95), error
     sock.settimeout(5)
+    sock.sendall(b"done")
+    sock.recv(4, socket.MSG_WAITALL)
 """
     heard, said = converse(tcp_net, probe + """
 server = serve()
@@ -51,7 +54,6 @@ conn, _ = server.accept()
 assert conn.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
 assert struct.unpack("ll", conn.getsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, 16))[0] == 3
 probe(conn)
-conn.recv(1)
 """, probe + """
 sock = socket.socket()
 sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

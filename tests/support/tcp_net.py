@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -22,24 +24,29 @@ def address6(number):
 
 
 @contextmanager
-def network_with_broker(directory):
+def network_with_broker():
     """A Net with its broker as .router, and .accelerated() to count by."""
-    with Net(directory) as made:
+    with Net() as made:
         made.router = made.broker()
         made.accelerated = lambda: counters(made.router)["accelerated"]
         yield made
 
 
 class Net:
-    """containers network namespaces c1, c2, ... with 10.32.1.n and fd32::1:n. Use with."""
+    """containers network namespaces c1, c2, ... with 10.32.1.n and fd32::1:n. Use with.
 
-    def __init__(self, directory, containers=3):
-        self.directory = Path(directory)
+    directory (Path): any user can read it; the broker's socket is there, and a copy of the library.
+    """
+
+    def __init__(self, containers=3):
         self.count = containers
         self.stack = ExitStack()
         self.pids = {}
 
     def __enter__(self):
+        self.directory = Path(self.stack.enter_context(tempfile.TemporaryDirectory(prefix="ff-test-", dir="/tmp")))
+        self.directory.chmod(0o755)
+        shutil.copy(LIBRARY, self.directory)
         try:
             self._wire()
         except BaseException:
@@ -91,7 +98,7 @@ class Net:
             command = [sys.executable, "-c", command]
         extra = dict(env or {}, FREEFLOW_DIR=str(self.directory), VNET_PREFIX=PREFIX)
         if not plain:
-            extra["LD_PRELOAD"] = str(LIBRARY)
+            extra["LD_PRELOAD"] = str(self.directory / LIBRARY.name)
         settings = [f"{key}={value}" for key, value in extra.items()]
         enter = ["nsenter", "-t", str(self.pids[where]), "-n", "env", *settings]
         process = subprocess.Popen(enter + command, text=True, **options)
