@@ -42,7 +42,8 @@ struct ff_session_stats {
 	uint64_t rnr_waits, retries, access_errors, faults;
 	uint64_t commands;
 	char container[FF_STATS_NAME]; /* UTF-8, NUL-padded */
-	uint64_t reserved[3];
+	uint64_t drops; /* UC and UD messages to it that were dropped, and its own that led nowhere */
+	uint64_t reserved[2];
 };
 static_assert(sizeof(struct ff_session_stats) == 216, "session row");
 

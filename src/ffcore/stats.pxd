@@ -60,7 +60,8 @@ cdef extern from "ffcore/stats.h" nogil:
         uint64_t faults
         uint64_t commands
         char container[48]  # FF_STATS_NAME
-        uint64_t reserved[3]
+        uint64_t drops
+        uint64_t reserved[2]
 
     ctypedef struct ff_qp_stats "struct ff_qp_stats":
         uint32_t qpn

@@ -4,6 +4,7 @@ import pytest
 
 from freeflow.pair import run_pair
 from freeflow.perftest import Perftest
+from places import FREEFLOW, Router
 from programs import cases, run_case
 
 PERFTEST = [
@@ -18,6 +19,30 @@ HEARD = {"as_many_as_promised": "freeflow: ibv_create_ah: a limit of this contai
 @pytest.mark.parametrize("source, name", cases("ud"))
 def test_behaviour(shared_router, source, name):
     run_case(shared_router, source, name, HEARD.get(name, ""))
+
+
+class RouterOfBothFamilies(Router):
+    """In a network namespace of its own, with an IPv4 and an IPv6 address; and so are the programs that it runs."""
+
+    SETUP = "ip link set lo up && ip addr add 10.77.0.1/32 dev lo && ip addr add fd00:77::1/128 dev lo nodad && exec \"$@\""
+
+    def __init__(self):
+        super().__init__(command=["unshare", "--net", "sh", "-c", self.SETUP, "sh", *FREEFLOW, "router"])
+
+    def run(self, *command, **options):
+        return super().run("nsenter", f"--net=/proc/{self.pid}/ns/net", *command, **options)
+
+
+@pytest.fixture(scope="module")
+def router_of_both_families():
+    made = RouterOfBothFamilies()
+    yield made
+    made.remove()
+
+
+@pytest.mark.parametrize("source, name", cases("families"))
+def test_both_families(router_of_both_families, source, name):
+    run_case(router_of_both_families, source, name)
 
 
 @pytest.mark.parametrize("words", PERFTEST, ids=" ".join)

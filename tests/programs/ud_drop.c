@@ -4,6 +4,10 @@
  */
 #include "verbs_test.h"
 
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <sys/stat.h>
+
 enum { RECV_ID = 100, SEND_ID = 1, AFTER_ID = 2, GRH = 40, LENGTH = 64, MTU = 4096 };
 
 static const struct wish usual = {.type = IBV_QPT_UD};
@@ -176,6 +180,66 @@ static void a_silent_receiver_holds_nobody_up(const void *row)
 	CHECK(now_ms() - before < 2000, "%d datagrams to nobody took %.0f ms", MESSAGES, now_ms() - before);
 }
 
+/* ---- memory that is taken away ----------------------------------------------------------------------------------- */
+
+/* Punches a page out of the file behind registered memory, as only a hostile program would. 0: this device has none. */
+static int punch(const char *at)
+{
+	char line[512], path[64];
+	FILE *maps = fopen("/proc/self/maps", "r");
+	unsigned long start, end, offset, inode;
+	struct stat file;
+
+	CHECK(maps, "/proc/self/maps: %s", strerror(errno));
+	while (fgets(line, sizeof line, maps))
+		if (sscanf(line, "%lx-%lx %*s %lx %*s %lu", &start, &end, &offset, &inode) == 4 &&
+		    start <= (uintptr_t)at && (uintptr_t)at < end)
+			break;
+	fclose(maps);
+	for (int fd = 3; fd < 256 && inode; fd++)
+		if (fstat(fd, &file) == 0 && file.st_ino == inode) {
+			snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+			CHECK_EQ(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+					   (off_t)(offset + (uintptr_t)at - start) & ~4095l, 4096), 0);
+			return 1;
+		}
+	return 0;
+}
+
+/* Whose memory is gone is told, and only they are; the other side and the router go on. */
+static void a_hole(const void *row)
+{
+	int senders = row != NULL;
+	struct ibv_send_wr wr;
+	struct ibv_sge sge;
+	struct ibv_ah *ah;
+	struct end a, b;
+
+	open_pair(&a, &b, &usual);
+	ah = handle_to(&a, &b.gid);
+	memset(a.buffer, 1, a.size);
+	memset(b.buffer, 1, b.size);
+	post_recv(&b, RECV_ID, 8192, GRH + LENGTH);
+	if (!punch((senders ? &a : &b)->buffer + 8192))
+		return;
+	sge = part(&a, 8192, LENGTH);
+	wr = request(SEND_ID, IBV_WR_SEND, &sge, 1, NULL, 0);
+	post_to(&a, &wr, ah, b.qp->qp_num);
+	expect(a.send_cq, SEND_ID, senders ? IBV_WC_LOC_PROT_ERR : IBV_WC_SUCCESS);
+	if (senders) {
+		expect_nothing(b.recv_cq, 5);
+		CHECK_EQ(set_state(a.qp, IBV_QPS_RTS), 0);
+		sge = part(&a, 0, LENGTH);
+		post_to(&a, &wr, ah, b.qp->qp_num);
+		expect(a.send_cq, SEND_ID, IBV_WC_SUCCESS);
+		expect(b.recv_cq, RECV_ID, IBV_WC_SUCCESS);
+	} else {
+		expect(b.recv_cq, RECV_ID, IBV_WC_LOC_PROT_ERR);
+		CHECK_EQ(state_of(b.qp), IBV_QPS_ERR);
+		CHECK_EQ(state_of(a.qp), IBV_QPS_RTS);
+	}
+}
+
 /* What ibv_post_send itself refuses. */
 static void refused_at_once(const void *row)
 {
@@ -214,6 +278,8 @@ static const struct test tests[] = {
 	{"destroyed_ah", faulty, &row_destroyed_ah},
 	{"violations_are_counted", violations_are_counted, NULL},
 	{"a_silent_receiver_holds_nobody_up", a_silent_receiver_holds_nobody_up, NULL},
+	{"a_hole_in_the_senders_memory", a_hole, &usual},
+	{"a_hole_in_the_receivers_memory", a_hole, NULL},
 	{"refused_at_once", refused_at_once, NULL},
 };
 

@@ -17,8 +17,9 @@ from ffr.guard cimport FFR_FAULT, guarded
 from ffr.mem.keys cimport resolve
 from ffr.nic.base cimport NIC_IDLE, NIC_WORKED
 from ffr.nic.local_message cimport (DONE, EMPTY, IBV_QPS_RTS, IBV_WC_LOC_LEN_ERR, IBV_WC_LOC_PROT_ERR, IBV_WC_SUCCESS,
-                                    PART, PATIENCE_NS, READY, STOPPED, count, fail, fault_is_local, fetch, give_up,
-                                    local_of, owns, patience_left, receives, request, take_receive, wait_is_over)
+                                    PART, PATIENCE_NS, READY, STOPPED, count, dropped, fail, fault_is_local, fetch,
+                                    give_up, local_of, owns, patience_left, receives, request, take_receive,
+                                    wait_is_over)
 from ffr.qp cimport (FFR_BATCH, FFR_TURN_BYTES, qp_error, qp_received, qp_sent, qp_shared, qp_sq_slot,
                      qp_wait)
 from ffr.rq cimport rq_of, rq_ready, rq_slot
@@ -75,6 +76,8 @@ cdef bint unreliable(ffr_router *r, uint32_t index) noexcept nogil:
 
 cdef int lost(ffr_router *r, uint32_t index, const ff_wqe *w) noexcept nogil:
     """UC: the message is dropped, and nobody tells the requester."""
+    cdef uint32_t peer = r.state.qp[index].peer
+    dropped(r, index if peer == FFR_NONE else peer)
     qp_sent(r, index, w, IBV_WC_SUCCESS, 0)
     return DONE
 

@@ -150,6 +150,11 @@ cdef inline void count(ffr_router *r, uint32_t index, uint32_t peer, uint64_t le
     r.qp_stats[peer].rx_bytes += length
 
 
+cdef inline void dropped(ffr_router *r, uint32_t qp) noexcept nogil:
+    """A message for this QP; or of it, when nobody could have had it."""
+    r.session_stats[r.state.qp[qp].o.session].drops += 1
+
+
 # ---- whose memory was it? ----
 
 cdef struct probe_call:

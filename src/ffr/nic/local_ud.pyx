@@ -12,9 +12,9 @@ from ffr.guard cimport FFR_FAULT, guarded
 from ffr.mcast cimport mcast_next
 from ffr.nic.base cimport NIC_IDLE, NIC_WORKED
 from ffr.nic.local_message cimport (DONE, EMPTY, IBV_QPS_RTS, IBV_WC_LOC_LEN_ERR, IBV_WC_LOC_PROT_ERR,
-                                    IBV_WC_LOC_QP_OP_ERR, IBV_WC_SUCCESS, PATIENCE_NS, READY, STOPPED, count, fail,
-                                    fault_is_local, fetch, give_up, owns, patience_left, receives, request,
-                                    take_receive, wait_is_over)
+                                    IBV_WC_LOC_QP_OP_ERR, IBV_WC_SUCCESS, PATIENCE_NS, READY, STOPPED, count, dropped,
+                                    fail, fault_is_local, fetch, give_up, owns, receives, request, take_receive,
+                                    wait_is_over)
 from ffr.qp cimport FFR_BATCH, FFR_TURN_BYTES, qp_error, qp_received, qp_sent, qp_shared, qp_wait
 from ffr.rq cimport rq_of, rq_ready
 from ffr.state cimport (FFR_AHS, FFR_NONE, FFR_PORT_MTU, FFR_QPS, FFR_RUN, FFR_WAIT_RNR, ffr_ah, ffr_qp, ffr_router,
@@ -49,11 +49,11 @@ cdef bint welcome(ffr_router *r, uint32_t index, uint32_t to, const ff_wqe *w) n
     """Does this QP take datagrams, and those with this Q_Key?"""
     cdef const ffr_qp *p = &r.state.qp[to]
     cdef uint32_t qkey = r.state.qp[index].attr.qkey if w.qkey & <uint32_t>OWN_QKEY else w.qkey
-    if not receives(p):
-        return False
-    if p.attr.qkey == qkey:
+    if receives(p) and p.attr.qkey == qkey:
         return True
-    r.state.session[p.o.session].qkey_violations += 1
+    if receives(p):
+        r.state.session[p.o.session].qkey_violations += 1
+    dropped(r, to)
     return False
 
 
@@ -61,9 +61,9 @@ cdef uint32_t destination(ffr_router *r, uint32_t index, const ff_wqe *w, const 
     """The QP that the datagram is for, or FFR_NONE."""
     cdef uint32_t to = w.remote_qpn & (FFR_QPS - 1)
     cdef const ffr_qp *p = &r.state.qp[to]
-    if p.qpn != w.remote_qpn or not p.o.used or p.type != IBV_QPT_UD:
-        return FFR_NONE
-    if not owns(&r.state.session[p.o.session], ah.attr.dgid):
+    if p.qpn != w.remote_qpn or not p.o.used or p.type != IBV_QPT_UD \
+            or not owns(&r.state.session[p.o.session], ah.attr.dgid):
+        dropped(r, index)
         return FFR_NONE
     return to if welcome(r, index, to, w) else <uint32_t>FFR_NONE
 
@@ -119,6 +119,7 @@ cdef int deliver(ffr_router *r, uint32_t index, const ff_wqe *w, uint32_t to, re
     cdef uint8_t status
     cdef ff_move m
     if not rq_ready(r, rq_of(r, p)):
+        dropped(r, to)
         return DONE
     status = take_receive(r, rq_of(r, p), q)
     if status == IBV_WC_SUCCESS:
@@ -126,7 +127,8 @@ cdef int deliver(ffr_router *r, uint32_t index, const ff_wqe *w, uint32_t to, re
         m.source, m.source_count = q.source, q.local_count + 1
         m.start, m.length, m.last = 0, sizeof(ff_grh) + q.length, True
         if m.length > q.room:
-            return DONE                      # class D: the receive WQE serves a datagram that fits
+            dropped(r, to)                   # class D: the receive WQE serves a datagram that fits
+            return DONE
         if guarded(ff_engine_move, &m) == FFR_FAULT:
             if fault_is_local(r, index, q):
                 return fail(r, index, w, IBV_WC_LOC_PROT_ERR)
@@ -170,6 +172,16 @@ cdef int multicast(ffr_router *r, uint32_t index, const ff_wqe *w, const ffr_ah 
     return outcome
 
 
+cdef int send(ffr_router *r, uint32_t index, const ff_wqe *w, const ffr_ah *ah, datagram *d) noexcept nogil:
+    if ah.attr.sgid_index >= r.state.session[r.state.qp[index].o.session].gid_count:
+        dropped(r, index)                    # the container has lost that address since the handle was made
+        return DONE
+    address(r, index, w, ah, d)
+    if ff_gid_is_multicast(ah.attr.dgid):
+        return multicast(r, index, w, ah, &d.q)
+    return unicast(r, index, w, ah, &d.q)
+
+
 cdef int step(ffr_router *r, uint32_t index, datagram *d) noexcept nogil:
     cdef ff_wqe *w = <ff_wqe *>d.q.wqe
     cdef ffr_qp *q = &r.state.qp[index]
@@ -182,8 +194,7 @@ cdef int step(ffr_router *r, uint32_t index, datagram *d) noexcept nogil:
     ah = ah_of(r, q, w.ah)
     if ah == NULL:
         return fail(r, index, w, IBV_WC_LOC_QP_OP_ERR)
-    address(r, index, w, ah, d)
-    outcome = multicast(r, index, w, ah, &d.q) if ff_gid_is_multicast(ah.attr.dgid) else unicast(r, index, w, ah, &d.q)
+    outcome = send(r, index, w, ah, d)
     if outcome == DONE:
         qp_sent(r, index, w, IBV_WC_SUCCESS, d.q.length)
     return outcome
