@@ -80,10 +80,11 @@ class Net:
         subprocess.run(["nsenter", "-t", str(self.pids[where]), "-n", "ip", "-batch", "-"], input=text, text=True,
                        check=True)
 
-    def broker(self, serve=None):
+    def broker(self, serve=None, tenants=None):
         """Starts one for the containers named (all by default). Kill it with end(), ask it with counters()."""
         names = serve or [f"c{n}" for n in range(1, self.count + 1)]
-        places = [f"/proc/{self.pids[c]}/ns/net={address(int(c[1:]))},{address6(int(c[1:]))}" for c in names]
+        places = [f"/proc/{self.pids[c]}/ns/net={address(int(c[1:]))},{address6(int(c[1:]))}"
+                  f"@{(tenants or {}).get(c, 0)}" for c in names]
         command = ["nsenter", "-t", str(self.pids["host"]), "-n", sys.executable, "-m", "ffr.tcp",
                    str(self.directory / "router.tcp.sock"), *places]
         broker = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1,
