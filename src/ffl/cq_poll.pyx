@@ -5,8 +5,8 @@ from libc.stdint cimport int64_t, uint32_t
 
 from ffcore.shm cimport (FF_ARM_NEXT, FF_ARM_NONE, FF_ARM_SOLICITED, FF_CQE_DEAD, FF_FLAG_OVERSUBSCRIBED,
                          FF_FLAG_SLOW_YIELD, ff_cas32, ff_cqe, ff_fence, ff_load32, ff_load32_acquire, ff_pause,
-                         ff_store32, ff_store32_release)
-from ffl.cq_ring cimport ff_cq_turn, give_back, next_cqe, wc_flags_of
+                         ff_store32)
+from ffl.cq_ring cimport consume, ff_cq_turn, next_cqe, wc_flags_of
 from ffl.kernel cimport fail, futex_wait, likely, sched_yield
 from ffl.lock cimport spin_lock, spin_unlock
 from ffl.objects cimport ffl_cq
@@ -89,10 +89,8 @@ cdef public int ff_poll_cq(ibv_cq *handed, int num_entries, ibv_wc *wc) noexcept
             break
         if likely(not cqe.flags & FF_CQE_DEAD):
             translate(cqe, wc + found)
-            give_back(cq, cqe)
             found += 1
-        cq.index += 1
-    ff_store32_release(&cq.shared.consumed[0], cq.index)     # pairs with the router's acquire: the slots were read
+        consume(cq, cqe)
     spin_unlock(&cq.lock)
     return found
 

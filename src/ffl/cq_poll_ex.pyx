@@ -1,15 +1,15 @@
-"""Polling by ibv_start_poll, ibv_next_poll and ibv_end_poll: fields are read straight from the completion in the ring.
+"""Polling by ibv_start_poll, ibv_next_poll and ibv_end_poll: fields are read from a copy of the completion.
 
-start_poll takes the CQ's lock when it finds something, end_poll gives it back. What has been read is told to the router
-at the end, and every quarter of the ring, so that a program that never comes to an end cannot overrun the CQ.
+start_poll takes the CQ's lock when it finds something, end_poll gives it back. The ring's slot and the queue's are free
+as soon as a completion is the current one, as with ibv_poll_cq.
 """
 
 from libc cimport errno
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from posix.time cimport CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime, timespec
 
-from ffcore.shm cimport FF_CQE_DEAD, ff_cqe, ff_load32, ff_store32_release
-from ffl.cq_ring cimport ff_cq_idle, ff_cq_turn, give_back, next_cqe, wc_flags_of
+from ffcore.shm cimport FF_CQE_DEAD, ff_cqe, ff_load32
+from ffl.cq_ring cimport consume, ff_cq_idle, ff_cq_turn, next_cqe, wc_flags_of
 from ffl.kernel cimport likely
 from ffl.lock cimport spin_lock, spin_unlock
 from ffl.objects cimport ffl_cq
@@ -22,7 +22,7 @@ from ffl.verbs cimport (IBV_WC_EX_WITH_BYTE_LEN, IBV_WC_EX_WITH_COMPLETION_TIMES
 # ---- the cursor ----
 
 cdef inline int take(ffl_cq *cq) noexcept nogil:
-    """The completion at cq.index becomes the current one: 0, or ENOENT. Under the lock."""
+    """The next completion becomes the current one: 0, or ENOENT. Under the lock."""
     cdef ff_cqe *cqe
     while True:                                      # bound: the ring's length, where all of it is dead
         cqe = next_cqe(cq)
@@ -32,20 +32,15 @@ cdef inline int take(ffl_cq *cq) noexcept nogil:
             return errno.ENOENT
         if likely(not cqe.flags & FF_CQE_DEAD):
             break
-        cq.index += 1
-    cq.current = cqe
+        consume(cq, cqe)
+    cq.current = cqe[0]
     cq.base.status = <ibv_wc_status>cqe.status
     cq.base.wr_id = cqe.wr_id
-    give_back(cq, cqe)
+    consume(cq, cqe)                                 # at once: who handles a completion may post in its place
     return 0
 
 
-cdef inline void publish(ffl_cq *cq) noexcept nogil:
-    ff_store32_release(&cq.shared.consumed[0], cq.index)     # pairs with the router's acquire: the slots were read
-
-
 cdef inline void leave(ffl_cq *cq) noexcept nogil:
-    publish(cq)
     if not cq.single_threaded:
         spin_unlock(&cq.lock)
 
@@ -66,27 +61,17 @@ cdef int start_poll(ibv_cq_ex *handed, ibv_poll_cq_attr *attr) noexcept nogil:
 
 
 cdef int next_poll(ibv_cq_ex *handed) noexcept nogil:
-    cdef ffl_cq *cq = <ffl_cq *>handed
-    if likely(cq.current != NULL):                   # NULL: it has found nothing the last time, and is asked again
-        cq.index += 1
-        cq.current = NULL
-        if not cq.index & (cq.mask >> 2):
-            publish(cq)
-    return take(cq)
+    return take(<ffl_cq *>handed)
 
 
 cdef void end_poll(ibv_cq_ex *handed) noexcept nogil:
-    cdef ffl_cq *cq = <ffl_cq *>handed
-    if cq.current != NULL:                           # NULL: next_poll has found no other one
-        cq.index += 1
-        cq.current = NULL
-    leave(cq)
+    leave(<ffl_cq *>handed)
 
 
 # ---- what the current completion says ----
 
 cdef inline ff_cqe *current(ibv_cq_ex *cq) noexcept nogil:
-    return (<ffl_cq *>cq).current
+    return &(<ffl_cq *>cq).current
 
 
 cdef ibv_wc_opcode read_opcode(ibv_cq_ex *cq) noexcept nogil:

@@ -1,8 +1,8 @@
 """The completion ring, as both ways to poll (cq_poll.pyx, cq_poll_ex.pyx) use it: inline, for they are the hot path."""
 
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 
-from ffcore.shm cimport (FF_CQE_GRH, FF_CQE_IMM, FF_CQE_INV, FF_QPS_PER_SESSION, ff_cqe, ff_load32_acquire,
+from ffcore.shm cimport (FF_CQE_DEAD, FF_CQE_GRH, FF_CQE_IMM, FF_CQE_INV, FF_QPS_PER_SESSION, ff_cqe, ff_load32_acquire,
                          ff_store32_release)
 from ffl.kernel cimport likely
 from ffl.objects cimport ffl_cq, ffl_qp
@@ -28,12 +28,19 @@ cdef inline unsigned int wc_flags_of(const ff_cqe *cqe) noexcept nogil:
             | (IBV_WC_WITH_INV if cqe.flags & FF_CQE_INV else 0))
 
 
-cdef inline void give_back(ffl_cq *cq, ff_cqe *cqe) noexcept nogil:
-    """The completion frees its queue up to its WQE. The QPN is compared because bells are used again."""
+cdef inline void consume(ffl_cq *cq, ff_cqe *cqe) noexcept nogil:
+    """Frees the CQ's slot, then its queue's slots up to the WQE. In this order: another thread may post into those at
+    once, and its completion needs the CQ's slot. The QPN is compared because bells are used again."""
     cdef ffl_qp *qp = cq.qps[cqe.bell & (FF_QPS_PER_SESSION - 1)]
-    if not likely(qp != NULL and qp.qpn == cqe.qpn):
+    cdef uint32_t free_to = cqe.queue_index
+    cdef bint is_recv = cqe.opcode & IBV_WC_RECV
+    if not likely(qp != NULL and qp.qpn == cqe.qpn and not cqe.flags & FF_CQE_DEAD):
+        qp = NULL
+    cq.index += 1
+    ff_store32_release(&cq.shared.consumed[0], cq.index)     # pairs with the router's acquire: the line has been read
+    if qp == NULL:
         return
-    if cqe.opcode & IBV_WC_RECV:
-        ff_store32_release(&qp.rq_polled, cqe.queue_index)   # pairs with the acquire in rq_has_room
+    if is_recv:
+        ff_store32_release(&qp.rq_polled, free_to)           # pairs with the acquire in rq_has_room
     else:
-        ff_store32_release(&qp.sq_polled, cqe.queue_index)
+        ff_store32_release(&qp.sq_polled, free_to)

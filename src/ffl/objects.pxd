@@ -121,7 +121,6 @@ cdef struct ffl_cq:
     ff_cqe *ring
     ff_a32 turning            # a resize is under way: see cq_resize.pyx
     uint32_t single_threaded  # start_poll takes no lock
-    ff_cqe *current           # what start_poll or next_poll found
     ff_cqe *next_ring         # when not NULL: CQEs from turn_index on are there
     uint32_t next_mask
     uint32_t turn_index
@@ -129,6 +128,7 @@ cdef struct ffl_cq:
     ffl_qp **qps              # the session's QPs by their bell, as CQEs name them
     ff_cq_shared *shared
     ff_session *session
+    ff_cqe current            # a copy of what start_poll or next_poll found: its slot is the router's again
     ffl_tracked tracked
 
 

@@ -34,5 +34,5 @@ cdef inline bint sq_has_room(ffl_qp *qp, uint32_t index) noexcept nogil:
     cannot overrun a CQ of their queue's size."""
     if likely(index - qp.sq_free <= qp.sq_mask):
         return True
-    qp.sq_free = ff_load32_acquire(&qp.sq_polled)            # pairs with the release in give_back
+    qp.sq_free = ff_load32_acquire(&qp.sq_polled)            # pairs with the release in consume
     return index - qp.sq_free <= qp.sq_mask
