@@ -12,7 +12,7 @@ from rich.console import Console
 
 from benchmarks import machine, report, sockets
 from freeflow.perftest import Perftest
-from places import Lab, remove_stale_labs
+from places import Lab, remove_stale
 
 RESULTS = Path(__file__).parent / "results"
 FIGURES = pytest.StashKey[list]()
@@ -56,7 +56,7 @@ def pytest_terminal_summary(terminalreporter, config):
 @pytest.fixture(scope="session")
 def lab():
     """One host, two containers. A lab of this run's own."""
-    remove_stale_labs()
+    remove_stale()
     made = Lab(host_count=1, container_count=2)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FREEFLOW_LAB", made.name)

@@ -39,11 +39,11 @@ def is_older(product, sources):
     return not product.exists() or product.stat().st_mtime < max(s.stat().st_mtime for s in sources)
 
 
-def memory_program(name):
-    """The compiled program's path."""
-    library, program = memory_library(), BUILD / name
-    source = ROOT / "tests/programs" / f"{name}.c"
-    if is_older(program, [source, source.with_name("memory_test.h"), library]):
+def memory_program(source):
+    """The compiled program's path. source: a Path, or the name of one in tests/programs."""
+    source = source if isinstance(source, Path) else ROOT / "tests/programs" / f"{source}.c"
+    library, program = memory_library(), BUILD / f"{source.parent.parent.name}_{source.stem}"
+    if is_older(program, [source, ROOT / "tests/programs/memory_test.h", library]):
         run([*COMPILE, source, library, f"-Wl,-rpath,{BUILD}", "-lpthread", "-lrt", "-o", program])
     return program
 
