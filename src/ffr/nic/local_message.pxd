@@ -75,6 +75,11 @@ cdef inline int fail(ffr_router *r, uint32_t index, const ff_wqe *w, uint8_t sta
     return STOPPED
 
 
+cdef inline bint goes_on(const ffr_qp *qp, const request *q) noexcept nogil:
+    """A long message's WQE is read anew each turn, and the application may have made it shorter than what has moved."""
+    return qp.moved == 0 or qp.moved < q.length
+
+
 cdef inline int fetch(ffr_router *r, uint32_t index, ff_wqe *w, request *q) noexcept nogil:
     """Copies the WQE at sq_index, then checks it, then resolves its local side. READY, EMPTY or STOPPED."""
     cdef ffr_qp *qp = &r.state.qp[index]
@@ -93,7 +98,7 @@ cdef inline int fetch(ffr_router *r, uint32_t index, ff_wqe *w, request *q) noex
         local[0].length = w.count
         q.local_count = 1 if w.count else 0
         q.length = w.count
-        return READY
+        return READY if goes_on(qp, q) else fail(r, index, w, IBV_WC_LOC_LEN_ERR)
     if w.count > qp.cap.max_send_sge:
         return fail(r, index, w, IBV_WC_LOC_QP_OP_ERR)
     if w.count > 1:
@@ -102,7 +107,7 @@ cdef inline int fetch(ffr_router *r, uint32_t index, ff_wqe *w, request *q) noex
         access = IBV_ACCESS_LOCAL_WRITE
     if resolve_list(r, qp.pd, w.sge, w.count, access, local, &q.local_count, &q.length):
         return fail(r, index, w, IBV_WC_LOC_PROT_ERR)
-    if q.length > <uint64_t>MAX_MESSAGE:
+    if q.length > <uint64_t>MAX_MESSAGE or not goes_on(qp, q):
         return fail(r, index, w, IBV_WC_LOC_LEN_ERR)
     return READY
 
