@@ -37,8 +37,9 @@ cdef int create_cq(ffr_router *r, uint32_t session, const void *body, void *repl
     cdef ffr_cq *cq
     if not owns_channel(r, session, c.context, True):
         return EINVAL
-    if c.channel != FF_NO_HANDLE and not owns_channel(r, session, c.channel, False):
-        return EINVAL
+    if c.channel != FF_NO_HANDLE and not (owns_channel(r, session, c.channel, False)
+                                          and r.state.channel[c.channel].context == c.context):
+        return EINVAL                        # a context that is closed takes its channels with it
     if c.cqe == 0 or c.cqe > cqe_max(s):
         return EINVAL
     if s.count[FFR_CQ] >= s.limit.max_cq:

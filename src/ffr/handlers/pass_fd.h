@@ -13,6 +13,9 @@ static inline int ffr_channel_pair(int *mine, int *theirs)
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
 		return errno;
+	/* Nothing comes in. A message would sit there with the descriptors it brought, and closing some blocks: a TCP
+	 * socket with SO_LINGER does for as long as its owner says. */
+	shutdown(pair[0], SHUT_RD);
 	*mine = pair[0]; /* the router sends with MSG_DONTWAIT; the application's end blocks, until it says otherwise */
 	*theirs = pair[1];
 	return 0;

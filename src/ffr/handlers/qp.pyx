@@ -106,6 +106,8 @@ cdef int check_create(ffr_router *r, uint32_t session, const ff_cmd_create_qp *c
     cdef const ff_cap *cap = &c.cap
     if not owns_pd(r, session, c.pd) or not owns_cq(r, session, c.send_cq) or not owns_cq(r, session, c.recv_cq):
         return EINVAL
+    if not r.state.pd[c.pd].context == r.state.cq[c.send_cq].context == r.state.cq[c.recv_cq].context:
+        return EINVAL                        # a context that is closed takes its CQs with it
     if opcodes_of(c.type) == 0 or c.srq != FF_NO_HANDLE:
         return EOPNOTSUPP
     if cap.max_send_wr > FFR_MAX_WR or cap.max_recv_wr > FFR_MAX_WR or cap.max_inline > FF_MAX_INLINE:
