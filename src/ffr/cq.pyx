@@ -1,3 +1,4 @@
+from libc.errno cimport EPIPE, errno
 from libc.string cimport memcpy
 
 from ffcore.control cimport FF_NO_HANDLE
@@ -24,6 +25,7 @@ cdef extern from "<infiniband/verbs.h>" nogil:
 
 cdef enum:
     RETRIES = 1024            # CQs looked at in a round of retries
+    REFUSALS = 16             # ... which ends when so many sockets were still full: 10 us of calls in vain
 
 
 cdef inline ff_cq_shared *shared_of(ffr_router *r, ffr_cq *cq) noexcept nogil:
@@ -31,11 +33,11 @@ cdef inline ff_cq_shared *shared_of(ffr_router *r, ffr_cq *cq) noexcept nogil:
 
 
 cdef bint send_event(ffr_router *r, uint32_t channel, uint32_t type, uint32_t handle) noexcept nogil:
-    """False when the socket is full: the application does not read."""
+    """False when the socket is full: the application does not read. Where it has closed its end, nothing is owed."""
     cdef ff_event event
     event.type = type
     event.handle = handle
-    return send(r.state.channel[channel].fd, &event, sizeof(event), MSG_DONTWAIT | MSG_NOSIGNAL) == sizeof(event)
+    return send(r.state.channel[channel].fd, &event, sizeof(event), MSG_DONTWAIT | MSG_NOSIGNAL) >= 0 or errno == EPIPE
 
 
 cdef void async_event(ffr_router *r, uint32_t context, uint32_t type, uint32_t handle) noexcept nogil:
@@ -54,16 +56,22 @@ cdef void notify(ffr_router *r, uint32_t index, ffr_cq *cq) noexcept nogil:
 cdef void cq_notify_retry(ffr_router *r) noexcept nogil:
     """Rare: some channel's socket was full. A part of the table each time, so that a container that never reads its
     channels costs the others nothing they notice."""
-    cdef uint32_t n = min(r.state.table.fresh[FFR_CQ], <uint32_t>RETRIES), i
+    cdef uint32_t n = min(r.state.table.fresh[FFR_CQ], <uint32_t>RETRIES), i, refusals = 0
     cdef ffr_cq *cq
     for i in range(n):
+        if refusals == REFUSALS:
+            break
         r.notify_cursor += 1
         if r.notify_cursor >= r.state.table.fresh[FFR_CQ]:
             r.notify_cursor = 0
         cq = &r.state.cq[r.notify_cursor]
-        if cq.notify and send_event(r, cq.channel, 0, r.notify_cursor):
+        if not cq.notify:
+            continue
+        if send_event(r, cq.channel, 0, r.notify_cursor):
             cq.notify = 0
             r.notify_pending -= 1
+        else:
+            refusals += 1
 
 
 cdef void overrun(ffr_router *r, uint32_t index, ffr_cq *cq) noexcept nogil:
