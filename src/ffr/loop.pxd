@@ -10,6 +10,7 @@ cdef enum admin_op:
     ADMIN_NONE
     ADMIN_ATTACH     # argument: a session whose record and view are complete
     ADMIN_DETACH     # argument: a session to end
+    ADMIN_TAKEN      # the loop is at it: too late to withdraw
 
 
 ctypedef struct ffr_loop:
@@ -17,7 +18,7 @@ ctypedef struct ffr_loop:
     # written by other threads of the process
     ff_a32 stop
     ff_a32 polling            # enum ffr_polling
-    ff_a32 admin              # enum admin_op; the loop sets it back to ADMIN_NONE when it is done
+    ff_a32 admin              # enum admin_op; the loop takes it, and sets it back to ADMIN_NONE when it is done
     uint32_t admin_session
     uint32_t admin_error
     uint64_t budget_ns        # how long to poll on after the last work

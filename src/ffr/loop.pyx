@@ -225,8 +225,12 @@ cdef void finish(ffr_loop *l, uint32_t session) noexcept nogil:
 
 
 cdef void obey(ffr_loop *l) noexcept nogil:
-    cdef ffr_session *s = &l.r.state.session[l.admin_session]
-    if ff_load32_acquire(&l.admin) == ADMIN_ATTACH:
+    cdef uint32_t op = ff_load32_acquire(&l.admin)
+    cdef ffr_session *s
+    if op == ADMIN_NONE or not ff_cas32(&l.admin, op, ADMIN_TAKEN):
+        return                               # withdrawn: who asked has given up
+    s = &l.r.state.session[l.admin_session]
+    if op == ADMIN_ATTACH:
         attach(l, l.admin_session)
     elif s.used and not s.closing:
         s.closing = l.admin_error

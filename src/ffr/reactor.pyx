@@ -10,7 +10,7 @@ from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
 from posix.mman cimport MAP_FAILED, MAP_SHARED, PROT_READ, PROT_WRITE, mmap, munmap
 
 from ffcore.shm cimport (FF_GID_TABLE, FF_LAYOUT_VERSION, FF_MAGIC, FF_MODE_ISOLATED, FF_PAGE, FF_QPS_PER_SESSION,
-                         FF_RINGS_OFFSET, ff_load32, ff_load32_acquire, ff_session, ff_store32, ff_store32_release)
+                         FF_RINGS_OFFSET, ff_cas32, ff_load32_acquire, ff_session, ff_store32, ff_store32_release)
 from ffcore.stats cimport (FF_STATS_MAGIC, FF_STATS_NAME, FF_STATS_QPS, FF_STATS_SESSIONS, FF_STATS_VERSION,
                            ff_qp_stats, ff_session_stats, ff_stats_header)
 from ffr.loop cimport ADMIN_ATTACH, ADMIN_DETACH, ADMIN_NONE, STAND_INS_MAX, ffr_loop, loop_run, loop_stand_in
@@ -169,7 +169,7 @@ cdef class Reactor:
         self.threads = []
 
     def _ask(self, uint32_t op, uint32_t session, uint32_t error=0):
-        """One request to the loop, answered before this returns."""
+        """One request to the loop, answered before this returns. TimeoutError: withdrawn, the loop will not see it."""
         cdef uint64_t end = ffr_now_ns() + <uint64_t>(ADMIN_WAIT_S * 1e9)
         cdef bint done = False
         with self.lock:
@@ -178,11 +178,9 @@ cdef class Reactor:
             ff_store32_release(&self.loop.admin, op)
             ffr_eventfd_add(self.r.wake)
             with nogil:
-                while ffr_now_ns() < end:
-                    if ff_load32_acquire(&self.loop.admin) == ADMIN_NONE:
-                        done = True
-                        break
+                while not done and (ffr_now_ns() < end or not ff_cas32(&self.loop.admin, op, ADMIN_NONE)):
                     usleep(20)
+                    done = ff_load32_acquire(&self.loop.admin) == ADMIN_NONE
         if not done:
             raise TimeoutError("the reactor thread does not answer")
 
@@ -215,7 +213,13 @@ cdef class Reactor:
             self.free_numbers.append(number)
             raise OSError(error, f"cannot map a session's segments: {os.strerror(error)}")
         self._write_header(number)
-        self._ask(ADMIN_ATTACH, number)
+        try:
+            self._ask(ADMIN_ATTACH, number)
+        except TimeoutError:
+            region_unmap(&self.r, number)
+            self.r.session_stats[number].in_use = 0
+            self.free_numbers.append(number)
+            raise
         return number
 
     cdef _fill(self, uint32_t number, gids, limits, bytes name, int pid):
