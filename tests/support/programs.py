@@ -9,7 +9,8 @@ ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ROOT / "tests" / "programs"
 BUILD = ROOT / "build" / "tests"
 SHARED = [SOURCES / f"{name}.{kind}" for name in ("verbs_test", "qp_steps") for kind in ("c", "h")]
-FLAGS = ["-O1", "-g", "-std=gnu11", "-Wall", "-Wextra", "-Wno-missing-field-initializers", "-Werror"]
+FLAGS = ["-O1", "-g", "-std=gnu11", "-Wall", "-Wextra", "-Wno-missing-field-initializers", "-Werror",
+         "-I", str(ROOT / "src")]  # for those that speak to the router without the library
 
 
 @cache

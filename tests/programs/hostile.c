@@ -1,0 +1,596 @@
+/*
+ * Containers that mean harm, and their neighbours. For tests/integration/test_hostile.py, which says what must hold.
+ *
+ * The attackers open a session as any program does and then speak the segment's language themselves (src/ffcore/shm.h):
+ * no library checks what they write. Settings come by environment: HOSTILE_SEED, HOSTILE_MS, and HOSTILE_TARGET, the
+ * line that a neighbour prints about itself.
+ */
+#include "verbs_test.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+
+#include "ffcore/control.h"
+
+enum { STALL_MS = 1500 }; /* on a busy machine with two cores; the router's own turns are of 20 us */
+
+static uint64_t setting(const char *name, uint64_t usual)
+{
+	const char *text = getenv(name);
+
+	return text ? strtoull(text, NULL, 0) : usual;
+}
+
+/* splitmix64, a state for each thread */
+static uint64_t draw(uint64_t *state)
+{
+	uint64_t z = *state += 0x9e3779b97f4a7c15;
+
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
+	z = (z ^ z >> 27) * 0x94d049bb133111eb;
+	return z ^ z >> 31;
+}
+
+/* ---- the session as the attacker sees it ------------------------------------------------------------------------- */
+
+static struct ff_session *session;
+static char *control; /* the same */
+static int memory_fd = -1, event_fd = -1;
+static char *memory;
+
+enum { MEMORY = 4 << 20 }; /* of the memory segment: what the attacker registers, maps and punches */
+
+static void find_session(void)
+{
+	char line[512], path[64], name[128];
+	FILE *maps = fopen("/proc/self/maps", "r");
+	unsigned long start;
+	ssize_t length;
+
+	while (maps && fgets(line, sizeof line, maps))
+		if (!control && strstr(line, "memfd:freeflow-control") && sscanf(line, "%lx", &start) == 1)
+			control = (char *)start;
+	CHECK(control, "no session is mapped");
+	fclose(maps);
+	session = (struct ff_session *)control;
+	for (int fd = 3; fd < 64; fd++) {
+		snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+		length = readlink(path, name, sizeof name - 1);
+		if (length < 0)
+			continue;
+		name[length] = '\0';
+		if (strstr(name, "memfd:freeflow-memory"))
+			memory_fd = fd;
+		else if (strstr(name, "[eventfd]"))
+			event_fd = fd;
+	}
+	CHECK(memory_fd >= 0 && event_fd >= 0, "no descriptors of the session");
+	memory = mmap(NULL, MEMORY, PROT_READ | PROT_WRITE, MAP_SHARED, memory_fd, (off_t)(session->memory_size - MEMORY));
+	CHECK(memory != MAP_FAILED, "mmap: %s", strerror(errno));
+	memset(memory, 0xa7, MEMORY);
+}
+
+static void wake_router(void)
+{
+	eventfd_write(event_fd, 1);
+}
+
+/* Returns the status. The library's own calls go through the same slot: not at the same time. */
+static int command(uint16_t op, const void *request, size_t size, void *reply, size_t reply_size)
+{
+	struct ff_command_slot *slot = &session->command;
+	uint32_t seq = ff_load32(&slot->request_seq) + 1;
+	double limit = now_ms() + 5000;
+
+	slot->op = op;
+	memcpy(slot->request, request, size);
+	ff_store32_release(&slot->request_seq, seq);
+	ff_store32(&session->command_bell, 1);
+	wake_router();
+	while (ff_load32_acquire(&slot->reply_seq) != seq) {
+		CHECK(now_ms() < limit, "command %u is not answered", op);
+		sched_yield();
+	}
+	memcpy(reply, slot->reply, reply_size);
+	return slot->status;
+}
+
+static uint32_t make(uint16_t op, const void *request, size_t size)
+{
+	struct ff_reply_handle reply;
+	int error = command(op, request, size, &reply, sizeof reply);
+
+	CHECK(error == 0, "command %u: %s", op, strerror(error));
+	return reply.handle;
+}
+
+static uint32_t make_of(uint16_t op, uint32_t handle)
+{
+	struct ff_cmd_handle request = {.handle = handle};
+
+	return make(op, &request, sizeof request);
+}
+
+static struct ff_reply_create_cq raw_cq(uint32_t context, uint32_t channel, uint32_t cqe)
+{
+	struct ff_cmd_create_cq request = {.context = context, .cqe = cqe, .channel = channel};
+	struct ff_reply_create_cq reply;
+	int error = command(FF_CMD_CREATE_CQ, &request, sizeof request, &reply, sizeof reply);
+
+	CHECK(error == 0, "create_cq: %s", strerror(error));
+	return reply;
+}
+
+static const struct ff_cap raw_cap = {.max_send_wr = 32, .max_recv_wr = 32, .max_send_sge = 4, .max_recv_sge = 4,
+				      .max_inline = 256};
+
+static struct ff_reply_create_qp raw_qp(uint32_t pd, uint32_t send_cq, uint32_t recv_cq, uint32_t type)
+{
+	struct ff_cmd_create_qp request = {.pd = pd, .send_cq = send_cq, .recv_cq = recv_cq, .srq = FF_NO_HANDLE,
+					   .type = type, .cap = raw_cap};
+	struct ff_reply_create_qp reply;
+	int error = command(FF_CMD_CREATE_QP, &request, sizeof request, &reply, sizeof reply);
+
+	CHECK(error == 0, "create_qp: %s", strerror(error));
+	return reply;
+}
+
+static uint32_t raw_mr(uint32_t pd, uint64_t length)
+{
+	struct ff_cmd_reg_mr request = {.pd = pd, .access = ALL_ACCESS, .length = length, .extents = 1};
+	struct ff_extent extent = {.offset = session->memory_size - MEMORY, .length = length};
+	struct ff_reply_reg_mr reply;
+	int error;
+
+	memcpy(control + FF_PAYLOAD_OFFSET, &extent, sizeof extent);
+	error = command(FF_CMD_REG_MR, &request, sizeof request, &reply, sizeof reply);
+	CHECK(error == 0, "reg_mr: %s", strerror(error));
+	return reply.rkey;
+}
+
+static void raw_modify(uint32_t qp, int mask, const struct ff_qp_attr *attr)
+{
+	struct ff_cmd_modify_qp request = {.handle = qp, .mask = (uint32_t)mask, .attr = *attr};
+	struct ff_reply_state reply;
+	int error = command(FF_CMD_MODIFY_QP, &request, sizeof request, &reply, sizeof reply);
+
+	CHECK(error == 0, "modify_qp %#x: %s", mask, strerror(error));
+}
+
+static void raw_connect(const struct ff_reply_create_qp *qp, uint32_t dest_qpn, const uint8_t *gid)
+{
+	struct ff_qp_attr attr = {.qp_state = IBV_QPS_INIT, .port_num = 1, .access = ALL_ACCESS};
+
+	raw_modify(qp->handle, IBV_QP_STATE | IBV_QP_PKEY_INDEX | IBV_QP_PORT | IBV_QP_ACCESS_FLAGS, &attr);
+	attr = (struct ff_qp_attr){.qp_state = IBV_QPS_RTR, .path_mtu = IBV_MTU_1024, .dest_qpn = dest_qpn,
+				   .max_dest_rd_atomic = 4, .min_rnr_timer = 1, .ah = {.is_global = 1, .port_num = 1}};
+	memcpy(attr.ah.dgid, gid, 16);
+	raw_modify(qp->handle, IBV_QP_STATE | IBV_QP_AV | IBV_QP_PATH_MTU | IBV_QP_DEST_QPN | IBV_QP_RQ_PSN |
+		   IBV_QP_MAX_DEST_RD_ATOMIC | IBV_QP_MIN_RNR_TIMER, &attr);
+	attr = (struct ff_qp_attr){.qp_state = IBV_QPS_RTS, .timeout = 8, .retry_cnt = 1, .rnr_retry = 7,
+				   .max_rd_atomic = 4};
+	raw_modify(qp->handle, IBV_QP_STATE | IBV_QP_SQ_PSN | IBV_QP_TIMEOUT | IBV_QP_RETRY_CNT | IBV_QP_RNR_RETRY |
+		   IBV_QP_MAX_QP_RD_ATOMIC, &attr);
+}
+
+static void ring(uint32_t bell)
+{
+	ff_or64(&session->qp_bell[bell / 64], 1ull << bell % 64);
+	ff_or64(&session->qp_summary, 1ull << bell / 64);
+	wake_router();
+}
+
+/* One of everything, and QPs connected in pairs. */
+enum { QPS = 8 };
+static struct {
+	uint32_t context, pd, channel, mr;
+	struct ff_reply_create_cq cq[QPS];
+	struct ff_reply_create_qp qp[QPS];
+	struct address target; /* a neighbour's */
+	uint8_t gid[16];
+} raw;
+
+static void open_session(void)
+{
+	struct ff_reply_gids gids;
+	struct ibv_context *context = open_device();
+
+	(void)context;
+	find_session();
+	CHECK_EQ(command(FF_CMD_QUERY_GIDS, "", 0, &gids, sizeof gids), 0);
+	memcpy(raw.gid, gids.gid[0], 16);
+	raw.context = make(FF_CMD_OPEN_CONTEXT, "", 0);
+	raw.pd = make_of(FF_CMD_ALLOC_PD, raw.context);
+}
+
+static void open_raw(void)
+{
+	const char *target = getenv("HOSTILE_TARGET");
+
+	open_session();
+	raw.channel = make_of(FF_CMD_CREATE_CHANNEL, raw.context);
+	raw.mr = raw_mr(raw.pd, MEMORY);
+	if (target)
+		sscanf(target, "%" SCNx32 " %" SCNx32 " %" SCNx64, &raw.target.qpn, &raw.target.rkey, &raw.target.addr);
+	for (int i = 0; i < QPS; i++) {
+		raw.cq[i] = raw_cq(raw.context, raw.channel, 64);
+		raw.qp[i] = raw_qp(raw.pd, raw.cq[i].handle, raw.cq[i].handle, IBV_QPT_RC);
+	}
+	for (int i = 0; i < QPS; i++) /* the last one towards the neighbour, which does not know it */
+		raw_connect(&raw.qp[i], i == QPS - 1 && target ? raw.target.qpn : raw.qp[i ^ 1].qpn, raw.gid);
+}
+
+/* ---- scribbling ---------------------------------------------------------------------------------------------- */
+
+static double until_ms;
+
+/* Values that have broken things before. */
+static uint64_t evil(uint64_t *state)
+{
+	const uint64_t values[] = {0, 1, ~0ull, 1ull << 63, 1ull << 31, 0xffffffff, 0x7fffffff, 0xffff0000ffff, 131072, 131073,
+				   MEMORY, MEMORY - 8, FF_MAX_EXTENTS, raw.mr, (uint64_t)raw.mr << 32 | 64,
+				   raw.target.rkey, (uint64_t)raw.target.rkey << 32 | 4096, raw.target.addr, raw.target.qpn};
+	uint64_t n = draw(state);
+
+	return n % 4 ? values[(n >> 8) % COUNT(values)] : draw(state);
+}
+
+/* WQEs and receive WQEs that are there, all of them, whatever stands in them. */
+static void forge(uint64_t *state, const struct ff_reply_create_qp *qp)
+{
+	struct ff_qp_shared *shared = (void *)(control + qp->offset);
+	uint32_t sq = ff_load32(&shared->sq_done), rq = ff_load32(&shared->rq_done);
+
+	for (uint32_t i = 0; i < qp->rq_entries; i++, rq++) {
+		struct ff_recv_wqe *w = (void *)(control + qp->rq_offset + (uint64_t)(rq % qp->rq_entries) * qp->rq_stride);
+		w->count = draw(state) % 16 ? 1 : (uint32_t)evil(state);
+		w->sge[0] = (struct ff_sge){draw(state) % (MEMORY / 2), MEMORY / 2, raw.mr};
+		ff_store32_release(&w->seq, rq + 1);
+	}
+	for (uint32_t i = 0; i < qp->sq_entries; i++, sq++) {
+		struct ff_wqe *w = (void *)(control + qp->sq_offset + (uint64_t)(sq % qp->sq_entries) * qp->sq_stride);
+		w->opcode = (uint8_t)(draw(state) % 16 ? draw(state) % FF_OP_LAST : evil(state));
+		w->flags = draw(state) % 8 ? FF_WQE_SIGNALED : (uint8_t)evil(state);
+		w->count = draw(state) % 16 ? 1 : (uint16_t)evil(state);
+		w->remote_addr = draw(state) % 16 ? draw(state) % MEMORY & ~7ull : evil(state);
+		w->rkey = draw(state) % 8 ? raw.mr : (uint32_t)evil(state);
+		w->sge[0] = (struct ff_sge){0, draw(state) % 2 ? 8 : 1 << draw(state) % 20, raw.mr};
+		if (draw(state) % 16 == 0)
+			w->sge[0].length = (uint32_t)evil(state);
+		ff_store32_release(&w->seq, sq + 1);
+	}
+	ring(qp->bell);
+}
+
+static void *forger(void *argument)
+{
+	uint64_t state = (uintptr_t)argument;
+
+	while (now_ms() < until_ms)
+		forge(&state, &raw.qp[draw(&state) % QPS]);
+	return NULL;
+}
+
+/* Any word of the segment, most often of the parts that the router reads. Now and then all of a range. */
+static void *scribbler(void *argument)
+{
+	uint64_t state = (uintptr_t)argument, size = session->control_size;
+
+	while (now_ms() < until_ms)
+		for (int i = 0; i < 1000; i++) {
+			const struct ff_reply_create_qp *qp = &raw.qp[draw(&state) % QPS];
+			uint64_t range = draw(&state) % 16, at = qp->offset, span = 65536;
+			if (range < 3)
+				at = 0, span = FF_PAGE;
+			else if (range == 3)
+				at = FF_PAYLOAD_OFFSET, span = FF_PAYLOAD_SIZE;
+			else if (range == 4)
+				at = 0, span = size < 16 << 20 ? size : 16 << 20;
+			else if (range < 8)
+				at = raw.cq[draw(&state) % QPS].offset, span = 2 * FF_LINE;
+			else if (range < 14)
+				at = qp->sq_offset, span = (uint64_t)qp->sq_entries * qp->sq_stride;
+			at += draw(&state) % (span / 8) * 8;
+			if (at + 8 <= size)
+				*(volatile uint64_t *)(control + at) = evil(&state);
+		}
+	return NULL;
+}
+
+/* Every command, with bodies that are nearly right, while others change them. */
+static void *commander(void *argument)
+{
+	struct ff_command_slot *slot = &session->command;
+	uint64_t state = (uintptr_t)argument;
+
+	while (now_ms() < until_ms) {
+		uint32_t *body = (uint32_t *)slot->request;
+		slot->op = (uint16_t)(draw(&state) % (FF_CMD_LAST + 2));
+		if (slot->op == FF_CMD_CLOSE_CONTEXT && draw(&state) % 64)
+			slot->op = FF_CMD_CREATE_QP; /* or nothing would be left to attack with */
+		for (int i = 0; i < 40; i++)
+			body[i] = draw(&state) % 2 ? (uint32_t)draw(&state) % 64 : (uint32_t)evil(&state);
+		ff_store32_release(&slot->request_seq, (uint32_t)draw(&state));
+		ff_store32(&session->command_bell, 1);
+		sched_yield();
+	}
+	return NULL;
+}
+
+/* Holes, in rings and in registered memory, while both are in use. */
+static void *puncher(void *argument)
+{
+	uint64_t state = (uintptr_t)argument;
+
+	while (now_ms() < until_ms) {
+		size_t at = draw(&state) % (MEMORY / FF_PAGE) * FF_PAGE, length = (1 + draw(&state) % 64) * FF_PAGE;
+		const struct ff_reply_create_qp *qp = &raw.qp[draw(&state) % QPS];
+		if (at + length <= MEMORY && draw(&state) % 2)
+			madvise(memory + at, length, MADV_REMOVE);
+		else if (at + length <= MEMORY)
+			fallocate(memory_fd, FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE,
+				  (off_t)(session->memory_size - MEMORY + at), (off_t)length);
+		madvise(control + (qp->offset & ~(uint64_t)(FF_PAGE - 1)), 4 * FF_PAGE, MADV_REMOVE);
+		memory[draw(&state) % MEMORY] = 1;
+		usleep(draw(&state) % 500);
+	}
+	return NULL;
+}
+
+static void scribble(const void *row)
+{
+	void *(*const kinds[])(void *) = {forger, scribbler, commander, puncher};
+	uint64_t seed = setting("HOSTILE_SEED", 1);
+	pthread_t thread[COUNT(kinds)];
+
+	(void)row;
+	open_raw();
+	until_ms = now_ms() + (double)setting("HOSTILE_MS", 2000);
+	for (size_t i = 0; i < COUNT(kinds); i++)
+		CHECK_EQ(pthread_create(&thread[i], NULL, kinds[i], (void *)(uintptr_t)(seed * 8 + i)), 0);
+	for (size_t i = 0; i < COUNT(kinds); i++)
+		pthread_join(thread[i], NULL);
+	_exit(0); /* nothing is given back */
+}
+
+/* ---- one weakness each ----------------------------------------------------------------------------------------- */
+
+/* A long message becomes short when half of it has moved: the rest must not be counted from there. */
+static void shrinks_while_it_moves(const void *row)
+{
+	struct ff_reply_create_qp *qp = &raw.qp[0];
+	struct ff_qp_shared *shared;
+	double end = 0;
+
+	(void)row;
+	open_raw();
+	shared = (void *)(control + qp->offset);
+	for (end = now_ms() + (double)setting("HOSTILE_MS", 500); now_ms() < end;) {
+		uint32_t index = ff_load32(&shared->sq_done);
+		struct ff_wqe *w = (void *)(control + qp->sq_offset + (uint64_t)(index % qp->sq_entries) * qp->sq_stride);
+		*w = (struct ff_wqe){.opcode = FF_OP_WRITE, .flags = FF_WQE_SIGNALED, .count = 1, .rkey = raw.mr};
+		w->sge[0] = (struct ff_sge){0, MEMORY, raw.mr};
+		ff_store32_release(&w->seq, index + 1);
+		ring(qp->bell);
+		for (int i = 0; i < 2000 && ff_load32(&shared->sq_done) == index; i++) {
+			*(volatile uint32_t *)&w->sge[0].length = i % 3 ? MEMORY : 8;
+			ff_pause();
+		}
+		if (ff_load32(&shared->state) == IBV_QPS_ERR) { /* it was noticed: once more */
+			struct ff_qp_attr attr = {.qp_state = IBV_QPS_RESET};
+			raw_modify(qp[0].handle, IBV_QP_STATE, &attr);
+			raw_modify(qp[1].handle, IBV_QP_STATE, &attr);
+			raw_connect(&qp[0], qp[1].qpn, raw.gid);
+			raw_connect(&qp[1], qp[0].qpn, raw.gid);
+		}
+	}
+}
+
+/* An object must not outlive what it names, and a context that is closed takes its objects with it. */
+static void mixes_contexts(const void *row)
+{
+	struct ff_cmd_create_cq cq = {.cqe = 16, .channel = FF_NO_HANDLE};
+	struct ff_cmd_create_qp qp = {.srq = FF_NO_HANDLE, .type = IBV_QPT_RC, .cap = raw_cap};
+	struct ff_reply_create_qp reply;
+	uint32_t other;
+
+	(void)row;
+	open_raw();
+	other = make(FF_CMD_OPEN_CONTEXT, "", 0);
+	cq.context = other;
+	cq.channel = raw.channel;
+	CHECK_EQ(command(FF_CMD_CREATE_CQ, &cq, sizeof cq, &reply, sizeof reply), EINVAL);
+	qp.pd = make_of(FF_CMD_ALLOC_PD, other);
+	qp.send_cq = raw.cq[0].handle;
+	qp.recv_cq = raw_cq(other, FF_NO_HANDLE, 16).handle;
+	CHECK_EQ(command(FF_CMD_CREATE_QP, &qp, sizeof qp, &reply, sizeof reply), EINVAL);
+	qp.recv_cq = qp.send_cq;
+	qp.send_cq = raw_cq(other, FF_NO_HANDLE, 16).handle;
+	CHECK_EQ(command(FF_CMD_CREATE_QP, &qp, sizeof qp, &reply, sizeof reply), EINVAL);
+}
+
+static int pass_descriptor(int socket, int fd)
+{
+	union {
+		struct cmsghdr header;
+		char space[CMSG_SPACE(sizeof(int))];
+	} ancillary = {.header = {.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS}};
+	struct iovec iov = {.iov_base = (char[]){1}, .iov_len = 1};
+	struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &ancillary,
+				 .msg_controllen = sizeof ancillary};
+
+	memcpy(CMSG_DATA(&ancillary.header), &fd, sizeof fd);
+	return sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? errno : 0;
+}
+
+/* The router would have to close what it is given, and that may block. */
+static void hands_over_descriptors(const void *row)
+{
+	const struct wish wish = {.channel = 1};
+	struct end end;
+
+	(void)row;
+	open_end(&end, &wish);
+	CHECK_EQ(pass_descriptor(end.channel->fd, 0), EPIPE);
+	CHECK_EQ(pass_descriptor(end.context->async_fd, 0), EPIPE);
+}
+
+/* ---- greed ----------------------------------------------------------------------------------------------------- */
+
+/* Events that nobody reads, of many CQs, on a channel that is full or whose other end is closed. */
+static void never_listens(const void *row)
+{
+	const struct wish wish = {.channel = 1, .cqe = 16};
+	struct ibv_cq *cq[600];
+	struct end a, b;
+	double end;
+
+	(void)row;
+	open_pair(&a, &b, &wish);
+	for (size_t i = 0; i < COUNT(cq); i++) {
+		struct ibv_qp *qp;
+		cq[i] = ibv_create_cq(a.context, 1, NULL, a.channel, 0);
+		CHECK(cq[i], "ibv_create_cq %zu: %s", i, strerror(errno));
+		ibv_req_notify_cq(cq[i], 0);
+		a.send_cq = a.recv_cq = cq[i];
+		qp = a.qp = make_qp(&a, &wish);
+		to_init(&a, &wish);
+		post_recv(&a, i, 0, 64);
+		CHECK_EQ(set_state(qp, IBV_QPS_ERR), 0); /* flushed: an event */
+	}
+	close(b.channel->fd);
+	for (end = now_ms() + (double)setting("HOSTILE_MS", 1000); now_ms() < end; usleep(1000))
+		for (size_t i = 0; i < COUNT(cq); i++)
+			ibv_req_notify_cq(cq[i], 0);
+	_exit(0);
+}
+
+/* Everything, until there is no more; says what it got. */
+static void takes_everything(const void *row)
+{
+	const struct wish wish = {.cqe = 1, .send_wr = 1, .recv_wr = 1, .sge = 1};
+	int channels = 0, pds = 0, cqs = 0, qps = 0, mrs = 0;
+	struct end end;
+
+	(void)row;
+	open_end(&end, &wish);
+	while (ibv_create_comp_channel(end.context))
+		channels++;
+	while (ibv_alloc_pd(end.context))
+		pds++;
+	while (ibv_create_cq(end.context, 1, NULL, NULL, 0))
+		cqs++;
+	CHECK_EQ(errno, ENOMEM);
+	for (;;) {
+		struct ibv_qp_init_attr attr = {.send_cq = end.send_cq, .recv_cq = end.recv_cq, .qp_type = IBV_QPT_RC,
+						.cap = {1, 1, 1, 1, 0}};
+		if (!ibv_create_qp(end.pd, &attr))
+			break;
+		qps++;
+	}
+	CHECK_EQ(errno, ENOMEM);
+	while (ibv_reg_mr(end.pd, end.buffer, 64, ALL_ACCESS))
+		mrs++;
+	CHECK_EQ(errno, ENOMEM);
+	CHECK(channels > 8 && pds > 100 && cqs > 500 && qps > 500 && mrs > 1000, "%d channels, %d PDs, %d CQs, %d QPs, %d MRs",
+	      channels, pds, cqs, qps, mrs);
+	_exit(0);
+}
+
+/* ---- neighbours -------------------------------------------------------------------------------------------------- */
+
+enum { BLOCK = 300000 }; /* more than a turn of the router's */
+
+static struct ibv_wc within(struct ibv_cq *cq, double limit_ms)
+{
+	struct ibv_wc wc;
+	double start = now_ms();
+
+	while (ibv_poll_cq(cq, 1, &wc) == 0)
+		CHECK(now_ms() - start < limit_ms, "stalled for %.0f ms", limit_ms);
+	CHECK(wc.status == IBV_WC_SUCCESS, "'%s'", ibv_wc_status_str(wc.status));
+	return wc;
+}
+
+static void neighbour_serves(int socket, const void *row)
+{
+	const struct wish *wish = row;
+	struct address peer;
+	struct end end;
+
+	open_end(&end, wish);
+	meet(socket, &end, &peer, wish);
+	post_recv(&end, 0, BLOCK, 4);
+	for (uint32_t seed; within(end.recv_cq, 60000).byte_len == 4;) { /* the seed of what was written before it */
+		memcpy(&seed, end.buffer + BLOCK, 4);
+		check_filled(end.buffer, BLOCK, seed, "written");
+		post_recv(&end, 0, BLOCK, 4);
+		post_simple(&end, 0, IBV_WR_SEND, BLOCK, 4, NULL, 0);
+		within(end.send_cq, STALL_MS);
+	}
+}
+
+/* Writes, reads back, counts and sends, and looks at every byte; one that knows nothing of any attack. */
+static void neighbour(const void *row)
+{
+	const struct wish wish = {.size = 2 * BLOCK + 65536, .timeout = 20};
+	double end, start, worst = 0;
+	struct address peer;
+	struct end me, other = {0};
+	uint64_t turns = 0, counted;
+	struct ibv_mr theirs;
+	int socket;
+	pid_t child;
+
+	(void)row;
+	child = split(neighbour_serves, &wish, &socket);
+	open_end(&me, &wish);
+	meet(socket, &me, &peer, &wish);
+	theirs = (struct ibv_mr){.rkey = peer.rkey};
+	other.buffer = (char *)(uintptr_t)peer.addr;
+	other.mr = &theirs;
+	printf("%x %x %" PRIx64 "\n", peer.qpn, peer.rkey, peer.addr);
+	fflush(stdout);
+	for (end = now_ms() + (double)setting("HOSTILE_MS", 2000); now_ms() < end; turns++) {
+		uint32_t seed = (uint32_t)turns;
+		start = now_ms();
+		fill(me.buffer, BLOCK, seed);
+		memcpy(me.buffer + BLOCK, &seed, 4);
+		post_recv(&me, 0, BLOCK + 64, 4);
+		post_simple(&me, 1, IBV_WR_RDMA_WRITE, 0, BLOCK, &other, 0);
+		post_simple(&me, 2, IBV_WR_SEND, BLOCK, 4, NULL, 0);
+		within(me.send_cq, STALL_MS);
+		within(me.send_cq, STALL_MS);
+		within(me.recv_cq, STALL_MS);
+		post_simple(&me, 3, IBV_WR_RDMA_READ, BLOCK + 4096, BLOCK, &other, 0);
+		post_simple(&me, 4, IBV_WR_ATOMIC_FETCH_AND_ADD, BLOCK + 128, 8, &other, BLOCK + 4096);
+		within(me.send_cq, STALL_MS);
+		within(me.send_cq, STALL_MS);
+		check_filled(me.buffer + BLOCK + 4096, BLOCK, seed, "read");
+		memcpy(&counted, me.buffer + BLOCK + 128, 8);
+		CHECK(counted == 0, "a stranger's bytes: %#" PRIx64, counted);
+		worst = now_ms() - start > worst ? now_ms() - start : worst;
+	}
+	post_simple(&me, 5, IBV_WR_SEND, BLOCK, 0, NULL, 0);
+	within(me.send_cq, STALL_MS);
+	join(child);
+	fprintf(stderr, "%" PRIu64 " turns, the longest %.0f ms\n", turns, worst);
+}
+
+static const struct test tests[] = {
+	{"scribble", scribble},
+	{"shrinks_while_it_moves", shrinks_while_it_moves},
+	{"mixes_contexts", mixes_contexts},
+	{"hands_over_descriptors", hands_over_descriptors},
+	{"never_listens", never_listens},
+	{"takes_everything", takes_everything},
+	{"neighbour", neighbour},
+};
+
+int main(int argc, char **argv)
+{
+	return run_tests(argc, argv, tests, COUNT(tests));
+}
