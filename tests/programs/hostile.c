@@ -2,8 +2,8 @@
  * Containers that mean harm, and their neighbours. For tests/integration/test_hostile.py, which says what must hold.
  *
  * The attackers open a session as any program does and then speak the segment's language themselves (src/ffcore/shm.h):
- * no library checks what they write. Settings come by environment: HOSTILE_SEED, HOSTILE_MS, and HOSTILE_TARGET, the
- * line that a neighbour prints about itself.
+ * no library checks what they write. Settings come by environment: HOSTILE_SEED, HOSTILE_MS, HOSTILE_KINDS (which
+ * of the scribbling threads) and HOSTILE_TARGET, the line that a neighbour prints about itself.
  */
 #include "verbs_test.h"
 
@@ -269,8 +269,47 @@ static void *forger(void *argument)
 {
 	uint64_t state = (uintptr_t)argument;
 
-	while (now_ms() < until_ms)
+	while (now_ms() < until_ms) {
 		forge(&state, &raw.qp[draw(&state) % QPS]);
+		usleep(draw(&state) % 300);
+	}
+	return NULL;
+}
+
+/* Takes QPs out of ERR as a program would, whatever becomes of the commands on their way: or the rest would be an attack
+ * on QPs that are flushed. */
+static void *reviver(void *argument)
+{
+	const uint64_t masks[] = {
+	    IBV_QP_STATE, IBV_QP_STATE | IBV_QP_PKEY_INDEX | IBV_QP_PORT | IBV_QP_ACCESS_FLAGS,
+	    IBV_QP_STATE | IBV_QP_AV | IBV_QP_PATH_MTU | IBV_QP_DEST_QPN | IBV_QP_RQ_PSN | IBV_QP_MAX_DEST_RD_ATOMIC |
+		IBV_QP_MIN_RNR_TIMER,
+	    IBV_QP_STATE | IBV_QP_SQ_PSN | IBV_QP_TIMEOUT | IBV_QP_RETRY_CNT | IBV_QP_RNR_RETRY | IBV_QP_MAX_QP_RD_ATOMIC};
+	struct ff_command_slot *slot = &session->command;
+	uint64_t state = (uintptr_t)argument;
+
+	while (now_ms() < until_ms) {
+		int n = (int)(draw(&state) % (QPS - 1));
+		for (int step = 0; step < 8; step++) {
+			struct ff_cmd_modify_qp request = {.handle = raw.qp[step % 2 ? n ^ 1 : n].handle,
+							   .mask = (uint32_t)masks[step / 2]};
+			uint32_t seq = (uint32_t)draw(&state) | 1;
+			request.attr = (struct ff_qp_attr){
+			    .qp_state = (uint32_t)step / 2, .port_num = 1, .access = ALL_ACCESS, .path_mtu = IBV_MTU_1024,
+			    .dest_qpn = raw.qp[step % 2 ? n : n ^ 1].qpn, .max_dest_rd_atomic = 4, .max_rd_atomic = 4,
+			    .min_rnr_timer = 1, .timeout = 8, .retry_cnt = 1, .rnr_retry = 7,
+			    .ah = {.is_global = 1, .port_num = 1}};
+			memcpy(request.attr.ah.dgid, raw.gid, 16);
+			for (int tries = 0; tries < 50 && ff_load32_acquire(&slot->reply_seq) != seq; tries++) {
+				slot->op = FF_CMD_MODIFY_QP;
+				memcpy(slot->request, &request, sizeof request);
+				ff_store32_release(&slot->request_seq, seq);
+				ff_store32(&session->command_bell, 1);
+				wake_router();
+				usleep(100);
+			}
+		}
+	}
 	return NULL;
 }
 
@@ -296,26 +335,36 @@ static void *scribbler(void *argument)
 			at += draw(&state) % (span / 8) * 8;
 			if (at + 8 <= size)
 				*(volatile uint64_t *)(control + at) = evil(&state);
+			if (now_ms() < until_ms && draw(&state) % 4) /* not so much that nothing else is left */
+				usleep(draw(&state) % 100);
 		}
 	return NULL;
 }
 
-/* Every command, with bodies that are nearly right, while others change them. */
+static int takes_away(uint16_t op)
+{
+	return op == FF_CMD_CLOSE_CONTEXT || op == FF_CMD_DEALLOC_PD || op == FF_CMD_DEREG_MR || op == FF_CMD_DESTROY_CHANNEL ||
+	       op == FF_CMD_DESTROY_CQ || op == FF_CMD_DESTROY_QP || op == FF_CMD_MODIFY_QP;
+}
+
+/* Every command, with bodies that are nearly right, while others change them. What would leave nothing to attack with is
+ * for the last quarter. */
 static void *commander(void *argument)
 {
 	struct ff_command_slot *slot = &session->command;
 	uint64_t state = (uintptr_t)argument;
+	double calm_ms = until_ms - (double)setting("HOSTILE_MS", 2000) / 4;
 
 	while (now_ms() < until_ms) {
 		uint32_t *body = (uint32_t *)slot->request;
 		slot->op = (uint16_t)(draw(&state) % (FF_CMD_LAST + 2));
-		if (slot->op == FF_CMD_CLOSE_CONTEXT && draw(&state) % 64)
-			slot->op = FF_CMD_CREATE_QP; /* or nothing would be left to attack with */
+		while (takes_away(slot->op) && now_ms() < calm_ms)
+			slot->op = (uint16_t)(draw(&state) % (FF_CMD_LAST + 2));
 		for (int i = 0; i < 40; i++)
 			body[i] = draw(&state) % 2 ? (uint32_t)draw(&state) % 64 : (uint32_t)evil(&state);
 		ff_store32_release(&slot->request_seq, (uint32_t)draw(&state));
 		ff_store32(&session->command_bell, 1);
-		sched_yield();
+		usleep(draw(&state) % 300);
 	}
 	return NULL;
 }
@@ -342,17 +391,20 @@ static void *puncher(void *argument)
 
 static void scribble(const void *row)
 {
-	void *(*const kinds[])(void *) = {forger, scribbler, commander, puncher};
+	void *(*const kinds[])(void *) = {forger, scribbler, commander, puncher, reviver};
 	uint64_t seed = setting("HOSTILE_SEED", 1);
+	uint64_t wanted = setting("HOSTILE_KINDS", ~0ull); /* bits */
 	pthread_t thread[COUNT(kinds)];
 
 	(void)row;
 	open_raw();
 	until_ms = now_ms() + (double)setting("HOSTILE_MS", 2000);
 	for (size_t i = 0; i < COUNT(kinds); i++)
-		CHECK_EQ(pthread_create(&thread[i], NULL, kinds[i], (void *)(uintptr_t)(seed * 8 + i)), 0);
+		if (wanted >> i & 1)
+			CHECK_EQ(pthread_create(&thread[i], NULL, kinds[i], (void *)(uintptr_t)(seed * 8 + i)), 0);
 	for (size_t i = 0; i < COUNT(kinds); i++)
-		pthread_join(thread[i], NULL);
+		if (wanted >> i & 1)
+			pthread_join(thread[i], NULL);
 	_exit(0); /* nothing is given back */
 }
 
