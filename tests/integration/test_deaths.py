@@ -34,7 +34,7 @@ def test_a_router_that_is_killed_is_an_error_within_a_second(router):
     assert time.monotonic() - killed_s < TOLD_WITHIN_S + BUSY_MACHINE_S
     router.process = routers.start(router.directory, router.log)
     routers.wait_ready(router.process, router.log)
-    run(router, "hostile", "neighbour", HOSTILE_MS="50")
+    run(router, "neighbour", "neighbour", HOSTILE_MS="50")
 
 
 def test_a_program_that_is_stopped_stops_nobody(router):
@@ -44,7 +44,7 @@ def test_a_program_that_is_stopped_stops_nobody(router):
     children = [int(pid) for pid in open(f"/proc/{stopped.pid}/task/{stopped.pid}/children").read().split()]
     for pid in children:
         os.kill(pid, signal.SIGSTOP)
-    run(router, "hostile", "neighbour", HOSTILE_MS="500")
+    run(router, "neighbour", "neighbour", HOSTILE_MS="500")
     for pid in children:
         os.kill(pid, signal.SIGKILL)
     stopped.communicate(timeout=20)

@@ -28,7 +28,7 @@ COMMANDS = SCRIBBLER | COMMANDER
 
 @pytest.mark.parametrize("kinds", [DATA_PATH, COMMANDS, DATA_PATH | COMMANDS], ids=["data path", "commands", "all"])
 def test_a_scribbler_harms_nobody_else(shared_router, health, rng, kinds):
-    neighbour = start(shared_router, "hostile", "neighbour", HOSTILE_MS="2500")
+    neighbour = start(shared_router, "neighbour", "neighbour", HOSTILE_MS="2500")
     attack = start(shared_router, "hostile", "scribble", HOSTILE_MS="2000", HOSTILE_SEED=str(rng.getrandbits(48)), HOSTILE_KINDS=str(kinds),
                    HOSTILE_TARGET=neighbour.stdout.readline().strip())
     attack.communicate(timeout=50)  # how it ends is its own affair
@@ -38,7 +38,7 @@ def test_a_scribbler_harms_nobody_else(shared_router, health, rng, kinds):
 @pytest.mark.parametrize("attack", ["shrinks_while_it_moves", "mixes_contexts", "hands_over_descriptors", "never_listens",
                                     "takes_everything"])
 def test_one_weakness(shared_router, health, attack):
-    neighbour = start(shared_router, "hostile", "neighbour", HOSTILE_MS="1200")
+    neighbour = start(shared_router, "neighbour", "neighbour", HOSTILE_MS="1200")
     neighbour.stdout.readline()
     run(shared_router, "hostile", attack)
     finish(neighbour, "neighbour")

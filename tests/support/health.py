@@ -31,7 +31,7 @@ class Health:
 
     def __init__(self, router):
         self.router = router
-        run(router, "hostile", "neighbour", HOSTILE_MS="50")  # what the first program costs stays
+        run(router, "neighbour", "neighbour", HOSTILE_MS="50")  # what the first program costs stays
         deadline = time.monotonic() + SETTLE_S
         while self.look()["sessions"] and time.monotonic() < deadline:
             time.sleep(0.02)
@@ -42,7 +42,7 @@ class Health:
         """Alive, answering, serving new programs at once, and back to what it had."""
         assert self.router.process.poll() is None, self.router.log.read_text()
         assert self.router.call("status")["pid"] == self.router.pid
-        run(self.router, "hostile", "neighbour", HOSTILE_MS="50")
+        run(self.router, "neighbour", "neighbour", HOSTILE_MS="50")
         deadline = time.monotonic() + SETTLE_S
         while (after := self.look()) != self.before and time.monotonic() < deadline:
             time.sleep(0.05)
