@@ -12,6 +12,8 @@
 #include <assert.h>
 #include <stdint.h>
 
+#include "ffcore/timers.h" /* what the RNR and ACK timer codes mean */
+
 enum {
 	FF_ROCE_PORT = 4791,
 	FF_ICRC_SIZE = 4,
@@ -229,19 +231,6 @@ enum ff_nak {
 	FF_NAK_REMOTE_ACCESS = 2,
 	FF_NAK_REMOTE_OPERATION = 3,
 };
-
-/* How long an RNR NAK's code asks the requester to wait, table 46. */
-static inline uint64_t ff_rnr_timer_ns(uint8_t code)
-{
-	static const uint16_t us10[FF_AETH_VALUE + 1] = { /* in 10 us; code 0 is the longest */
-		65535, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048,
-		3072, 4096, 6144, 8192, 12288, 16384, 24576, 32768, 49152,
-	};
-	return code & FF_AETH_VALUE ? us10[code & FF_AETH_VALUE] * 10000ull : 655360000ull;
-}
-
-/* Local ACK timeout: 4.096 us * 2^code; 0 means that the timer is off, 9.7.6.1.3. */
-static inline uint64_t ff_ack_timeout_ns(uint8_t code) { return code ? 4096ull << (code & 31) : 0; }
 
 /* ---- PSN arithmetic: 24 bits, compared over half the circle, 9.7.2 --------------------------------------------- */
 

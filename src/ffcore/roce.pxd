@@ -134,8 +134,8 @@ cdef extern from "ffcore/roce.h" nogil:
         FF_NAK_REMOTE_ACCESS
         FF_NAK_REMOTE_OPERATION
 
-    uint64_t ff_rnr_timer_ns(uint8_t code)
-    uint64_t ff_ack_timeout_ns(uint8_t code)
+    uint64_t ff_rnr_ns(uint32_t code)          # timers.h
+    uint64_t ff_ack_timeout_ns(uint32_t code)
     uint32_t ff_psn_add(uint32_t psn, uint32_t n)
     int32_t ff_psn_diff(uint32_t a, uint32_t b)
     uint32_t ff_packets_of(uint32_t length, uint32_t mtu)

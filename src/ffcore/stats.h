@@ -25,7 +25,9 @@ struct ff_stats_header {
 	uint64_t sessions_opened, sessions_closed, sessions_refused, faults;
 	uint32_t polling; /* enum ffr_polling of ffr: 0 adaptive, 1 fastpath, 2 lowcpu */
 	uint32_t asleep;
-	uint64_t reserved[13];
+	uint32_t pollers; /* parties that poll here now: this router, unless it sleeps, and the sessions with work */
+	uint32_t pad;
+	uint64_t reserved[12];
 };
 static_assert(sizeof(struct ff_stats_header) == 256, "header");
 

@@ -34,7 +34,9 @@ cdef extern from "ffcore/stats.h" nogil:
         uint64_t faults
         uint32_t polling
         uint32_t asleep
-        uint64_t reserved[13]
+        uint32_t pollers
+        uint32_t pad
+        uint64_t reserved[12]
 
     ctypedef struct ff_session_stats "struct ff_session_stats":
         uint32_t in_use

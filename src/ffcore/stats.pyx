@@ -55,7 +55,7 @@ cdef class Segment:
     def counters(self):
         """The header's words, as a dict."""
         cdef dict words = self.header[0]
-        del words["reserved"]
+        del words["reserved"], words["pad"]
         return words
 
 

@@ -56,6 +56,33 @@ def sweep():
     return gone
 
 
+class Neighbours:
+    """The counters of the other living routers of this machine: its labs', for a host has one."""
+
+    def __init__(self, own):
+        self._own, self._mapped = own.lstrip("/"), {}
+
+    def look(self):
+        """Their headers as buffers; None: nothing has changed since the last look."""
+        names = {path.name for path in SHM.glob("freeflow-*")
+                 if path.name != self._own and OURS.fullmatch(path.name) and not _is_abandoned(path)}
+        if names == set(self._mapped):
+            return None
+        self._mapped = {name: kept for name in names if (kept := self._mapped.get(name) or _header(SHM / name))}
+        return list(self._mapped.values())
+
+
+def _header(path):
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    try:
+        return mmap.mmap(fd, mmap.PAGESIZE, prot=mmap.PROT_READ) if os.fstat(fd).st_size >= mmap.PAGESIZE else None
+    finally:
+        os.close(fd)
+
+
 def _create(name):
     try:
         return posix_ipc.SharedMemory(name, posix_ipc.O_CREX, mode=MODE, size=0)

@@ -33,15 +33,16 @@ def main(arguments=None):
     try:
         paths = RouterPaths.of(options.dir, options.name)
         policies = Policies.of_file(options.policy) if options.policy else Policies()
-        asyncio.run(serve(paths, policies, options.polling))
+        asyncio.run(serve(paths, policies, options.polling, options.hosts))
     except (PlaceTaken, ValueError, OSError) as error:
         log.debug("cannot start", exc_info=True)
         sys.exit(f"freeflow router: {error}")
 
 
-async def serve(paths, policies, polling):
+async def serve(paths, policies, polling, hosts=None):
     """From the first file to the last: what is set up here is taken down here, in reverse."""
-    from ffr.reactor import Reactor  # here, so that the command line's mistakes are told without it
+    from ffr.nic import roce  # here, so that the command line's mistakes are told without them
+    from ffr.reactor import Reactor
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
@@ -54,10 +55,13 @@ async def serve(paths, policies, polling):
         undo.callback(counters.close)
         reactor = Reactor(counters.fd)
         reactor.set_polling(polling)
+        roce.open_nic(reactor.router)
         reactor.start()
         undo.callback(reactor.stop)
         router = Router(paths, reactor, counters, policies, stopped)
         undo.callback(router.close)
+        if hosts:
+            router.underlay.load(hosts)
         await router.start()
         print(f"freeflow router: ready on {paths.session_socket}", flush=True)
         await stopped.wait()
@@ -69,6 +73,7 @@ def _parse(arguments):
     parser.add_argument("--name", help="its name there; default $FFR_NAME, or router")
     parser.add_argument("--polling", choices=MODES, default=MODES[0])
     parser.add_argument("--policy", metavar="FILE", help="limits, as TOML; see docs/operations.md")
+    parser.add_argument("--hosts", metavar="FILE", help="which container is on which host, as TOML; see docs/operations.md")
     return parser.parse_args(arguments)
 
 

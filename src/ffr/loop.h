@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 enum { FFR_EVENTS = 64 };
-enum ffr_tag { FFR_TAG_SOCKET = 1, FFR_TAG_DOORBELL, FFR_TAG_WAKE };
+enum ffr_tag { FFR_TAG_SOCKET = 1, FFR_TAG_DOORBELL, FFR_TAG_WAKE, FFR_TAG_NIC };
 
 static inline uint64_t ffr_now_ns(void)
 {

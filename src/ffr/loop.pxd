@@ -3,8 +3,12 @@
 from libc.stdint cimport uint32_t, uint64_t
 
 from ffcore.shm cimport ff_a32, ff_a64
+from ffcore.stats cimport ff_stats_header
 from ffr.state cimport ffr_router
 
+
+cdef enum:
+    NEIGHBOURS_MAX = 8
 
 cdef enum admin_op:
     ADMIN_NONE
@@ -22,6 +26,8 @@ ctypedef struct ffr_loop:
     uint32_t admin_session
     uint32_t admin_error
     uint64_t budget_ns        # how long to poll on after the last work
+    const ff_stats_header *neighbour[NEIGHBOURS_MAX]   # other routers of this machine, as labs have them
+    ff_a32 neighbours
     # one thread at a time makes a pass: the one that holds the token
     ff_a32 token
     ff_a32 standing           # 1: the stand-ins run; also the futex word that they sleep on

@@ -9,7 +9,7 @@ from ffr.cq cimport cq_notify_retry
 from ffr.handlers.table cimport answer
 from ffr.handlers.teardown cimport close_objects
 from ffr.nic.base cimport NIC_IDLE, NIC_WORKED
-from ffr.nic.registry cimport nic_at
+from ffr.nic.registry cimport nic_at, nics_deadline, nics_poll
 from ffr.qp cimport qp_activate, qp_flush, qp_rest
 from ffr.state cimport (FFR_CQ, FFR_FASTPATH, FFR_LIST_WAITING, FFR_LOWCPU, FFR_MR, FFR_NONE, FFR_PD, FFR_QP, FFR_RUN,
                         FFR_SESSIONS, ffr_qp, ffr_session)
@@ -180,6 +180,7 @@ cdef int pass_once(ffr_loop *l, bint everyone) noexcept nogil:
     work += run_active(r)
     if r.waiting.count:
         work += run_waiting(r)
+    work += nics_poll(r)
     r.stats.passes += 1
     if work:
         r.stats.busy_passes += 1
@@ -268,6 +269,9 @@ cdef void judge_load(ffr_loop *l) noexcept nogil:
     for i in range(r.live_count):
         if r.now_ns - r.state.session[r.live[i]].active_ns < ACTIVE_NS:
             pollers += 1
+    r.stats.pollers = pollers
+    for i in range(ff_load32_acquire(&l.neighbours)):        # pairs with the release in set_neighbours
+        pollers += l.neighbour[i].pollers
     if pollers > l.ncpu:
         flags = FF_FLAG_OVERSUBSCRIBED
     if r.now_ns < l.slow_until_ns:
@@ -326,7 +330,7 @@ cdef void chores(ffr_loop *l) noexcept nogil:
 
 
 cdef uint64_t next_deadline(ffr_router *r) noexcept nogil:
-    cdef uint64_t deadline = <uint64_t>-1
+    cdef uint64_t deadline = nics_deadline(r)
     cdef uint32_t i, index = r.waiting.head
     for i in range(r.waiting.count):
         deadline = min(deadline, r.state.qp[index].deadline_ns)
@@ -357,6 +361,7 @@ cdef void sleep_until_rung(ffr_loop *l) noexcept nogil:
         timeout = min(timeout, deadline - min(deadline, r.now_ns))
     r.stats.sleeps += 1
     r.stats.asleep = 1
+    r.stats.pollers = 0
     if take_events(l, timeout):
         r.stats.wakeups += 1
     r.stats.asleep = 0

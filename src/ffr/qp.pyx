@@ -1,9 +1,11 @@
+from libc.stdint cimport int32_t
 from libc.string cimport memset
 
 from ffcore.shm cimport (FF_CQE_IMM, FF_OP_CMP_SWP, FF_OP_FETCH_ADD, FF_OP_READ, FF_OP_SEND, FF_OP_SEND_IMM,
                          FF_OP_SEND_INV, FF_OP_WRITE, FF_OP_WRITE_IMM, FF_WQE_SIGNALED, ff_and64, ff_cqe, ff_fence,
                          ff_load32_acquire, ff_session, ff_store32_release)
 from ffr.cq cimport async_event, cq_push
+from ffr.nic.registry cimport nic_leave
 from ffr.rq cimport rq_advance, rq_of, rq_ready, rq_slot
 from ffr.state cimport (FFR_LIST_ACTIVE, FFR_LIST_NONE, FFR_LIST_WAITING, FFR_NONE, FFR_RUN, ffr_ring_list)
 
@@ -83,8 +85,9 @@ cdef void qp_wait(ffr_router *r, uint32_t index, uint32_t wait, uint64_t deadlin
 
 
 cdef bint has_work(ffr_router *r, const ffr_qp *q) noexcept nogil:
+    cdef uint32_t index = q.sq_seen if q.state == IBV_QPS_RTS else q.sq_index
     if q.state == IBV_QPS_RTS or q.state == IBV_QPS_ERR or q.state == IBV_QPS_SQE:
-        if ff_load32_acquire(&qp_sq_slot(r, q, q.sq_index).seq) == q.sq_index + 1:
+        if ff_load32_acquire(&qp_sq_slot(r, q, index).seq) == index + 1:
             return True
     return q.state == IBV_QPS_ERR and rq_ready(r, &q.rq)
 
@@ -122,6 +125,7 @@ cdef void qp_error(ffr_router *r, uint32_t index, bint fatal) noexcept nogil:
     cdef ffr_qp *q = &r.state.qp[index]
     if q.state == IBV_QPS_ERR or q.state == IBV_QPS_RESET:
         return
+    nic_leave(r, index, False)
     qp_set_state(r, index, IBV_QPS_ERR)
     ff_fence()                               # state, fence, flush; FFL: store the WQE, fence, load state, ring if ERR
     forget_message(q)
@@ -145,6 +149,7 @@ cdef void qp_reset(ffr_router *r, uint32_t index) noexcept nogil:
     """Drops every posted WQE without a completion; indices go on, so no slot has to be cleared."""
     cdef ffr_qp *q = &r.state.qp[index]
     cdef uint32_t n
+    nic_leave(r, index, True)
     for n in range(q.sq_entries):
         if ff_load32_acquire(&qp_sq_slot(r, q, q.sq_index).seq) != q.sq_index + 1:
             break
@@ -154,6 +159,7 @@ cdef void qp_reset(ffr_router *r, uint32_t index) noexcept nogil:
             break
         rq_advance(r, &q.rq)
     ff_store32_release(&qp_shared(r, q).sq_done, q.sq_index)
+    q.sq_seen = q.sq_index
     forget_message(q)
     q.generation += 1                        # peers look this QP up again
     q.peer = FFR_NONE
@@ -196,6 +202,8 @@ cdef void qp_sent(ffr_router *r, uint32_t index, const ff_wqe *w, uint8_t status
     cdef ffr_qp *q = &r.state.qp[index]
     cdef ff_cqe cqe
     q.sq_index += 1
+    if <int32_t>(q.sq_seen - q.sq_index) < 0:
+        q.sq_seen = q.sq_index
     forget_message(q)
     if status == IBV_WC_SUCCESS and not (w.flags & FF_WQE_SIGNALED or q.sq_sig_all):
         return                               # the slot is handed back at the end of the turn

@@ -4,6 +4,7 @@ import errno as errnos
 import os
 import threading
 
+from cpython.pycapsule cimport PyCapsule_New
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
@@ -13,10 +14,10 @@ from ffcore.shm cimport (FF_GID_TABLE, FF_LAYOUT_VERSION, FF_MAGIC, FF_MODE_ISOL
                          FF_RINGS_OFFSET, ff_cas32, ff_load32_acquire, ff_session, ff_store32, ff_store32_release)
 from ffcore.stats cimport (FF_STATS_MAGIC, FF_STATS_NAME, FF_STATS_QPS, FF_STATS_SESSIONS, FF_STATS_VERSION,
                            ff_qp_stats, ff_session_stats, ff_stats_header)
-from ffr.loop cimport ADMIN_ATTACH, ADMIN_DETACH, ADMIN_NONE, STAND_INS_MAX, ffr_loop, loop_run, loop_stand_in
+from ffr.loop cimport ADMIN_ATTACH, ADMIN_DETACH, ADMIN_NONE, NEIGHBOURS_MAX, STAND_INS_MAX, ffr_loop, loop_run, loop_stand_in
 from ffr.mem.region cimport region_map, region_unmap, uffd_open
 from ffr.state cimport (FFR_ADAPTIVE, FFR_CONTROL_MAX, FFR_CQ, FFR_FASTPATH, FFR_KINDS, FFR_LOWCPU, FFR_MCAST_BUCKETS,
-                        FFR_MR, FFR_NONE, FFR_PD, FFR_QP, FFR_SESSIONS, FFR_STATE_MAGIC, FFR_STATE_VERSION,
+                        FFR_MR, FFR_NONE, FFR_PD, FFR_PORT_MTU, FFR_QP, FFR_SESSIONS, FFR_STATE_MAGIC, FFR_STATE_VERSION,
                         ffr_router, ffr_session, ffr_state, ffr_view)
 import ffr.guard  # installs the SIGBUS handler
 
@@ -46,13 +47,14 @@ cdef class Reactor:
     cdef ffr_loop loop
     cdef size_t stats_size
     cdef uint32_t reaped_tail
-    cdef object fds, threads, lock, free_numbers
+    cdef object kept, fds, threads, lock, free_numbers
 
     def __cinit__(self, int stats_fd=-1):
         cdef int i
         memset(&self.r, 0, sizeof(self.r))
         memset(&self.loop, 0, sizeof(self.loop))
         self.fds = []
+        self.kept = ([], [])
         self.r.view = <ffr_view *>calloc(FFR_SESSIONS, sizeof(ffr_view))
         self.loop.reaped = <uint32_t *>calloc(FFR_SESSIONS, sizeof(uint32_t))
         if self.r.view == NULL or self.loop.reaped == NULL:
@@ -60,6 +62,7 @@ cdef class Reactor:
         self._make_state()
         self._map_stats(stats_fd)
         self.r.uffd = uffd_open()
+        self.r.port_mtu = FFR_PORT_MTU
         self.r.epoll = self._epoll()
         self.r.wake = self._own(os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK))
         self.r.reaped = self._own(os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK))
@@ -136,6 +139,11 @@ cdef class Reactor:
         self.r.stats.sessions_offset = sessions
         self.r.stats.qps_offset = qps
         self.r.stats.magic = FF_STATS_MAGIC  # last: a reader that sees it sees the rest
+
+    @property
+    def router(self):
+        """The router's struct, for the NICs that are set up before the thread starts."""
+        return PyCapsule_New(&self.r, "ffr_router", NULL)
 
     # ---- the thread ----
 
@@ -313,7 +321,28 @@ cdef class Reactor:
                              "pds": s.count[FFR_PD], "pinned_bytes": s.pinned})
         return rows
 
+    def set_port_mtu(self, int bytes_max):
+        """What the port reports from now on; QPs that are connected stay as they are."""
+        if bytes_max not in (256, 512, 1024, 2048, 4096):
+            raise ValueError(f"an MTU of {bytes_max}")
+        self.r.port_mtu = bytes_max
+
     # ---- polling ----
+
+    def set_neighbours(self, headers):
+        """The counters of other routers on this machine, buffers of at least a header each, whose pollers count too when
+        it is judged how many poll. The buffers are kept until the call after the next, when nobody reads them any more."""
+        cdef const unsigned char[::1] view
+        cdef uint32_t n = 0
+        ff_store32_release(&self.loop.neighbours, 0)
+        for header in headers[:NEIGHBOURS_MAX]:
+            view = header
+            if view.shape[0] < <Py_ssize_t>sizeof(ff_stats_header):
+                raise ValueError("not a router's counters")
+            self.loop.neighbour[n] = <const ff_stats_header *>&view[0]
+            n += 1
+        self.kept = (self.kept[1], list(headers))
+        ff_store32_release(&self.loop.neighbours, n)
 
     def set_polling(self, mode):
         """adaptive: poll while there is work and for a short budget after it; fastpath: always; lowcpu: never."""

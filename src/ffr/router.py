@@ -12,15 +12,18 @@ from ffcore.polling import MODES
 from ffr import addresses
 from ffr.admission import Admission
 from ffr.control import ControlServer, open_namespace
+from ffr.counters import Neighbours
 from ffr.errors import Refused
 from ffr.identity import Namespace
 from ffr.registry import HOST, Registry
+from ffr.roce.underlay import Underlay
 from ffr.server import SessionServer
 from ffr.sessions import Sessions
 from ffr.tcp.mode import TcpMode
 
 log = logging.getLogger(__name__)
 
+NEIGHBOURS_LOOK_S = 0.5
 HOST_REFRESH_S = 1.0  # how old the router's own addresses may be when a program of its namespace connects
 
 
@@ -34,25 +37,39 @@ class Router:
         self.registry.add_host(Namespace.own(), addresses.own())
         self.sessions = Sessions(reactor, policies)
         self.tcp = TcpMode(paths.tcp_socket, self.registry)
+        self.underlay = Underlay(reactor)
         self.admission = Admission(self.registry)
         self._stopped = stopped
         self._host_read_s = time.monotonic()
         self._control = ControlServer(paths.control_socket, self._ops())
+        self._watching = None
         self._server = SessionServer(asyncio.get_running_loop(), paths.session_socket, self.admission, self.sessions,
                                      counters.segment, self._on_peer)
+
+    async def watch_neighbours(self):
+        """Until cancelled: other routers on this machine poll its cores too."""
+        neighbours = Neighbours(self.counters.name)
+        while True:
+            if (headers := neighbours.look()) is not None:
+                self.reactor.set_neighbours(headers)
+            await asyncio.sleep(NEIGHBOURS_LOOK_S)
 
     async def start(self):
         """The control socket first: when a program finds the session socket, everything else is there."""
         asyncio.get_running_loop().add_reader(self.reactor.reaped_fd, self._on_reaped)
+        self._watching = asyncio.create_task(self.watch_neighbours())
         await self._control.start()
         self.tcp.start()
         self._server.start()
 
     def close(self):
         asyncio.get_running_loop().remove_reader(self.reactor.reaped_fd)
+        if self._watching:
+            self._watching.cancel()
         self._server.close()
         self._control.close()
         self.tcp.close()
+        self.underlay.close()
         self.registry.close()
 
     def status(self):
@@ -60,11 +77,13 @@ class Router:
         return {"pid": os.getpid(), "version": _version(), "layout_version": LAYOUT_VERSION,
                 "directory": str(self.paths.directory), "name": self.paths.name,
                 "polling": MODES[counters["polling"]], "stats": self.counters.name, "sessions": len(self.sessions),
-                "containers": len(self.registry), "counters": counters, "tcp": self.tcp.status()}
+                "containers": len(self.registry), "counters": counters, "tcp": self.tcp.status(),
+                "roce": self.underlay.status()}
 
     def container_add(self, name, netns, addresses, tenant="default"):
         container = self.registry.add(name, open_namespace(netns), addresses, tenant)
         self.tcp.add(container)
+        self.underlay.here(container)
         log.info("container %s: %s", name, ", ".join(addresses))
         return {"container": container.describe()}
 
@@ -73,6 +92,7 @@ class Router:
         self.sessions.end_all(container, errno.ENODEV)
         self.admission.forget(container)
         self.tcp.remove(container)
+        self.underlay.gone(container)
         log.info("container %s: removed", name)
         return {}
 
@@ -95,6 +115,7 @@ class Router:
             "container.add": (self.container_add, {"name": str, "netns": str, "addresses": list, "tenant?": str}),
             "container.remove": (self.container_remove, {"name": str}),
             "container.list": (self.container_list, {}),
+            "hosts.set": (self.underlay.set_hosts, {"hosts": dict}),
             "polling": (self.set_polling, {"mode": str}),
             "sessions": (lambda: {"sessions": self.sessions.describe()}, {}),
             "stop": (self.stop, {}),

@@ -35,7 +35,7 @@ enum {
 	FFR_KEY_BITS = 12,
 	FFR_MAX_WR = 1 << 15,
 	FFR_MAX_CQE = 1 << 20,
-	FFR_MAX_RD_ATOMIC = 128,
+	FFR_MAX_RD_ATOMIC = 16, /* what a responder on a wire remembers; see roce/qp.pxd */
 	FFR_PORT_MTU = 4096, /* bytes; IBV_MTU_4096 */
 };
 
@@ -154,8 +154,8 @@ struct ffr_qp {
 	struct ff_cap cap;
 	struct ff_qp_attr attr;
 	/* progress: written before each outside effect, so that a successor goes on at this point */
-	uint32_t sq_index;	     /* next WQE to execute */
-	uint32_t pad;
+	uint32_t sq_index;	     /* next WQE to execute, or to complete where several are under way */
+	uint32_t sq_seen;	     /* the first WQE that its NIC has not taken up; never before sq_index */
 	uint64_t moved;		     /* bytes of the current message that have reached their place */
 	uint32_t atomic_done;	     /* the current atomic has been executed; its result is atomic_old */
 	uint32_t wait;		     /* enum ffr_wait */
@@ -235,6 +235,7 @@ struct ffr_router {
 	uint32_t notify_pending; /* CQs whose event could not be sent */
 	uint32_t notify_cursor;
 	uint32_t flags;		 /* enum ff_session_flags, as published */
+	uint32_t port_mtu;	 /* bytes: what the port reports, and no QP may exceed */
 	int32_t epoll, wake, reaped, uffd;
 };
 

@@ -161,6 +161,7 @@ cdef extern from "ffr/state.h" nogil:
         ff_cap cap
         ff_qp_attr attr
         uint32_t sq_index
+        uint32_t sq_seen
         uint64_t moved
         uint32_t atomic_done
         uint32_t wait
@@ -234,6 +235,7 @@ cdef extern from "ffr/state.h" nogil:
         uint32_t live_count
         uint32_t live_cursor
         uint32_t notify_pending
+        uint32_t port_mtu
         uint32_t notify_cursor
         uint32_t flags
         int32_t epoll

@@ -77,6 +77,8 @@ cdef int query_port(ffr_router *r, uint32_t session, const void *body, void *rep
     p.state = IBV_PORT_ACTIVE
     p.max_mtu = IBV_MTU_4096
     p.active_mtu = IBV_MTU_4096
+    while 128 << p.active_mtu > r.port_mtu:
+        p.active_mtu -= 1
     p.gid_count = r.state.session[session].gid_count
     p.speed_mbps = LOCAL_SPEED_MBPS
     p.qkey_violations = r.state.session[session].qkey_violations

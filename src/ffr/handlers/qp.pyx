@@ -11,7 +11,7 @@ from ffr.cq cimport async_event
 from ffr.handlers.base cimport owns_cq, owns_pd, owns_qp
 from ffr.handlers.transitions cimport transition_check
 from ffr.mem.region cimport ring_alloc, ring_free
-from ffr.nic.registry cimport nic_for
+from ffr.nic.registry cimport nic_enter, nic_for, nic_leave
 from ffr.qp cimport qp_activate, qp_error, qp_reset, qp_set_state, qp_unlist
 from ffr.state cimport (FFR_MAX_RD_ATOMIC, FFR_MAX_WR, FFR_NONE, FFR_QP, FFR_RUN, ffr_qp, ffr_session, object_free,
                         object_new)
@@ -190,13 +190,13 @@ cdef int create_qp(ffr_router *r, uint32_t session, const void *body, void *repl
 
 # ---- modify ----
 
-cdef int check_values(const ffr_session *s, uint32_t mask, const ff_qp_attr *a) noexcept nogil:
+cdef int check_values(const ffr_router *r, const ffr_session *s, uint32_t mask, const ff_qp_attr *a) noexcept nogil:
     """The values that IBTA bounds; only those that mask names."""
     if mask & IBV_QP_PORT and a.port_num != 1:
         return EINVAL
     if mask & IBV_QP_PKEY_INDEX and a.pkey_index != 0:
         return EINVAL
-    if mask & IBV_QP_PATH_MTU and not IBV_MTU_256 <= a.path_mtu <= IBV_MTU_4096:
+    if mask & IBV_QP_PATH_MTU and not (IBV_MTU_256 <= a.path_mtu <= IBV_MTU_4096 and 128 << a.path_mtu <= r.port_mtu):
         return EINVAL
     if mask & IBV_QP_AV and (not a.ah.is_global or a.ah.sgid_index >= s.gid_count or a.ah.port_num not in (0, 1)):
         return EINVAL                        # RoCE has no LIDs: an address is a GID
@@ -271,7 +271,8 @@ cdef int modify_qp(ffr_router *r, uint32_t session, const void *body, void *repl
     state = c.attr.qp_state if c.mask & IBV_QP_STATE else q.state
     if c.mask & IBV_QP_CUR_STATE and c.attr.cur_qp_state != q.state:
         return EINVAL
-    error = transition_check(q.type, q.state, state, c.mask) or check_values(&r.state.session[session], c.mask, &c.attr)
+    error = transition_check(q.type, q.state, state, c.mask)
+    error = error or check_values(r, &r.state.session[session], c.mask, &c.attr)
     if error:
         return error
     take_values(&q.attr, c.mask, &c.attr)
@@ -296,6 +297,7 @@ cdef void enter(ffr_router *r, uint32_t index, uint32_t state, bint notify) noex
         q.nic = nic_for(r, index)
         r.qp_stats[index].dest_qpn = q.attr.dest_qpn
     qp_set_state(r, index, state)
+    nic_enter(r, index, before)
     if state == IBV_QPS_RTS:
         qp_activate(r, index)                # what was posted in SQD
     elif state == IBV_QPS_SQD:
@@ -326,6 +328,7 @@ cdef int query_qp(ffr_router *r, uint32_t session, const void *body, void *reply
 
 cdef void qp_free(ffr_router *r, uint32_t index) noexcept nogil:
     cdef ffr_qp *q = &r.state.qp[index]
+    nic_leave(r, index, True)
     qp_unlist(r, index)
     q.generation += 1                        # peers find nobody
     q.state = IBV_QPS_RESET

@@ -2,7 +2,7 @@
 
 A backend runs in the reactor thread, without the GIL, never blocks, and does a bounded amount of work in each call.
 It executes the WQEs of the QPs that registry.pyx gives it, reports through qp_sent and qp_received (qp.pxd), and
-parks a QP that cannot go on with qp_wait.
+parks a QP that cannot go on with qp_wait (or takes it off the lists, and activates it again by itself).
 """
 
 from libc.stdint cimport uint32_t, uint64_t
@@ -23,3 +23,12 @@ ctypedef struct ffr_nic:
     bint (*ready)(ffr_router *r, uint32_t qp) noexcept nogil
     # Its deadline has passed: count the retry, and wait again, go on, or fail.
     void (*expired)(ffr_router *r, uint32_t qp) noexcept nogil
+    # What follows is NULL where a backend has no use for it.
+    # The QP is in RTR, RTS or SQD now, and was in state `before`.
+    void (*enter)(ffr_router *r, uint32_t qp, uint32_t before) noexcept nogil
+    # It goes to ERR; or (gone) to RESET, or is about to be freed. Called also for a QP that never was in these states.
+    void (*leave)(ffr_router *r, uint32_t qp, bint gone) noexcept nogil
+    # Once in each pass, after the QPs' turns: the network. 0: nothing was done.
+    int (*poll)(ffr_router *r) noexcept nogil
+    # A sleeping router wakes for poll at this time; ~0: never.
+    uint64_t (*deadline)(ffr_router *r) noexcept nogil

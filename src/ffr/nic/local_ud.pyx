@@ -17,7 +17,7 @@ from ffr.nic.local_message cimport (DONE, EMPTY, IBV_QPS_RTS, IBV_WC_LOC_LEN_ERR
                                     wait_is_over)
 from ffr.qp cimport FFR_BATCH, FFR_TURN_BYTES, qp_error, qp_received, qp_sent, qp_shared, qp_wait
 from ffr.rq cimport rq_of, rq_ready
-from ffr.state cimport (FFR_AHS, FFR_NONE, FFR_PORT_MTU, FFR_QPS, FFR_RUN, FFR_WAIT_RNR, ffr_ah, ffr_qp, ffr_router,
+from ffr.state cimport (FFR_AHS, FFR_NONE, FFR_QPS, FFR_RUN, FFR_WAIT_RNR, ffr_ah, ffr_qp, ffr_router,
                         ffr_session)
 
 
@@ -189,7 +189,7 @@ cdef int step(ffr_router *r, uint32_t index, datagram *d) noexcept nogil:
     cdef int outcome = fetch(r, index, w, &d.q)
     if outcome != READY:
         return outcome
-    if d.q.length > FFR_PORT_MTU:            # IBTA 11.4.1.1: a datagram is one packet
+    if d.q.length > r.port_mtu:              # IBTA 11.4.1.1: a datagram is one packet
         return fail(r, index, w, IBV_WC_LOC_LEN_ERR)
     ah = ah_of(r, q, w.ah)
     if ah == NULL:

@@ -1,6 +1,6 @@
 """All NICs, and which one carries a QP."""
 
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint32_t, uint64_t
 
 from ffr.nic.base cimport ffr_nic
 from ffr.state cimport ffr_router
@@ -9,3 +9,9 @@ cdef ffr_nic *nic_at(uint32_t index) noexcept nogil
 
 # The backend for a QP whose address vector is known; called when the QP becomes RTR.
 cdef uint32_t nic_for(ffr_router *r, uint32_t qp) noexcept nogil
+
+# For every NIC that wants to know.
+cdef void nic_enter(ffr_router *r, uint32_t qp, uint32_t before) noexcept nogil
+cdef void nic_leave(ffr_router *r, uint32_t qp, bint gone) noexcept nogil
+cdef int nics_poll(ffr_router *r) noexcept nogil
+cdef uint64_t nics_deadline(ffr_router *r) noexcept nogil

@@ -1,6 +1,10 @@
+from libc.stdint cimport uint8_t
+
 from ffr.nic.base cimport ffr_nic
 from ffr.nic.local cimport local_expired, local_ready, local_run
 from ffr.nic.local_ud cimport local_ud_expired, local_ud_ready, local_ud_run
+from ffr.nic.local_message cimport owns
+from ffr.nic.roce cimport roce_deadline, roce_enter, roce_leave, roce_peer_of, roce_poll, roce_run
 from ffr.state cimport ffr_router
 
 
@@ -12,19 +16,65 @@ cdef extern from "<infiniband/verbs.h>" nogil:
 cdef enum:
     LOCAL = 0
     LOCAL_UD = 1
-    NICS = 2
+    ROCE = 2
+    NICS = 3
 
 cdef ffr_nic nics[NICS]
 
-nics[LOCAL] = ffr_nic(name=b"local", run=local_run, ready=local_ready, expired=local_expired)
-nics[LOCAL_UD] = ffr_nic(name=b"local datagrams", run=local_ud_run, ready=local_ud_ready, expired=local_ud_expired)
+nics[LOCAL] = ffr_nic(name=b"local", run=local_run, ready=local_ready, expired=local_expired,
+                      enter=NULL, leave=NULL, poll=NULL, deadline=NULL)
+nics[LOCAL_UD] = ffr_nic(name=b"local datagrams", run=local_ud_run, ready=local_ud_ready, expired=local_ud_expired,
+                         enter=NULL, leave=NULL, poll=NULL, deadline=NULL)
+nics[ROCE] = ffr_nic(name=b"roce", run=roce_run, ready=NULL, expired=NULL,      # it keeps its own timers
+                     enter=roce_enter, leave=roce_leave, poll=roce_poll, deadline=roce_deadline)
 
 
 cdef ffr_nic *nic_at(uint32_t index) noexcept nogil:
     return &nics[index]
 
 
+cdef bint is_local(ffr_router *r, const uint8_t *gid) noexcept nogil:
+    """Whether a session of this router has the GID."""
+    cdef uint32_t i
+    for i in range(r.live_count):            # once per connection; bound: FFR_SESSIONS
+        if owns(&r.state.session[r.live[i]], gid):
+            return True
+    return False
+
+
 cdef uint32_t nic_for(ffr_router *r, uint32_t qp) noexcept nogil:
+    cdef const uint8_t *gid = r.state.qp[qp].attr.ah.dgid
     if r.state.qp[qp].type == IBV_QPT_UD:
         return LOCAL_UD
-    return LOCAL      # a peer that no local session owns is one that never answers
+    if not is_local(r, gid) and roce_peer_of(r, gid):
+        return ROCE
+    return LOCAL      # a peer that nobody owns is one that never answers
+
+
+cdef void nic_enter(ffr_router *r, uint32_t qp, uint32_t before) noexcept nogil:
+    cdef ffr_nic *nic = nic_at(r.state.qp[qp].nic)
+    if nic.enter != NULL:
+        nic.enter(r, qp, before)
+
+
+cdef void nic_leave(ffr_router *r, uint32_t qp, bint gone) noexcept nogil:
+    cdef ffr_nic *nic = nic_at(r.state.qp[qp].nic)
+    if nic.leave != NULL:
+        nic.leave(r, qp, gone)
+
+
+cdef int nics_poll(ffr_router *r) noexcept nogil:
+    cdef int i, work = 0
+    for i in range(NICS):
+        if nics[i].poll != NULL:
+            work += nics[i].poll(r)
+    return work
+
+
+cdef uint64_t nics_deadline(ffr_router *r) noexcept nogil:
+    cdef uint64_t deadline = <uint64_t>-1
+    cdef int i
+    for i in range(NICS):
+        if nics[i].deadline != NULL:
+            deadline = min(deadline, nics[i].deadline(r))
+    return deadline

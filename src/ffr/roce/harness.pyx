@@ -4,7 +4,7 @@ No socket, no clock, no ring: work requests and memory are Python objects, and w
 state machines are the ones that the roce NIC runs.
 """
 
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 
 from ffcore.roce cimport *
 from ffcore.shm cimport *
@@ -34,7 +34,7 @@ STATE_BYTES = sizeof(roce_qp)
 
 
 def rnr_timer_ns(int code):
-    return ff_rnr_timer_ns(code)
+    return ff_rnr_ns(code)
 
 
 def psn_diff(uint32_t a, uint32_t b):
@@ -262,7 +262,7 @@ cdef bint peek_send(void *context, roce_qp *q, uint32_t index, roce_send *wqe) n
     return True
 
 
-cdef bytes gather(QP self, const roce_out *out):
+cdef bytes gather(QP self, roce_out *out):
     """The payload, or None when it cannot be read."""
     if out.source == ROCE_NO_PAYLOAD:
         return b""
@@ -278,10 +278,9 @@ cdef bytes gather(QP self, const roce_out *out):
     return bytes(region.data[at:at + out.head.size])
 
 
-cdef int emit(void *context, roce_qp *q, const roce_out *out) noexcept with gil:
+cdef int emit(void *context, roce_qp *q, roce_out *out) noexcept with gil:
     cdef QP self = <QP>context
     cdef uint8_t headers[FF_ROCE_MAX_HEADERS]
-    cdef roce_out copy
     cdef uint32_t size
     try:
         if self.room is not None:
@@ -292,9 +291,8 @@ cdef int emit(void *context, roce_qp *q, const roce_out *out) noexcept with gil:
         if payload is None:
             return IBV_WC_LOC_PROT_ERR
         assert len(payload) == out.head.size, "a payload reference outside its message"
-        memcpy(&copy, out, sizeof(roce_out))
-        size = roce_emit(&copy.head, headers)
-        self.sent.append(bytes(headers[:size]) + payload + bytes(copy.head.pad))
+        size = roce_emit(&out.head, headers)
+        self.sent.append(bytes(headers[:size]) + payload + bytes(out.head.pad))
     except BaseException as e:
         self.error = e
     return ROCE_SENT

@@ -204,8 +204,8 @@ ctypedef struct roce_env:
     roce_counters *counters
     # Send WQE `index` (one after the other, and again on retransmission): 1, or 0 when nothing is posted there.
     bint (*peek_send)(void *context, roce_qp *q, uint32_t index, roce_send *wqe) noexcept nogil
-    # Copy the payload, checksum and queue the packet: enum roce_emitted.
-    int (*emit)(void *context, roce_qp *q, const roce_out *out) noexcept nogil
+    # Copy the payload, checksum and queue the packet: enum roce_emitted. out is the driver's to change.
+    int (*emit)(void *context, roce_qp *q, roce_out *out) noexcept nogil
     # Store bytes of a READ's or atomic's result at an offset of the list of send WQE `index`. Status.
     int (*put_send)(void *context, roce_qp *q, uint32_t index, uint32_t offset, const uint8_t *data,
                     uint32_t size) noexcept nogil

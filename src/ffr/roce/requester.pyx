@@ -469,7 +469,7 @@ cdef void not_ready(roce_qp *q, roce_path *path, const roce_env *env, const roce
     q.retries = q.retry_cnt      # it answers: what the ACK timer counts is silence
     q.probes = 0
     q.ack_ns = q.probe_ns = 0
-    q.wait_ns = now + ff_rnr_timer_ns(p.syndrome & FF_AETH_VALUE)
+    q.wait_ns = now + ff_rnr_ns(p.syndrome & FF_AETH_VALUE)
 
 
 cdef void acknowledged(roce_qp *q, roce_path *path, const roce_env *env, const roce_packet *p, uint64_t now) noexcept nogil:

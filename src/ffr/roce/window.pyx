@@ -5,6 +5,9 @@ from libc.string cimport memset
 
 cdef enum:
     QUEUE_NS = 200000          # delay above the floor that may stand in queues: go-back-N throws away what stands there
+    INTERVAL_NS = 5000000      # over which the shortest round trip counts: longer than a scheduler's turn
+    INTERVAL_SAMPLES = 8
+    LATE = 3                   # round trips in a row above the floor, and slow start has gone far enough
     FLOOR_AGE_NS = 10000000000 # a path's least round trip is forgotten after this long
     LOSSY = 3277               # 5 % in 16 bits of fraction
     GROWTH = 2                 # packets that the window grows in a round trip
@@ -19,15 +22,15 @@ cdef void path_init(roce_path *path) noexcept nogil:
     path.starting = 1
 
 
-cdef void shrink(roce_path *path, uint32_t parts_of_256, uint64_t now) noexcept nogil:
+cdef void shrink(roce_path *path, uint32_t parts_of_256, uint32_t least, uint64_t now) noexcept nogil:
     """To so many 256ths of what it is, at most once in a round trip: one loss makes several reports."""
     if path.reduced_ns and now - path.reduced_ns < path.rtt_ns:
         return
     path.reduced_ns = now
     path.starting = 0
     path.window = <uint32_t>(<uint64_t>path.window * parts_of_256 >> 8)
-    if path.window < ROCE_WINDOW_MIN << 8:
-        path.window = ROCE_WINDOW_MIN << 8
+    if path.window < least << 8:
+        path.window = least << 8
 
 
 cdef void measure(roce_path *path, uint64_t rtt_ns, uint64_t now) noexcept nogil:
@@ -43,6 +46,24 @@ cdef void measure(roce_path *path, uint64_t rtt_ns, uint64_t now) noexcept nogil
     if path.floor_ns == 0 or rtt_ns <= path.floor_ns or now - path.floor_at_ns > FLOOR_AGE_NS:
         path.floor_ns = rtt_ns
         path.floor_at_ns = now
+    if path.in_flight < path.window >> 9:
+        return                 # whatever stands in the way, it is not this window's doing
+    if path.samples == 0 or rtt_ns < path.shortest_ns:
+        path.shortest_ns = rtt_ns
+    path.samples += path.samples < 0xFFFF
+    path.late = path.late + 1 if rtt_ns > path.floor_ns + QUEUE_NS and path.late < 255 else 0
+
+
+cdef void judge(roce_path *path, uint64_t now) noexcept nogil:
+    """At an interval's end: does a queue stand?"""
+    if path.samples < INTERVAL_SAMPLES or now - path.interval_ns < INTERVAL_NS:
+        return
+    path.standing = path.shortest_ns > path.floor_ns + QUEUE_NS
+    if path.standing and path.window > ROCE_WINDOW_START << 8:
+        shrink(path, <uint32_t>max(256 * (path.floor_ns + QUEUE_NS) // path.shortest_ns, <uint64_t>128),
+               ROCE_WINDOW_START, now)
+    path.interval_ns = now
+    path.samples = 0
 
 
 cdef void path_acked(roce_path *path, uint32_t packets, uint64_t rtt_ns, uint64_t now) noexcept nogil:
@@ -51,11 +72,11 @@ cdef void path_acked(roce_path *path, uint32_t packets, uint64_t rtt_ns, uint64_
     path.loss -= path.loss * min(packets, <uint32_t>256) >> 8
     if rtt_ns:
         measure(path, rtt_ns, now)
-        if rtt_ns > path.floor_ns + QUEUE_NS:
-            shrink(path, <uint32_t>(256 - 128 * (rtt_ns - path.floor_ns - QUEUE_NS) // rtt_ns), now)
-            return
-    if path.in_flight + packets < path.window >> 9:
-        return                 # not even half of it is used: nothing is learnt about more
+        judge(path, now)
+        if path.late >= LATE:
+            path.starting = 0
+    if path.standing or path.in_flight + packets < path.window >> 9:
+        return                 # a queue stands; or not even half of it is used: nothing is learnt about more
     if path.starting:
         grown = packets << 8
     else:
@@ -65,7 +86,7 @@ cdef void path_acked(roce_path *path, uint32_t packets, uint64_t rtt_ns, uint64_
 
 cdef void path_lost(roce_path *path, uint64_t now) noexcept nogil:
     path.loss += (65536 - path.loss) >> 8
-    shrink(path, 128 if path.loss > LOSSY else 240, now)
+    shrink(path, 128 if path.starting or path.loss > LOSSY else 240, ROCE_WINDOW_MIN, now)
 
 
 cdef void path_silent(roce_path *path, uint64_t for_ns, uint64_t now) noexcept nogil:

@@ -61,6 +61,16 @@ def introduce(host, pids):
                         addresses=[container.address], tenant="default")
 
 
+def connect(plan):
+    """Tells each router which containers the others have, and by which address the other hosts are reached."""
+    if plan.host_count == 1:
+        return
+    hosts = {host.address: [container.address for container in host.containers] for host in plan.hosts}
+    for host in plan.hosts:
+        with Control(str(host.router_directory), ROUTER_NAME) as router:
+            router.call("hosts.set", hosts=hosts)
+
+
 def prefixes():
     """What TCP mode asks of the environment: which addresses are the containers', which the hosts'."""
     return {"VNET_PREFIX": OVERLAY_PREFIX, "HOST_IP_PREFIX": WIRE_PREFIX}

@@ -85,6 +85,7 @@ class Making:
         for host in self.plan.hosts:
             routers.wait_ready(self.routers[host.name], host.directory / "router.log")
             routers.introduce(host, {name: process.pid for name, process in self.record.processes.items()})
+        routers.connect(self.plan)
         self.let_go()
         return self.record
 

@@ -1,0 +1,125 @@
+"""The roce NIC: QPs whose peer is on another host. It drives the state machines of ffr/roce between the rings and
+memory of sessions (roce_rings.pyx) and UDP sockets (ffr/roce/udp.pyx).
+
+Its state is flat, as the router's is: tables in one memfd, referred to by index (roce_tables). What a process needs
+beside them (arena, caches of resolved memory) is struct roce_nic, of which there is one per process.
+"""
+
+from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+from ffcore.engine cimport ff_segment
+from ffcore.icrc cimport ff_icrc_flow
+from ffcore.shm cimport ff_recv_wqe
+from ffr.roce.qp cimport roce_counters, roce_env, roce_qp
+from ffr.roce.udp cimport ffr_udp_address, udp_arena
+from ffr.roce.window cimport roce_path
+from ffr.state cimport ffr_router
+
+
+cdef enum:
+    ROCE_PATHS = 4096          # peer addresses; number 0 is nobody's
+    ROCE_SOCKETS = 1025        # the host's, and one per container
+    ROCE_GIDS = 65536          # places of the GID map; at most half of them are used
+    ROCE_WHEEL = 256           # slots of the timer wheel
+    ROCE_TICK_BITS = 18        # a slot is 262 us: the wheel goes round in 67 ms
+    ROCE_QUANTUM = 16          # packets of requests that a QP sends before it is another one's turn
+
+# ---- tables: no pointers ---------------------------------------------------------------------------------------------
+
+# What the driver knows of a QP besides its protocol state. Lists are by QP index, FFR_NONE at their ends.
+ctypedef struct roce_side:
+    uint32_t path              # to its peer; 0: not connected through this NIC
+    uint32_t turn_next         # in the path's turns
+    uint32_t wheel_next
+    uint32_t wheel_prev
+    uint16_t wheel_slot        # 1 + the slot that it is in; 0: none
+    uint8_t queued             # in the path's turns
+    uint8_t touched            # a packet came for it in this batch
+    uint32_t pad
+
+# A peer address, and all that is shared by the QPs which talk to it.
+ctypedef struct roce_peer:
+    roce_path window
+    ffr_udp_address address
+    ff_icrc_flow flow          # of what is sent there
+    uint32_t socket            # index
+    uint32_t first             # turns: QPs with requests to send, in order
+    uint32_t last
+    uint32_t next              # of the peers that have turns
+    uint8_t used
+    uint8_t listed             # among those peers
+    uint8_t router             # a FreeFlow router
+    uint8_t pad
+
+ctypedef struct roce_socket:
+    int32_t fd                 # -1: closed
+    uint32_t pad
+    ffr_udp_address address
+    uint64_t heard_ns          # when a packet came last
+
+# Where a virtual address lives.
+ctypedef struct roce_gid:
+    uint8_t gid[16]
+    uint32_t state             # enum roce_place
+    uint32_t peer              # ROCE_ELSEWHERE: which
+
+cdef enum roce_place:
+    ROCE_UNKNOWN = 0           # an empty place of the map: nobody told
+    ROCE_HERE = 1              # a container of this host
+    ROCE_ELSEWHERE = 2
+    ROCE_NOWHERE = 3           # was told, and taken back
+
+ctypedef struct roce_tables:
+    uint64_t now_tick          # the wheel's slots before it have been looked at
+    uint32_t wheel[ROCE_WHEEL] # heads
+    uint32_t wheel_count
+    uint32_t turns_first       # peers with turns
+    uint32_t turns_last
+    uint32_t peers             # numbers from 1 on; those from here on were never used
+    uint32_t gids
+    uint32_t sockets
+    uint32_t connected         # QPs
+    roce_socket socket[ROCE_SOCKETS]
+    roce_peer peer[ROCE_PATHS]
+    roce_gid gid[ROCE_GIDS]
+    roce_side side[65536]      # [FFR_QPS]
+    roce_qp qp[65536]
+
+# ---- this process's ---------------------------------------------------------------------------------------------------
+
+# A work request's memory, resolved. Good for one call of the driver: commands run between calls.
+ctypedef struct roce_resolved:
+    uint32_t qp                # FFR_NONE: nothing
+    uint32_t index
+    uint32_t count
+    uint64_t length
+    ff_segment segment[128]    # FF_MAX_SEGMENTS
+
+cdef enum:
+    ROCE_TOUCHED = 1024
+
+ctypedef struct roce_nic:
+    ffr_router *router
+    roce_tables *tables
+    roce_env env
+    roce_counters counters
+    udp_arena arena
+    roce_resolved send
+    roce_resolved receive
+    uint64_t receive_wr_id
+    uint32_t touched[ROCE_TOUCHED]
+    uint32_t touched_count
+    uint64_t passes
+    uint64_t bad_icrc          # packets whose checksum was wrong
+    uint64_t strangers         # for no QP, or from elsewhere than its peer
+
+cdef roce_nic *roce_nic_of() noexcept nogil
+
+# The NIC contract (base.pxd).
+cdef int roce_run(ffr_router *r, uint32_t qp) noexcept nogil
+cdef void roce_enter(ffr_router *r, uint32_t qp, uint32_t before) noexcept nogil
+cdef void roce_leave(ffr_router *r, uint32_t qp, bint gone) noexcept nogil
+cdef int roce_poll(ffr_router *r) noexcept nogil
+cdef uint64_t roce_deadline(ffr_router *r) noexcept nogil
+# Over which peer this NIC reaches a GID; 0 when it does not.
+cdef uint32_t roce_peer_of(ffr_router *r, const uint8_t *gid) noexcept nogil

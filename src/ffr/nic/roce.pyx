@@ -1,0 +1,557 @@
+"""Drives the QPs that talk over the wire: their turns, their timers, and what comes from the sockets.
+
+One call of roce_poll or roce_run is a batch: packets are taken in, then their QPs answer, then requests go out in
+turns, and at the end all of it leaves in a few system calls.
+"""
+
+import errno as errnos
+import ipaddress
+import os
+
+from cpython.pycapsule cimport PyCapsule_GetPointer
+from libc.string cimport memcmp, memset
+from posix.mman cimport MAP_FAILED, MAP_SHARED, PROT_READ, PROT_WRITE, mmap
+
+from ffcore.icrc cimport ff_icrc_flow_ipv4, ff_icrc_flow_ipv6, ff_icrc_good
+from ffcore.roce cimport FF_DEFAULT_PKEY, FF_ICRC_SIZE, FF_RC, FF_ROCE_PORT, FF_UC, ff_ack_timeout_ns, ff_bth
+from ffcore.shm cimport ff_load32_acquire, ff_store32_release
+from ffr.nic.base cimport NIC_IDLE, NIC_WORKED
+from ffr.nic.roce_map cimport map_find, map_obey
+from ffr.nic.roce_rings cimport rings_env, rings_forget
+from ffr.qp cimport qp_activate, qp_shared, qp_sq_slot, qp_unlist
+from ffr.roce.requester cimport ROCE_IDLE, requester_start, requester_stop, requester_timer
+from ffr.roce.responder cimport responder_due, responder_start
+from ffr.roce.transport cimport transport_receive, transport_request, transport_respond
+from ffr.roce.udp cimport UDP_SLOTS, ffr_udp_in, udp_flush, udp_init, udp_take
+from ffr.roce.wire cimport ROCE_PARSED, roce_packet, roce_parse
+from ffr.state cimport FFR_LIST_NONE, FFR_NONE, FFR_QPS, ffr_qp
+
+
+cdef extern from "<infiniband/verbs.h>" nogil:
+    enum:
+        IBV_QPT_RC
+        IBV_QPT_UC
+        IBV_QPS_RESET
+        IBV_QPS_INIT
+        IBV_QPS_RTR
+        IBV_QPS_RTS
+        IBV_QPS_SQD
+        IBV_QPS_SQE
+        IBV_QPS_ERR
+
+cdef extern from "<sys/socket.h>" nogil:
+    enum:
+        AF_INET
+
+
+cdef enum:
+    SERVE_PACKETS = 512       # requests that all QPs together send in one call: 0.5 ms of a slow CPU
+    ANSWERS = 256             # packets that a QP answers with in one turn
+    TAKES = 4                 # batches taken from a socket in one call: 4 MB
+    HOT_NS = 2000000          # a socket that heard something this recently is looked at in each pass
+    COLD_PASSES = 16          # others once in so many
+
+cdef roce_nic nic             # zero until opened: router is NULL
+
+
+cdef roce_nic *roce_nic_of() noexcept nogil:
+    return &nic
+
+
+# ---- timers: a wheel ------------------------------------------------------------------------------------------------
+
+cdef void wheel_unlink(roce_tables *t, uint32_t index) noexcept nogil:
+    cdef roce_side *s = &t.side[index]
+    if not s.wheel_slot:
+        return
+    if s.wheel_prev == FFR_NONE:
+        t.wheel[s.wheel_slot - 1] = s.wheel_next
+    else:
+        t.side[s.wheel_prev].wheel_next = s.wheel_next
+    if s.wheel_next != FFR_NONE:
+        t.side[s.wheel_next].wheel_prev = s.wheel_prev
+    s.wheel_slot = 0
+    t.wheel_count -= 1
+
+
+cdef void wheel_link(roce_tables *t, uint32_t index, uint64_t at) noexcept nogil:
+    """Into the slot of its time, or the farthest one; from there it is put on again."""
+    cdef roce_side *s = &t.side[index]
+    cdef uint64_t tick = max((at >> ROCE_TICK_BITS) + 1, t.now_tick)
+    cdef uint32_t slot = min(tick, t.now_tick + ROCE_WHEEL - 1) & (ROCE_WHEEL - 1)
+    s.wheel_slot = slot + 1
+    s.wheel_prev = FFR_NONE
+    s.wheel_next = t.wheel[slot]
+    if s.wheel_next != FFR_NONE:
+        t.side[s.wheel_next].wheel_prev = index
+    t.wheel[slot] = index
+    t.wheel_count += 1
+
+
+cdef inline uint32_t ahead(const roce_tables *t, uint32_t slot) noexcept nogil:
+    """How many slots lie before this one."""
+    return (slot - <uint32_t>t.now_tick) & (ROCE_WHEEL - 1)
+
+
+cdef void watch(roce_tables *t, uint32_t index) noexcept nogil:
+    """See to a QP's timer. One that has moved on or gone stays where it is: its slot will tell."""
+    cdef roce_side *s = &t.side[index]
+    cdef uint64_t at = t.qp[index].timer, tick
+    if at == 0:
+        return
+    if s.wheel_slot:
+        tick = max((at >> ROCE_TICK_BITS) + 1, t.now_tick)
+        if tick - t.now_tick >= ahead(t, s.wheel_slot - 1):
+            return
+        wheel_unlink(t, index)
+    wheel_link(t, index, at)
+
+
+cdef int turn_wheel(roce_nic *n, uint64_t now) noexcept nogil:
+    cdef roce_tables *t = n.tables
+    cdef uint64_t tick = now >> ROCE_TICK_BITS
+    cdef uint32_t index, next_index, slot
+    cdef int work = 0
+    if tick >= t.now_tick + ROCE_WHEEL:
+        t.now_tick = tick - ROCE_WHEEL + 1    # after a long sleep: each slot once
+    while t.now_tick <= tick:
+        slot = t.now_tick & (ROCE_WHEEL - 1)
+        index = t.wheel[slot]
+        t.wheel[slot] = FFR_NONE
+        t.now_tick += 1
+        while index != FFR_NONE:              # bound: the connected QPs
+            next_index = t.side[index].wheel_next
+            t.side[index].wheel_slot = 0
+            t.wheel_count -= 1
+            if t.qp[index].timer and t.qp[index].timer <= now:
+                expire(n, index, now)
+                work += 1
+            watch(t, index)
+            index = next_index
+    return work
+
+
+cdef void expire(roce_nic *n, uint32_t index, uint64_t now) noexcept nogil:
+    cdef roce_tables *t = n.tables
+    n.router.session_stats[n.router.state.qp[index].o.session].retries += 1
+    requester_timer(&t.qp[index], &t.peer[t.side[index].path].window, &n.env, now)
+    publish(n, index)
+    want(n, index)
+
+
+# ---- turns ----------------------------------------------------------------------------------------------------------
+
+cdef void publish(roce_nic *n, uint32_t index) noexcept nogil:
+    """What the driver of a ring owes its program: slots that are free again; and has_work, what is taken up."""
+    cdef ffr_qp *q = &n.router.state.qp[index]
+    if q.state != IBV_QPS_ERR and q.state != IBV_QPS_SQE:
+        q.sq_seen = n.tables.qp[index].sq_next
+    ff_store32_release(&qp_shared(n.router, q).sq_done, q.sq_index)
+
+
+cdef inline bint posted(roce_nic *n, uint32_t index) noexcept nogil:
+    cdef uint32_t next_index = n.tables.qp[index].sq_next
+    return ff_load32_acquire(&qp_sq_slot(n.router, &n.router.state.qp[index], next_index).seq) == next_index + 1
+
+
+cdef void enqueue(roce_nic *n, uint32_t index) noexcept nogil:
+    cdef roce_tables *t = n.tables
+    cdef roce_side *s = &t.side[index]
+    cdef roce_peer *p = &t.peer[s.path]
+    s.queued = 1
+    s.turn_next = FFR_NONE
+    if p.first == FFR_NONE:
+        p.first = index
+    else:
+        t.side[p.last].turn_next = index
+    p.last = index
+    if p.listed:
+        return
+    p.listed = 1
+    p.next = FFR_NONE
+    if t.turns_first == FFR_NONE:
+        t.turns_first = s.path
+    else:
+        t.peer[t.turns_last].next = s.path
+    t.turns_last = s.path
+
+
+cdef void dequeue(roce_nic *n, uint32_t index) noexcept nogil:
+    """Takes a QP out of the middle: it fails or goes."""
+    cdef roce_tables *t = n.tables
+    cdef roce_peer *p = &t.peer[t.side[index].path]
+    cdef uint32_t at = p.first, before = FFR_NONE
+    if not t.side[index].queued:
+        return
+    while at != index:                        # it is in there
+        before = at
+        at = t.side[at].turn_next
+    if before == FFR_NONE:
+        p.first = t.side[index].turn_next
+    else:
+        t.side[before].turn_next = t.side[index].turn_next
+    if p.last == index:
+        p.last = before
+    t.side[index].queued = 0
+
+
+cdef void want(roce_nic *n, uint32_t index) noexcept nogil:
+    """Into the turns of its peer, if it may have requests to send."""
+    cdef roce_qp *q = &n.tables.qp[index]
+    cdef uint32_t state = n.router.state.qp[index].state
+    if n.tables.side[index].queued or q.failed or q.wait_ns or (state != IBV_QPS_RTS and state != IBV_QPS_SQD):
+        return
+    if q.sq_sending != q.sq_next or posted(n, index):
+        enqueue(n, index)
+
+
+cdef int take_turn(roce_nic *n, uint32_t index) noexcept nogil:
+    """A quantum of requests; how many packets."""
+    cdef roce_tables *t = n.tables
+    cdef uint64_t before = n.counters.packets_sent
+    cdef int turn = transport_request(&t.qp[index], &t.peer[t.side[index].path].window, &n.env, n.router.now_ns,
+                                      ROCE_QUANTUM)
+    publish(n, index)
+    watch(t, index)
+    if n.router.state.qp[index].state != IBV_QPS_RTS:
+        return <int>(n.counters.packets_sent - before)
+    if turn != ROCE_IDLE:
+        enqueue(n, index)
+        qp_unlist(n.router, index)            # its next turn comes by itself
+    elif posted(n, index):
+        qp_unlist(n.router, index)            # it waits for an answer or a timer
+    else:
+        qp_activate(n.router, index)          # so that what is posted next is seen at once
+    return <int>(n.counters.packets_sent - before)
+
+
+cdef int serve_peer(roce_nic *n, roce_peer *p, int budget) noexcept nogil:
+    cdef roce_tables *t = n.tables
+    cdef uint32_t index, last = p.last
+    cdef int sent = 0
+    while p.first != FFR_NONE and sent < budget:
+        if p.window.in_flight >= p.window.window >> 8 and not unreliable(n, p.first):
+            break
+        index = p.first
+        p.first = t.side[index].turn_next
+        if p.first == FFR_NONE:
+            p.last = FFR_NONE
+        t.side[index].queued = 0
+        sent += take_turn(n, index) + 1       # so that it ends also when nobody sends
+    return sent
+
+
+cdef inline bint unreliable(const roce_nic *n, uint32_t index) noexcept nogil:
+    return n.tables.qp[index].transport != FF_RC
+
+
+cdef int serve(roce_nic *n) noexcept nogil:
+    """Goes round the peers that have turns."""
+    cdef roce_tables *t = n.tables
+    cdef uint32_t at = t.turns_first, next_at
+    cdef roce_peer *p
+    cdef int sent = 0
+    t.turns_first = t.turns_last = FFR_NONE
+    while at != FFR_NONE:                     # bound: the peers; those that still have turns are listed anew
+        p = &t.peer[at]
+        next_at = p.next
+        p.listed = 0
+        if sent < SERVE_PACKETS:
+            sent += serve_peer(n, p, SERVE_PACKETS - sent)
+        if p.first != FFR_NONE and not p.listed:
+            relist(t, at)
+        at = next_at
+    return sent
+
+
+cdef void relist(roce_tables *t, uint32_t at) noexcept nogil:
+    cdef roce_peer *p = &t.peer[at]
+    p.listed = 1
+    p.next = FFR_NONE
+    if t.turns_first == FFR_NONE:
+        t.turns_first = at
+    else:
+        t.peer[t.turns_last].next = at
+    t.turns_last = at
+
+
+cdef int roce_run(ffr_router *r, uint32_t index) noexcept nogil:
+    """A turn of an active QP. It sends when its turn among those of its peer has come."""
+    cdef uint64_t before = nic.counters.packets_sent
+    rings_forget(&nic)
+    want(&nic, index)
+    if not nic.tables.side[index].queued:
+        return NIC_IDLE
+    serve(&nic)
+    if nic.tables.side[index].queued:
+        qp_unlist(r, index)                   # its turn comes by itself
+    return NIC_WORKED if nic.counters.packets_sent != before else NIC_IDLE
+
+
+# ---- packets --------------------------------------------------------------------------------------------------------
+
+cdef inline bint receives(uint32_t state) noexcept nogil:
+    return state == IBV_QPS_RTR or state == IBV_QPS_RTS or state == IBV_QPS_SQD or state == IBV_QPS_SQE
+
+
+cdef uint32_t qp_for(roce_nic *n, const roce_packet *p, const ffr_udp_in *from_, uint32_t socket) noexcept nogil:
+    """The QP that the packet is for, if it comes from where that QP's peer is; FFR_NONE."""
+    cdef uint32_t index = p.qpn & (FFR_QPS - 1)
+    cdef const ffr_qp *q = &n.router.state.qp[index]
+    cdef const roce_peer *peer
+    if not q.o.used or q.qpn != p.qpn or not receives(q.state) or not n.tables.side[index].path:
+        return FFR_NONE
+    peer = &n.tables.peer[n.tables.side[index].path]
+    if peer.socket != socket or memcmp(peer.address.ip, from_.from_.ip, 16):
+        return FFR_NONE
+    return index
+
+
+cdef void touch(roce_nic *n, uint32_t index) noexcept nogil:
+    if n.tables.side[index].touched:
+        return
+    n.tables.side[index].touched = 1
+    n.touched[n.touched_count] = index
+    n.touched_count += 1
+
+
+cdef void take_in(roce_nic *n, const uint8_t *bytes, uint32_t size, const ffr_udp_in *from_,
+                  const ff_icrc_flow *flow, uint32_t socket) noexcept nogil:
+    """One packet."""
+    cdef roce_packet p
+    cdef uint32_t index
+    if size < sizeof(ff_bth) + FF_ICRC_SIZE or roce_parse(&p, bytes, size - FF_ICRC_SIZE) != ROCE_PARSED:
+        n.strangers += 1
+        return
+    index = qp_for(n, &p, from_, socket)
+    if index == FFR_NONE:
+        n.strangers += 1
+        return
+    if not ff_icrc_good(flow, bytes, <uint16_t>size):
+        n.bad_icrc += 1
+        return
+    if n.touched_count == ROCE_TOUCHED:
+        answer(n)
+        if n.touched_count == ROCE_TOUCHED:   # none of their answers can leave: as if the packet had been lost
+            return
+    touch(n, index)
+    transport_receive(&n.tables.qp[index], &n.tables.peer[n.tables.side[index].path].window, &n.env, &p,
+                      n.router.now_ns)
+
+
+cdef void take_datagram(roce_nic *n, const ffr_udp_in *d, uint32_t socket) noexcept nogil:
+    """A datagram, or several equal ones that the kernel has put together."""
+    cdef ff_icrc_flow flow
+    cdef uint32_t at = 0, size
+    if d.size > 0xFF00 or d.segment == 0:
+        n.strangers += 1
+        return
+    (ff_icrc_flow_ipv4 if d.from_.family == AF_INET else ff_icrc_flow_ipv6)(
+        &flow, d.from_.ip, n.tables.socket[socket].address.ip, d.from_.port, FF_ROCE_PORT)
+    while at < d.size:
+        size = min(d.segment, d.size - at)
+        take_in(n, d.bytes + at, size, d, &flow, socket)
+        at += size
+
+
+cdef int listen(roce_nic *n, uint32_t socket) noexcept nogil:
+    """Takes in what a socket has, up to TAKES batches. How many datagrams."""
+    cdef int got, i, turn, total = 0
+    for turn in range(TAKES):
+        got = udp_take(&n.arena, n.tables.socket[socket].fd)
+        for i in range(got):
+            take_datagram(n, &n.arena.slot[i], socket)
+        total += got
+        if got < UDP_SLOTS:
+            break
+    if total:
+        n.tables.socket[socket].heard_ns = n.router.now_ns
+    return total
+
+
+cdef void answer(roce_nic *n) noexcept nogil:
+    """The QPs that packets came for: answers at once, requests in their turn. Who has more to answer stays."""
+    cdef uint32_t i, index, left = 0
+    for i in range(n.touched_count):
+        index = n.touched[i]
+        transport_respond(&n.tables.qp[index], &n.env, ANSWERS)
+        if responder_due(&n.tables.qp[index]):
+            n.touched[left] = index
+            left += 1
+        else:
+            n.tables.side[index].touched = 0
+        publish(n, index)
+        watch(n.tables, index)
+        want(n, index)
+    n.touched_count = left
+
+
+cdef void untouch(roce_nic *n, uint32_t index) noexcept nogil:
+    cdef uint32_t i
+    if not n.tables.side[index].touched:
+        return
+    n.tables.side[index].touched = 0
+    for i in range(n.touched_count):
+        if n.touched[i] == index:
+            n.touched_count -= 1
+            n.touched[i] = n.touched[n.touched_count]
+            return
+
+
+cdef int roce_poll(ffr_router *r) noexcept nogil:
+    cdef roce_nic *n = &nic
+    cdef roce_tables *t = n.tables
+    cdef uint32_t i
+    cdef int work
+    if n.router == NULL:
+        return 0
+    work = map_obey(n)
+    rings_forget(n)
+    n.passes += 1
+    for i in range(t.sockets):
+        if t.socket[i].fd >= 0 and (r.now_ns - t.socket[i].heard_ns < HOT_NS or n.passes % COLD_PASSES == 0):
+            work += listen(n, i)
+    if n.touched_count:
+        answer(n)
+    if t.now_tick <= r.now_ns >> ROCE_TICK_BITS:
+        work += turn_wheel(n, r.now_ns)
+    if t.turns_first != FFR_NONE:
+        work += serve(n)
+    if n.arena.count:
+        udp_flush(&n.arena)
+    return work
+
+
+cdef uint64_t roce_deadline(ffr_router *r) noexcept nogil:
+    cdef roce_tables *t = nic.tables
+    cdef uint32_t i
+    if nic.router == NULL:
+        return <uint64_t>-1
+    if nic.touched_count or nic.arena.count:
+        return r.now_ns + 100000              # a socket's buffer is full
+    if t.turns_first != FFR_NONE:
+        return r.now_ns + 1000000             # a window is: packets and timers open it
+    if t.wheel_count == 0:
+        return <uint64_t>-1
+    for i in range(ROCE_WHEEL):
+        if t.wheel[(t.now_tick + i) & (ROCE_WHEEL - 1)] != FFR_NONE:
+            return (t.now_tick + i) << ROCE_TICK_BITS
+    return <uint64_t>-1
+
+
+# ---- QPs come and go ------------------------------------------------------------------------------------------------
+
+cdef uint32_t roce_peer_of(ffr_router *r, const uint8_t *gid) noexcept nogil:
+    cdef roce_gid *entry
+    if nic.router == NULL:
+        return 0
+    entry = map_find(&nic, gid)
+    return entry.peer if entry != NULL and entry.state == ROCE_ELSEWHERE else 0
+
+
+cdef void take_attributes(roce_qp *q, const ffr_qp *from_) noexcept nogil:
+    """What modify_qp has said so far; later states say more."""
+    q.mtu = 128 << from_.attr.path_mtu
+    q.dest_qpn = from_.attr.dest_qpn
+    q.qkey = from_.attr.qkey
+    q.access = from_.attr.access
+    q.ack_timeout_ns = ff_ack_timeout_ns(from_.attr.timeout)
+    q.max_rd_atomic = from_.attr.max_rd_atomic
+    q.max_dest_rd_atomic = from_.attr.max_dest_rd_atomic
+    q.min_rnr_timer = from_.attr.min_rnr_timer
+    q.retry_cnt = from_.attr.retry_cnt
+    q.rnr_retry = from_.attr.rnr_retry
+
+
+cdef void roce_enter(ffr_router *r, uint32_t index, uint32_t before) noexcept nogil:
+    cdef ffr_qp *from_ = &r.state.qp[index]
+    cdef roce_qp *q = &nic.tables.qp[index]
+    cdef roce_side *s = &nic.tables.side[index]
+    if from_.state == IBV_QPS_RTR:
+        roce_leave(r, index, True)
+        memset(q, 0, sizeof(roce_qp))
+        memset(s, 0, sizeof(roce_side))
+        q.handle = index
+        q.qpn = from_.qpn
+        q.pkey = FF_DEFAULT_PKEY
+        q.transport = FF_UC if from_.type == IBV_QPT_UC else FF_RC
+        s.path = roce_peer_of(r, from_.attr.ah.dgid)
+        take_attributes(q, from_)
+        responder_start(q, from_.attr.rq_psn)
+        nic.tables.connected += 1
+        return
+    take_attributes(q, from_)
+    q.draining = from_.state == IBV_QPS_SQD
+    if from_.state == IBV_QPS_RTS and before == IBV_QPS_RTR:
+        requester_start(q, from_.attr.sq_psn, from_.sq_index)
+    elif from_.state == IBV_QPS_RTS and before == IBV_QPS_SQE:
+        requester_start(q, q.send_psn, from_.sq_index)
+    from_.sq_seen = q.sq_next
+
+
+cdef void roce_leave(ffr_router *r, uint32_t index, bint gone) noexcept nogil:
+    """Nothing more is sent but, from ERR, the NAK that may be due."""
+    cdef roce_side *s
+    if nic.router == NULL:
+        return
+    s = &nic.tables.side[index]
+    if not s.path:
+        return
+    dequeue(&nic, index)
+    wheel_unlink(nic.tables, index)
+    requester_stop(&nic.tables.qp[index], &nic.tables.peer[s.path].window)
+    nic.tables.qp[index].failed = 1
+    if gone:
+        untouch(&nic, index)
+        s.path = 0
+        nic.tables.connected -= 1
+
+
+# ---- the control thread's side --------------------------------------------------------------------------------------
+
+def open_nic(router, bint segments=True):
+    """Makes the tables, for the router of a Reactor (its `router` capsule), before its thread starts. segments: let the
+    kernel cut up large datagrams (UDP GSO). Raises OSError, RuntimeError when it is open already."""
+    cdef void *at
+    cdef uint32_t i
+    if nic.router != NULL:
+        raise RuntimeError("the roce NIC is open already")
+    fd = os.memfd_create("freeflow-roce", os.MFD_CLOEXEC)
+    try:
+        os.ftruncate(fd, sizeof(roce_tables))
+        at = mmap(NULL, sizeof(roce_tables), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0)
+    finally:
+        os.close(fd)
+    if at == MAP_FAILED or udp_init(&nic.arena, segments):
+        raise OSError(errnos.ENOMEM, "no memory for the roce NIC")
+    nic.tables = <roce_tables *>at
+    nic.tables.turns_first = nic.tables.turns_last = FFR_NONE
+    nic.tables.peers = 1
+    for i in range(ROCE_WHEEL):
+        nic.tables.wheel[i] = FFR_NONE
+    for i in range(ROCE_SOCKETS):
+        nic.tables.socket[i].fd = -1
+    rings_env(&nic)
+    nic.router = <ffr_router *>PyCapsule_GetPointer(router, "ffr_router")
+
+
+def counters():
+    """What the NIC has counted, a dict."""
+    names = dict(nic.counters)
+    names.update(bad_icrc=nic.bad_icrc, strangers=nic.strangers, datagrams_sent=nic.arena.datagrams,
+                 send_calls=nic.arena.calls, refused=nic.arena.refused, buffer_full=nic.arena.full,
+                 connected=nic.tables.connected if nic.tables != NULL else 0)
+    return names
+
+
+def windows():
+    """The paths to peers: address, window and packets in flight, smoothed round trip in nanoseconds."""
+    cdef uint32_t i
+    cdef roce_peer *p
+    rows = []
+    for i in range(1, nic.tables.peers if nic.tables != NULL else 1):
+        p = &nic.tables.peer[i]
+        size = 4 if p.address.family == AF_INET else 16
+        rows.append({"address": str(ipaddress.ip_address(bytes(p.address.ip[:size]))), "window": p.window.window >> 8,
+                     "in_flight": p.window.in_flight, "rtt_ns": p.window.rtt_ns})
+    return rows

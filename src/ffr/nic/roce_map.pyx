@@ -1,0 +1,211 @@
+"""The map is written by the reactor's thread alone. The control thread leaves one request at a time in a mailbox, and
+waits for the answer; the reactor looks there once in each pass."""
+
+import errno
+import ipaddress
+import os
+import socket as sockets
+import threading
+
+from libc.stdint cimport int32_t, uint16_t, uint64_t
+from libc.string cimport memcmp, memcpy, memset
+
+from ffcore.icrc cimport ff_icrc_flow_ipv4, ff_icrc_flow_ipv6
+from ffcore.roce cimport FF_ROCE_PORT
+from ffcore.shm cimport ff_a32, ff_load32_acquire, ff_store32_release
+from ffr.nic.roce cimport (ROCE_ELSEWHERE, ROCE_GIDS, ROCE_HERE, ROCE_NOWHERE, ROCE_PATHS, ROCE_SOCKETS, ROCE_UNKNOWN,
+                           roce_nic_of, roce_peer, roce_socket)
+from ffr.roce.window cimport path_init
+from ffr.state cimport FFR_NONE, ffr_router
+
+
+cdef extern from "<unistd.h>" nogil:
+    int usleep(unsigned int us)
+
+cdef extern from "<sys/socket.h>" nogil:
+    enum:
+        AF_INET
+
+cdef extern from "ffr/loop.h" nogil:
+    enum:
+        FFR_TAG_NIC
+    int ffr_epoll_add(int epoll, int fd, uint32_t tag, uint32_t session)
+    void ffr_epoll_remove(int epoll, int fd)
+    void ffr_eventfd_add(int fd)
+
+
+# ---- the reactor's side ---------------------------------------------------------------------------------------------
+
+cdef inline uint32_t bucket(const uint8_t *gid) noexcept nogil:
+    """FNV-1a: GIDs of a subnet differ in their last byte."""
+    cdef uint32_t hash = 2166136261, i
+    for i in range(16):
+        hash = (hash ^ gid[i]) * 16777619
+    return (hash ^ hash >> 16) & (ROCE_GIDS - 1)
+
+
+cdef roce_gid *map_find(roce_nic *n, const uint8_t *gid) noexcept nogil:
+    cdef uint32_t at = bucket(gid), i
+    for i in range(ROCE_GIDS):               # in fact few: at most half of the places are used
+        if n.tables.gid[at].state == ROCE_UNKNOWN:
+            return NULL
+        if memcmp(n.tables.gid[at].gid, gid, 16) == 0:
+            return &n.tables.gid[at]
+        at = (at + 1) & (ROCE_GIDS - 1)
+    return NULL
+
+
+cdef int map_put(roce_nic *n, const uint8_t *gid, uint32_t state, uint32_t peer) noexcept nogil:
+    """0, or -1: the map is half full."""
+    cdef roce_gid *entry = map_find(n, gid)
+    cdef uint32_t at = bucket(gid)
+    if entry == NULL:
+        if n.tables.gids >= ROCE_GIDS // 2:
+            return -1
+        while n.tables.gid[at].state != ROCE_UNKNOWN:
+            at = (at + 1) & (ROCE_GIDS - 1)
+        entry = &n.tables.gid[at]
+        memcpy(entry.gid, gid, 16)
+        n.tables.gids += 1
+    entry.state = state
+    entry.peer = peer
+    return 0
+
+
+cdef bint same(const ffr_udp_address *a, const ffr_udp_address *b) noexcept nogil:
+    return a.family == b.family and a.port == b.port and memcmp(a.ip, b.ip, 16) == 0
+
+
+cdef uint32_t map_peer(roce_nic *n, uint32_t socket, const ffr_udp_address *address) noexcept nogil:
+    cdef roce_peer *p
+    cdef uint32_t i
+    for i in range(1, n.tables.peers):       # when a QP is connected; not per packet
+        p = &n.tables.peer[i]
+        if p.socket == socket and same(&p.address, address):
+            return i
+    if n.tables.peers == ROCE_PATHS:
+        return 0
+    i = n.tables.peers
+    p = &n.tables.peer[i]
+    memset(p, 0, sizeof(roce_peer))
+    path_init(&p.window)
+    p.used = 1
+    p.address = address[0]
+    p.socket = socket
+    p.first = p.last = p.next = FFR_NONE
+    (ff_icrc_flow_ipv4 if address.family == AF_INET else ff_icrc_flow_ipv6)(
+        &p.flow, n.tables.socket[socket].address.ip, p.address.ip, FF_ROCE_PORT, FF_ROCE_PORT)
+    n.tables.peers += 1
+    return i
+
+
+# ---- the mailbox ----------------------------------------------------------------------------------------------------
+
+cdef enum:
+    ASK_NOTHING = 0
+    ASK_SOCKET
+    ASK_GID
+
+cdef struct request:
+    ff_a32 what               # written last by the control thread, set back by the reactor
+    uint32_t state            # enum roce_place
+    uint32_t socket
+    int32_t fd
+    int32_t result
+    uint8_t gid[16]
+    ffr_udp_address address
+
+cdef request mailbox
+lock = threading.Lock()
+cdef enum:
+    ANSWER_WAIT_US = 5000000
+
+
+cdef int open_socket(roce_nic *n) noexcept nogil:
+    cdef roce_socket *s = &n.tables.socket[mailbox.socket]
+    if s.fd >= 0:
+        ffr_epoll_remove(n.router.epoll, s.fd)
+    s.fd = mailbox.fd
+    s.address = mailbox.address
+    n.tables.sockets = max(n.tables.sockets, mailbox.socket + 1)
+    return ffr_epoll_add(n.router.epoll, s.fd, FFR_TAG_NIC, mailbox.socket) if s.fd >= 0 else 0
+
+
+cdef int place_gid(roce_nic *n) noexcept nogil:
+    cdef uint32_t peer = 0
+    if mailbox.state == ROCE_ELSEWHERE:
+        peer = map_peer(n, mailbox.socket, &mailbox.address)
+        if peer == 0:
+            return -1
+        n.tables.peer[peer].router = 1
+    return map_put(n, mailbox.gid, mailbox.state, peer)
+
+
+cdef int map_obey(roce_nic *n) noexcept nogil:
+    cdef uint32_t what = ff_load32_acquire(&mailbox.what)    # pairs with the release in ask
+    if what == ASK_NOTHING:
+        return 0
+    mailbox.result = open_socket(n) if what == ASK_SOCKET else place_gid(n)
+    ff_store32_release(&mailbox.what, ASK_NOTHING)
+    return 1
+
+
+cdef int ask(uint32_t what) except *:
+    """Leave the mailbox, which is filled in, to the reactor; its answer."""
+    cdef roce_nic *n = roce_nic_of()
+    cdef uint32_t waited = 0
+    if n.router == NULL:
+        raise RuntimeError("the roce NIC is not open")
+    ff_store32_release(&mailbox.what, what)
+    ffr_eventfd_add(n.router.wake)
+    with nogil:
+        while waited < ANSWER_WAIT_US and ff_load32_acquire(&mailbox.what) != ASK_NOTHING:
+            usleep(20)
+            waited += 20
+    if ff_load32_acquire(&mailbox.what) != ASK_NOTHING:
+        raise TimeoutError("the reactor thread does not answer")
+    return mailbox.result
+
+
+cdef void put_address(text) except *:
+    address = ipaddress.ip_address(text)
+    memset(&mailbox.address, 0, sizeof(mailbox.address))
+    mailbox.address.family = sockets.AF_INET if address.version == 4 else sockets.AF_INET6
+    mailbox.address.port = FF_ROCE_PORT
+    memcpy(mailbox.address.ip, <const char *><bytes>address.packed, len(address.packed))
+
+
+# ---- the control thread's side --------------------------------------------------------------------------------------
+
+def set_socket(int number, int fd, address):
+    """Give the NIC a UDP socket that is bound to `address`, port 4791: number 0 is the host's own. fd -1 takes it away;
+    the descriptor stays the caller's to close. Raises ValueError, TimeoutError, RuntimeError (the NIC is not open)."""
+    if not 0 <= number < ROCE_SOCKETS:
+        raise ValueError(f"sockets are numbered 0 to {ROCE_SOCKETS - 1}")
+    with lock:
+        mailbox.socket, mailbox.fd = number, fd
+        put_address(address)
+        if ask(ASK_SOCKET):
+            raise OSError(errno.EBADF, "cannot watch the socket")
+
+
+def place(bytes gid, host=None):
+    """A virtual address is on this host (None), or behind the router at `host`, an IP address. Replaces what was said
+    of it before; connected QPs stay where they are. Raises OSError ENOSPC when the map is full."""
+    _place(gid, ROCE_HERE if host is None else ROCE_ELSEWHERE, host or "0.0.0.0")
+
+
+def forget(bytes gid):
+    """Nobody knows where the address is any more."""
+    _place(gid, ROCE_NOWHERE, "0.0.0.0")
+
+
+def _place(bytes gid, state, host):
+    if len(gid) != 16:
+        raise ValueError("a GID has 16 bytes")
+    with lock:
+        mailbox.state, mailbox.socket = state, 0
+        memcpy(mailbox.gid, <const char *>gid, 16)
+        put_address(host)
+        if ask(ASK_GID):
+            raise OSError(errno.ENOSPC, "the map of addresses is full")

@@ -1,0 +1,369 @@
+"""As everywhere in the router: what lies in shared memory is copied, then checked, then used; registered memory is
+touched by guarded copies alone; bytes of a message that programs may poll on are stored last."""
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcpy, memset
+
+from ffcore.engine cimport ff_engine_move, ff_move, ff_segment
+from ffcore.icrc cimport ff_crc32, ff_icrc_start, ff_icrc_write
+from ffcore.roce cimport FF_COMPARE_SWAP, FF_ICRC_SIZE, FF_ROCE_MAX_HEADERS, ff_bth
+from ffcore.shm cimport (FF_CQE_SOLICITED, FF_MAX_SGE, FF_OP_LAST, FF_OP_READ, FF_RECV_HEADER, FF_WQE_HEADER,
+                         FF_WQE_INLINE, ff_guest_cmp_swp, ff_guest_fetch_add, ff_load32_acquire, ff_recv_wqe, ff_sge,
+                         ff_wqe)
+from ffr.cq cimport async_event
+from ffr.guard cimport FFR_FAULT, guarded
+from ffr.mem.keys cimport resolve, resolve_list
+from ffr.nic.roce cimport roce_peer, roce_resolved, roce_side
+from ffr.qp cimport qp_error, qp_received, qp_sent, qp_sq_slot
+from ffr.roce.qp cimport *
+from ffr.roce.requester cimport requester_stop
+from ffr.roce.responder cimport responder_flush
+from ffr.roce.udp cimport udp_commit, udp_room
+from ffr.roce.wire cimport roce_emit
+from ffr.rq cimport rq_of, rq_ready, rq_slot
+from ffr.state cimport FFR_NONE, ffr_qp, ffr_router, ffr_rq
+
+
+cdef extern from "<infiniband/verbs.h>" nogil:
+    enum:
+        IBV_ACCESS_LOCAL_WRITE
+        IBV_QPS_SQE
+        IBV_WC_RECV
+        IBV_WC_RECV_RDMA_WITH_IMM
+
+
+cdef inline ffr_qp *qp_of(roce_nic *n, const roce_qp *q) noexcept nogil:
+    return &n.router.state.qp[q.handle]
+
+
+cdef void rings_forget(roce_nic *n) noexcept nogil:
+    n.send.qp = n.receive.qp = FFR_NONE
+
+
+# ---- bytes ----------------------------------------------------------------------------------------------------------
+
+cdef int gather(roce_resolved *from_, uint64_t offset, uint8_t *to, uint64_t size) noexcept nogil:
+    """Copies a part of a resolved list into a packet. 0 or FFR_FAULT."""
+    cdef ff_segment packet
+    cdef ff_move m
+    m.source, m.source_count = from_.segment, from_.count
+    # the packet's segment begins where the part does, so that one offset serves both sides
+    packet.at = to - offset
+    packet.length = offset + size
+    m.to, m.to_count = &packet, 1
+    m.start, m.length, m.last = offset, size, False
+    return guarded(ff_engine_move, &m)
+
+
+cdef int scatter(const uint8_t *bytes, uint64_t size, const roce_resolved *to, uint64_t offset) noexcept nogil:
+    """Copies a packet's bytes to a place of a resolved list. 0 or FFR_FAULT."""
+    cdef ff_segment packet
+    cdef ff_move m
+    packet.at = <uint8_t *>bytes - offset
+    packet.length = offset + size
+    m.source, m.source_count = &packet, 1
+    m.to, m.to_count = <ff_segment *>to.segment, to.count
+    m.start, m.length, m.last = offset, size, offset + size == to.length
+    return guarded(ff_engine_move, &m)
+
+
+# ---- send WQEs ------------------------------------------------------------------------------------------------------
+
+cdef uint8_t resolve_send(roce_nic *n, const ffr_qp *q, ff_wqe *w, const ff_wqe *slot) noexcept nogil:
+    """The memory of the copied WQE into n.send; SGEs beyond the first are still to be copied. A status."""
+    cdef roce_resolved *s = &n.send
+    s.count = 0
+    s.length = 0
+    if w.opcode >= FF_OP_LAST or not (q.opcodes >> w.opcode) & 1:
+        return IBV_WC_LOC_QP_OP_ERR
+    if w.flags & FF_WQE_INLINE:
+        if w.count > q.cap.max_inline or w.opcode >= FF_OP_READ:
+            return IBV_WC_LOC_QP_OP_ERR
+        s.segment[0].at = <uint8_t *>slot.sge
+        s.segment[0].length = w.count
+        s.count = 1 if w.count else 0
+        s.length = w.count
+        return IBV_WC_SUCCESS
+    if w.count > q.cap.max_send_sge:
+        return IBV_WC_LOC_QP_OP_ERR
+    if w.count > 1:
+        memcpy(&w.sge[1], &slot.sge[1], (w.count - 1) * sizeof(ff_sge))
+    if resolve_list(n.router, q.pd, w.sge, w.count, IBV_ACCESS_LOCAL_WRITE if w.opcode >= FF_OP_READ else 0,
+                    s.segment, &s.count, &s.length):
+        return IBV_WC_LOC_PROT_ERR
+    return IBV_WC_SUCCESS if s.length <= <uint64_t>0x80000000 else IBV_WC_LOC_LEN_ERR
+
+
+cdef bint peek_send(void *context, roce_qp *q, uint32_t index, roce_send *w) noexcept nogil:
+    cdef roce_nic *n = <roce_nic *>context
+    cdef ffr_qp *qp = qp_of(n, q)
+    cdef const ff_wqe *slot = qp_sq_slot(n.router, qp, index)
+    cdef uint64_t raw[70]                     # FF_WQE_HEADER + FF_MAX_SGE SGEs
+    cdef ff_wqe *copy = <ff_wqe *>raw
+    if ff_load32_acquire(&slot.seq) != index + 1:            # pairs with the release in post_send
+        return False
+    memcpy(copy, slot, FF_WQE_HEADER + sizeof(ff_sge))
+    memset(w, 0, sizeof(roce_send))
+    w.status = resolve_send(n, qp, copy, slot)
+    n.send.qp = q.handle
+    n.send.index = index
+    w.opcode = copy.opcode
+    w.flags = copy.flags
+    w.length = <uint32_t>n.send.length
+    w.rkey = copy.rkey
+    w.imm = copy.imm
+    w.remote_addr = copy.remote_addr
+    if copy.opcode >= FF_OP_READ:
+        w.compare_add = copy.compare_add
+        w.swap = copy.swap
+    return True
+
+
+cdef bint resolved(roce_nic *n, roce_qp *q, uint32_t index, uint64_t end) noexcept nogil:
+    """Whether n.send holds this WQE's memory, up to `end` at least; reads the WQE again when it does not."""
+    cdef roce_send w
+    if n.send.qp != q.handle or n.send.index != index:
+        if not peek_send(n, q, index, &w) or w.status:
+            return False
+    return end <= n.send.length
+
+
+cdef int put_send(void *context, roce_qp *q, uint32_t index, uint32_t offset, const uint8_t *data,
+                  uint32_t size) noexcept nogil:
+    cdef roce_nic *n = <roce_nic *>context
+    if not resolved(n, q, index, <uint64_t>offset + size):
+        return IBV_WC_LOC_PROT_ERR
+    if scatter(data, size, &n.send, offset) == FFR_FAULT:
+        return fault(n, q, IBV_WC_LOC_PROT_ERR)
+    n.router.session_stats[qp_of(n, q).o.session].rx_bytes += size
+    return 0
+
+
+cdef int local_operation(void *context, roce_qp *q, uint32_t index, const roce_send *wqe) noexcept nogil:
+    return IBV_WC_LOC_QP_OP_ERR
+
+
+cdef void complete_send(void *context, roce_qp *q, uint32_t index, const roce_message *m, uint8_t status) noexcept nogil:
+    cdef roce_nic *n = <roce_nic *>context
+    cdef ffr_qp *qp = qp_of(n, q)
+    cdef uint64_t raw[8]
+    cdef ff_wqe *w = <ff_wqe *>raw
+    w.wr_id = qp_sq_slot(n.router, qp, index).wr_id          # the program's own: nothing to check
+    w.opcode = m.opcode
+    w.flags = m.flags
+    if status == IBV_WC_SUCCESS:
+        n.router.stats.wqes += 1
+        n.router.stats.bytes += m.length
+        if m.opcode < FF_OP_READ:
+            n.router.session_stats[qp.o.session].tx_messages += 1
+            n.router.session_stats[qp.o.session].tx_bytes += m.length
+            n.router.qp_stats[q.handle].tx_messages += 1
+            n.router.qp_stats[q.handle].tx_bytes += m.length
+        elif m.opcode == FF_OP_READ:
+            n.router.session_stats[qp.o.session].reads += 1
+        else:
+            n.router.session_stats[qp.o.session].atomics += 1
+    qp_sent(n.router, q.handle, w, status, m.length)
+
+
+# ---- receive WQEs ---------------------------------------------------------------------------------------------------
+
+cdef uint8_t load_receive(roce_nic *n, roce_qp *q) noexcept nogil:
+    """The memory of the QP's next receive WQE, which is there, into n.receive. A status."""
+    cdef ffr_rq *rq = rq_of(n.router, qp_of(n, q))
+    cdef ff_recv_wqe *slot = rq_slot(n.router, rq)
+    cdef uint64_t raw[66]                     # FF_RECV_HEADER + FF_MAX_SGE SGEs
+    cdef ff_recv_wqe *recv = <ff_recv_wqe *>raw
+    if n.receive.qp == q.handle and n.receive.index == rq.index:
+        return IBV_WC_SUCCESS
+    n.receive.qp = FFR_NONE
+    memcpy(recv, slot, FF_RECV_HEADER)
+    if recv.count > rq.max_sge:
+        return IBV_WC_LOC_QP_OP_ERR
+    memcpy(recv.sge, slot.sge, recv.count * sizeof(ff_sge))
+    if resolve_list(n.router, rq.pd, recv.sge, recv.count, IBV_ACCESS_LOCAL_WRITE, n.receive.segment,
+                    &n.receive.count, &n.receive.length):
+        return IBV_WC_LOC_PROT_ERR
+    n.receive.qp = q.handle
+    n.receive.index = rq.index
+    return IBV_WC_SUCCESS
+
+
+cdef bint take_receive(void *context, roce_qp *q, uint32_t srqn, roce_receive *w) noexcept nogil:
+    """The WQE stays where it is until it completes: a QP has one open message, and its queue feeds nobody else."""
+    cdef roce_nic *n = <roce_nic *>context
+    cdef ffr_rq *rq = rq_of(n.router, qp_of(n, q))
+    if not rq_ready(n.router, rq):
+        n.router.session_stats[qp_of(n, q).o.session].rnr_waits += 1
+        return False
+    w.index = rq.index
+    w.status = load_receive(n, q)
+    w.length = <uint32_t>min(n.receive.length, <uint64_t>0xFFFFFFFF) if w.status == IBV_WC_SUCCESS else 0
+    return True
+
+
+cdef int put_receive(void *context, roce_qp *q, uint32_t index, uint32_t offset, const uint8_t *data,
+                     uint32_t size) noexcept nogil:
+    cdef roce_nic *n = <roce_nic *>context
+    cdef uint8_t status = load_receive(n, q)
+    if status != IBV_WC_SUCCESS or <uint64_t>offset + size > n.receive.length:
+        return IBV_WC_LOC_PROT_ERR
+    return fault(n, q, IBV_WC_LOC_PROT_ERR) if scatter(data, size, &n.receive, offset) == FFR_FAULT else 0
+
+
+cdef void complete_receive(void *context, roce_qp *q, const roce_received *done) noexcept nogil:
+    cdef roce_nic *n = <roce_nic *>context
+    cdef ffr_qp *qp = qp_of(n, q)
+    cdef ffr_rq *rq = rq_of(n.router, qp)
+    if done.status == IBV_WC_SUCCESS:
+        n.router.session_stats[qp.o.session].rx_messages += 1
+        n.router.session_stats[qp.o.session].rx_bytes += done.length
+        n.router.qp_stats[q.handle].rx_messages += 1
+        n.router.qp_stats[q.handle].rx_bytes += done.length
+    qp_received(n.router, q.handle, rq_slot(n.router, rq).wr_id, done.status,
+                IBV_WC_RECV_RDMA_WITH_IMM if done.write else IBV_WC_RECV, done.flags & ~<uint8_t>FF_CQE_SOLICITED,
+                done.length, done.imm, done.src_qpn, done.flags & FF_CQE_SOLICITED)
+
+
+# ---- what the peer may use ------------------------------------------------------------------------------------------
+
+cdef int remote(roce_nic *n, roce_qp *q, uint32_t rkey, uint64_t addr, uint64_t length, uint32_t access,
+                roce_resolved *out) noexcept nogil:
+    out.count = 0
+    out.length = length
+    if resolve(n.router, qp_of(n, q).pd, rkey, addr, length, access, out.segment, &out.count):
+        n.router.session_stats[qp_of(n, q).o.session].access_errors += 1
+        return IBV_WC_REM_ACCESS_ERR
+    return 0
+
+
+cdef int fault(roce_nic *n, roce_qp *q, int status) noexcept nogil:
+    n.router.stats.faults += 1
+    n.router.session_stats[qp_of(n, q).o.session].faults += 1
+    return status
+
+
+cdef int check_remote(void *context, roce_qp *q, uint32_t rkey, uint64_t addr, uint32_t length,
+                      uint32_t access) noexcept nogil:
+    cdef roce_resolved memory
+    return remote(<roce_nic *>context, q, rkey, addr, length, access, &memory)
+
+
+cdef int put_remote(void *context, roce_qp *q, uint32_t rkey, uint64_t addr, const uint8_t *data, uint32_t size,
+                    bint last) noexcept nogil:
+    cdef roce_nic *n = <roce_nic *>context
+    cdef roce_resolved memory
+    if remote(n, q, rkey, addr, size, IBV_ACCESS_REMOTE_WRITE, &memory):
+        return IBV_WC_REM_ACCESS_ERR
+    n.router.session_stats[qp_of(n, q).o.session].rx_bytes += size
+    return fault(n, q, IBV_WC_REM_ACCESS_ERR) if scatter(data, size, &memory, 0) == FFR_FAULT else 0
+
+
+cdef struct atomic_call:
+    uint8_t *at
+    uint64_t swap_add
+    uint64_t compare
+    uint64_t found
+    bint swaps
+
+
+cdef int do_atomic(void *context) noexcept nogil:
+    cdef atomic_call *a = <atomic_call *>context
+    if a.swaps:
+        a.found = ff_guest_cmp_swp(a.at, a.compare, a.swap_add)
+    else:
+        a.found = ff_guest_fetch_add(a.at, a.swap_add)
+    return 0
+
+
+cdef int atomic(void *context, roce_qp *q, uint32_t rkey, uint64_t addr, uint8_t operation, uint64_t swap_add,
+                uint64_t compare, uint64_t *original) noexcept nogil:
+    cdef roce_nic *n = <roce_nic *>context
+    cdef roce_resolved memory
+    cdef atomic_call call
+    if remote(n, q, rkey, addr, 8, IBV_ACCESS_REMOTE_ATOMIC, &memory):
+        return IBV_WC_REM_ACCESS_ERR
+    if memory.count != 1 or <uint64_t>memory.segment[0].at & 7:      # aligned by its iova, not in the program's memory
+        return IBV_WC_REM_ACCESS_ERR
+    call.at = memory.segment[0].at
+    call.swap_add = swap_add
+    call.compare = compare
+    call.swaps = operation == FF_COMPARE_SWAP
+    if guarded(do_atomic, &call) == FFR_FAULT:
+        return fault(n, q, IBV_WC_REM_ACCESS_ERR)
+    original[0] = call.found
+    return 0
+
+
+cdef int invalidate(void *context, roce_qp *q, uint32_t rkey) noexcept nogil:
+    return IBV_WC_REM_ACCESS_ERR              # no memory windows, no fast registration: no key may be invalidated
+
+
+# ---- packets --------------------------------------------------------------------------------------------------------
+
+cdef int fill(roce_nic *n, roce_qp *q, roce_out *out, uint8_t *to) noexcept nogil:
+    """The payload. 0 or a status."""
+    cdef roce_resolved memory
+    if out.source == ROCE_FROM_SEND:
+        if not resolved(n, q, out.index, <uint64_t>out.offset + out.head.size):
+            return IBV_WC_LOC_PROT_ERR
+        return fault(n, q, IBV_WC_LOC_PROT_ERR) if gather(&n.send, out.offset, to, out.head.size) == FFR_FAULT else 0
+    if out.source == ROCE_FROM_REMOTE:
+        if remote(n, q, out.rkey, out.addr, out.head.size, IBV_ACCESS_REMOTE_READ, &memory):
+            return IBV_WC_REM_ACCESS_ERR
+        n.router.session_stats[qp_of(n, q).o.session].tx_bytes += out.head.size
+        return fault(n, q, IBV_WC_REM_ACCESS_ERR) if gather(&memory, 0, to, out.head.size) == FFR_FAULT else 0
+    return 0
+
+
+cdef int emit(void *context, roce_qp *q, roce_out *out) noexcept nogil:
+    cdef roce_nic *n = <roce_nic *>context
+    cdef roce_peer *peer = &n.tables.peer[n.tables.side[q.handle].path]
+    cdef uint8_t headers[FF_ROCE_MAX_HEADERS]
+    cdef uint32_t begin = roce_emit(&out.head, headers), end = begin + out.head.size + out.head.pad
+    cdef uint16_t ident
+    cdef uint8_t *at = udp_room(&n.arena, n.tables.socket[peer.socket].fd, &peer.address, end + FF_ICRC_SIZE, &ident)
+    cdef uint32_t crc
+    cdef int status
+    if at == NULL:
+        return ROCE_NO_ROOM
+    status = fill(n, q, out, at + begin)
+    if status:
+        return status
+    memcpy(at, headers, begin)
+    memset(at + begin + out.head.size, 0, out.head.pad)
+    crc = ff_icrc_start(&peer.flow, ident, <uint16_t>(end + FF_ICRC_SIZE), at)
+    ff_icrc_write(at + end, ff_crc32(crc, at + sizeof(ff_bth), end - sizeof(ff_bth)))
+    udp_commit(&n.arena, end + FF_ICRC_SIZE)
+    return ROCE_SENT
+
+
+cdef void failed(void *context, roce_qp *q, int event) noexcept nogil:
+    cdef roce_nic *n = <roce_nic *>context
+    cdef ffr_qp *qp = qp_of(n, q)
+    requester_stop(q, &n.tables.peer[n.tables.side[q.handle].path].window)
+    responder_flush(q, &n.env)
+    if event >= 0:
+        async_event(n.router, qp.context, event, q.handle)
+    if qp.state == IBV_QPS_SQE:
+        q.failed = 0                          # an unreliable QP goes on receiving
+    else:
+        qp_error(n.router, q.handle, False)
+
+
+cdef void rings_env(roce_nic *n) noexcept nogil:
+    n.env.context = n
+    n.env.counters = &n.counters
+    n.env.peek_send = peek_send
+    n.env.emit = emit
+    n.env.put_send = put_send
+    n.env.local_operation = local_operation
+    n.env.complete_send = complete_send
+    n.env.take_receive = take_receive
+    n.env.put_receive = put_receive
+    n.env.complete_receive = complete_receive
+    n.env.check_remote = check_remote
+    n.env.put_remote = put_remote
+    n.env.atomic = atomic
+    n.env.invalidate = invalidate
+    n.env.fail = failed

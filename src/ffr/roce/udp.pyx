@@ -1,0 +1,114 @@
+from libc.errno cimport EAGAIN, ENOBUFS, ENOMEM, EINTR
+from libc.stdlib cimport free
+from libc.string cimport memset
+from posix.stdlib cimport posix_memalign
+
+
+cdef int udp_init(udp_arena *a, bint segments) noexcept nogil:
+    cdef uint32_t i
+    memset(a, 0, sizeof(udp_arena))
+    a.segments = segments
+    if posix_memalign(<void **>&a.bytes, 4096, UDP_RUNS * UDP_RUN_BYTES):
+        return ENOMEM
+    if posix_memalign(<void **>&a.received, 4096, UDP_SLOTS * UDP_RUN_BYTES):
+        udp_free(a)
+        return ENOMEM
+    for i in range(UDP_SLOTS):
+        a.slot[i].bytes = a.received + i * UDP_RUN_BYTES
+    return 0
+
+
+cdef void udp_free(udp_arena *a) noexcept nogil:
+    free(a.bytes)
+    free(a.received)
+    a.bytes = a.received = NULL
+
+
+cdef inline udp_run *newest(udp_arena *a) noexcept nogil:
+    return &a.run[(a.first + a.count - 1) % UDP_RUNS]
+
+
+cdef inline bint joins(const udp_arena *a, const udp_run *run, int32_t fd, const ffr_udp_address *to,
+                       uint32_t size) noexcept nogil:
+    """Whether a packet can be the next of a run: segments are equal, but for a shorter last one."""
+    return (a.segments and not run.closed and run.fd == fd and run.to == to and size <= run.segment
+            and run.packets < UDP_RUN_PACKETS and run.size + size <= UDP_RUN_LIMIT)
+
+
+cdef uint8_t *udp_room(udp_arena *a, int32_t fd, const ffr_udp_address *to, uint32_t size,
+                       uint16_t *ident) noexcept nogil:
+    cdef udp_run *run
+    if a.count == 0 or newest(a).packets and not joins(a, newest(a), fd, to, size):
+        if a.count == UDP_RUNS:
+            udp_flush(a)
+            if a.count == UDP_RUNS:
+                return NULL
+        a.count += 1
+        newest(a).packets = 0
+    run = newest(a)
+    if run.packets == 0:         # new, or asked for before and not used
+        memset(run, 0, sizeof(udp_run))
+        run.fd = fd
+        run.to = to
+        run.segment = size
+    ident[0] = run.packets
+    return a.bytes + (a.first + a.count - 1) % UDP_RUNS * UDP_RUN_BYTES + run.size
+
+
+cdef void udp_commit(udp_arena *a, uint32_t size) noexcept nogil:
+    cdef udp_run *run = newest(a)
+    run.size += size
+    run.packets += 1
+    run.closed = size < run.segment
+
+
+cdef int gather(udp_arena *a, ffr_udp_out *out) noexcept nogil:
+    """The oldest runs of one socket, as the system call wants them."""
+    cdef uint32_t index
+    cdef udp_run *run
+    cdef int n = 0
+    while n < <int>a.count and n < FFR_UDP_BATCH:
+        index = (a.first + n) % UDP_RUNS
+        run = &a.run[index]
+        if run.fd != a.run[a.first].fd:
+            break
+        out[n].bytes = a.bytes + index * UDP_RUN_BYTES
+        out[n].size = run.size
+        out[n].segment = run.segment
+        out[n].to = run.to
+        n += 1
+    return n
+
+
+cdef void drop(udp_arena *a, int runs, bint went) noexcept nogil:
+    cdef int i
+    for i in range(runs):
+        if went:
+            a.packets += a.run[a.first].packets
+            a.datagrams += 1
+        else:
+            a.refused += a.run[a.first].packets
+        a.first = (a.first + 1) % UDP_RUNS
+        a.count -= 1
+
+
+cdef void udp_flush(udp_arena *a) noexcept nogil:
+    cdef ffr_udp_out out[FFR_UDP_BATCH]
+    cdef int n, sent
+    if a.count and newest(a).packets == 0:
+        a.count -= 1             # room that was asked for and not used
+    while a.count:               # ends: each turn takes a run away, or returns
+        n = gather(a, out)
+        sent = ffr_udp_send(a.run[a.first].fd, out, n)
+        a.calls += 1
+        if sent == -EAGAIN or sent == -ENOBUFS:
+            a.full += 1
+            return               # they stay for the next flush
+        if sent == -EINTR:
+            continue
+        drop(a, sent if sent > 0 else 1, sent > 0)
+
+
+cdef int udp_take(udp_arena *a, int32_t fd) noexcept nogil:
+    cdef int n = ffr_udp_receive(fd, a.slot, UDP_SLOTS, UDP_RUN_BYTES)
+    return n if n > 0 else 0

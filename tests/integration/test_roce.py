@@ -1,0 +1,91 @@
+"""Between two hosts, over the wire: unmodified programs whose packets the roce NIC carries."""
+
+import json
+import math
+
+import pytest
+
+from freeflow.control import Control
+from freeflow.lab.model import ROUTER_NAME
+from freeflow.pair import run_pair
+from freeflow.perftest import Perftest
+from places import Lab
+
+VARIATIONS = {"plain": [], "events": ["-e"], "bidirectional": ["-b"], "8-qps": ["-q", "8"], "inline": ["-I", "64", "-s", "64"],
+              "post-list": ["-l", "16"], "1MB": ["-s", "1048576"], "all-sizes": ["-a"]}
+FEW = {"1MB": "20", "all-sizes": "5"}
+
+
+@pytest.fixture(scope="module")
+def hosts():
+    """Two hosts with a container each, joined by a wire of Ethernet's usual MTU."""
+    made = Lab("-roce", host_count=2, container_count=1)
+    yield made
+    made.down()
+
+
+def enter(lab):
+    return lambda container: ["env", f"FREEFLOW_LAB={lab.name}", *lab.words(container)]
+
+
+def nic(lab, host):
+    """What a host's router says of its roce NIC."""
+    with Control(str(lab.plan.find(host).router_directory), ROUTER_NAME) as router:
+        return router.call("status")["roce"]
+
+
+def allowed(verb, kind, variation):
+    match variation:
+        case "events":
+            return verb != "write"
+        case "bidirectional" | "8-qps" | "post-list":
+            return kind == "bw"
+        case "all-sizes":
+            return verb != "atomic" and kind == "bw"
+        case "1MB":
+            return verb != "atomic"
+        case "inline":
+            return verb in ("send", "write")
+    return True
+
+
+CASES = [(verb, kind, variation) for verb in ("send", "write", "read", "atomic") for kind in ("bw", "lat")
+         for variation in VARIATIONS if allowed(verb, kind, variation)]
+
+
+@pytest.mark.parametrize("verb, kind, variation", CASES)
+def test_rc(hosts, verb, kind, variation):
+    options = [*VARIATIONS[variation], "-n", FEW.get(variation, "208"), "-F"]
+    result = Perftest(enter(hosts), client="h2c1", timeout_s=60).run(f"ib_{verb}_{kind}", *options)
+    assert len(result.rows) == (23 if variation == "all-sizes" else 1)
+    assert all(row["#iterations"] > 0 and math.isfinite(sum(row.values())) for row in result.rows)
+
+
+@pytest.mark.parametrize("verb, kind", [("send", "lat"), ("write", "bw")])
+def test_uc(hosts, verb, kind):
+    result = Perftest(enter(hosts), client="h2c1", timeout_s=60).run(f"ib_{verb}_{kind}", "-c", "UC", "-n", 200, "-F")
+    assert result.row["#iterations"] > 0
+
+
+def test_pingpong(hosts):
+    words = ["ibv_rc_pingpong", "-g", "0"]
+    server, client = run_pair([*enter(hosts)("h1c1"), *words], [*enter(hosts)("h2c1"), *words, "h1c1"], 18515)
+    assert (server.status, client.status) == (0, 0), f"{server}\n{client}"
+
+
+def test_the_port_reports_what_the_wire_carries(hosts):
+    said = hosts.exec("h1c1", "ibv_devinfo").stdout
+    assert "active_mtu:\t\t1024 (3)" in said
+
+
+def test_packets_were_counted_and_none_was_bad(hosts):
+    """The last of this file: after all of the above."""
+    for host, other in (("h1", "h2"), ("h2", "h1")):
+        status = nic(hosts, host)
+        assert status["address"] == hosts.plan.find(host).address and status["mtu"] == 1024
+        counters = status["counters"]
+        assert counters["packets_sent"] > 10_000 and counters["packets_received"] > 10_000, json.dumps(counters)
+        assert counters["bad_icrc"] == 0 and counters["refused"] == 0
+        assert counters["connected"] == 0, "every QP of programs that have ended is gone"
+        assert [p["address"] for p in status["paths"]] == [hosts.plan.find(other).address]
+        assert all(p["in_flight"] == 0 for p in status["paths"])
