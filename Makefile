@@ -1,11 +1,12 @@
 # Everything here sets itself up first (scripts/setup), as root on a fresh Debian 12, and is quick the second time.
-.PHONY: help build test conformance demo bench clean
+.PHONY: help build test test-heavy conformance demo bench clean
 .DEFAULT_GOAL := help
 ARGS ?=
 
 help:
 	@echo 'make demo          unmodified perftest between two containers, through the router (under 3 minutes)'
 	@echo 'make test          all tests;      make test ARGS="-k lab --seed 7"'
+	@echo 'make test-heavy    what takes minutes each: other projects'"'"' own test suites'
 	@echo 'make conformance   rdma-core'"'"'s own tests on ff0, beside Linux'"'"'s software NIC (half a minute; in make test too)'
 	@echo 'make bench         all benchmarks; results in benchmarks/results/'
 	@echo 'make build         the set-up alone; leaves .venv/bin/freeflow'
@@ -16,6 +17,9 @@ build:
 
 test: build
 	@.venv/bin/python -m pytest $(ARGS)
+
+test-heavy: build
+	@.venv/bin/python -m pytest -m heavy $(ARGS)
 
 conformance: build
 	@.venv/bin/python tests/support/conformance.py
