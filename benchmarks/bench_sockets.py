@@ -51,7 +51,9 @@ def test_ping_pong(figure, measured, places, how):
     command = "freeflow lab exec h1c2 --tcp -- sockperf ping-pong --tcp -i 10.32.1.1 -m 64"
     figure("TCP mode, one host: 64 B one way", middle["ours"], "µs", command=command, samples=samples)
     figure("TCP mode, one host: ping-pong / loopback", middle["ours"] / middle["loopback"], "×", 0.8, command=command,
-           basis=f"{middle['ours']:.1f} / {middle['loopback']:.1f} µs; {how}")
+           basis=f"{middle['ours']:.2f} / {middle['loopback']:.2f} µs; {how}")
+    figure("TCP mode, one host: ping-pong / overlay", middle["ours"] / middle["overlay"], "×", command=command,
+           basis=f"{middle['ours']:.2f} / {middle['overlay']:.2f} µs; {how}")
 
 
 def per_second(server, client, address):

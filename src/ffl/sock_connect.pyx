@@ -28,6 +28,7 @@ cdef struct attempt:
     ff_tcp_reply answer
     int passed     # the client's end, or -1
     bint bound     # by the program, to a port
+    bint changed   # over
 
 cdef uint16_t port_low, port_high
 
@@ -38,6 +39,7 @@ cdef public int ffs_connect(int fd, const sockaddr *to, unsigned length) noexcep
     a.fd = fd
     a.to = to
     a.length = length
+    a.changed = False
     if not wanted(&a):
         return connect_as_ever(fd, to, length)
     status = ask_broker(&a)
@@ -50,7 +52,7 @@ cdef public int ffs_connect(int fd, const sockaddr *to, unsigned length) noexcep
     ffs_unwatch(fd, a.entry)
     status = connect_both(&a)
     ffs_watch_again(fd, a.entry)
-    a.entry.kind = FFS_NONE
+    a.entry.kind = FFS_ACCELERATED if a.changed else FFS_NONE
     return status
 
 
@@ -154,7 +156,7 @@ cdef int connect_both(attempt *a) noexcept nogil:
             raw_close(a.passed)
             set_errno(error)
             return status
-    ffs_swap(a.fd, a.passed, FFS_FIN)
+    a.changed = ffs_swap(a.fd, a.passed, FFS_FIN) == 0
     if error == EINPROGRESS:
         set_errno(EINPROGRESS)  # as TCP always says at first; the socket is writable by now
         return -1

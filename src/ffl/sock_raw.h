@@ -37,6 +37,10 @@ static inline int raw_bind(int fd, const void *to, unsigned length) { return sys
 static inline int raw_listen(int fd, int backlog) { return syscall(SYS_listen, fd, backlog); }
 static inline int raw_open(const char *path, int flags) { return syscall(SYS_openat, AT_FDCWD, path, flags, 0); }
 static inline long raw_read(int fd, void *data, size_t size) { return syscall(SYS_read, fd, data, size); }
+static inline long raw_sendto(int fd, const void *data, size_t n, int flags, const void *to, unsigned length)
+{
+	return syscall(SYS_sendto, fd, data, n, flags, to, length);
+}
 static inline long raw_recv(int fd, void *data, size_t n) { return syscall(SYS_recvfrom, fd, data, n, 0, NULL, NULL); }
 static inline int raw_dup(int fd) { return syscall(SYS_dup, fd); }
 static inline int raw_dup3(int from, int to, int flags) { return syscall(SYS_dup3, from, to, flags); }

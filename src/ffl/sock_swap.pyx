@@ -12,12 +12,16 @@ cdef enum:
 
 cdef public int ffs_swap(int fd, int replacement, int close_how) noexcept nogil:
     cdef int flags, status
+    cdef ffs_entry *entry
     ffs_carry_options(fd, replacement)
     carry_status(fd, replacement)
     set_linger(fd, close_how == FFS_RESET)
     flags = O_CLOEXEC if raw_fcntl(fd, F_GETFD, 0) & FD_CLOEXEC else 0
     status = raw_dup3(replacement, fd, flags)
     raw_close(replacement)
+    entry = ffs_entry_make(fd)
+    if entry != NULL and entry.kind != FFS_STREAM:  # that one is connect's, which notes it when it is done
+        entry.kind = FFS_ACCELERATED
     return 0 if status >= 0 else -1
 
 

@@ -81,6 +81,7 @@ cdef extern from "ffl/sock_raw.h" nogil:
     int raw_listen(int, int)
     int raw_open(const char *, int)
     ssize_t raw_read(int, void *, size_t)
+    ssize_t raw_sendto(int, const void *, size_t, int, const void *, unsigned)
     ssize_t raw_recv(int, void *, size_t)
     int raw_dup(int)
     int raw_dup3(int, int, int)

@@ -65,7 +65,12 @@ cdef public ffs_entry *ffs_fresh_stream(int fd) noexcept nogil:
 cdef public int ffs_socket(int domain, int type, int protocol) noexcept nogil:
     cdef int fd = raw_socket(domain, type, protocol)
     cdef ffs_entry *entry
-    if fd < 0 or (domain != AF_INET and domain != AF_INET6):
+    if fd < 0:
+        return fd
+    entry = ffs_entry_at(fd)
+    if entry != NULL:
+        entry.kind = FFS_NONE
+    if domain != AF_INET and domain != AF_INET6:
         return fd
     if type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC) != SOCK_STREAM or (protocol != 0 and protocol != IPPROTO_TCP):
         return fd

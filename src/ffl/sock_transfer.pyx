@@ -50,9 +50,15 @@ cdef public ssize_t ffs_sendto(int fd, const void *data, size_t size, int flags,
     cdef msghdr m
     cdef iovec v
     cdef ff_tcp_name name
+    cdef ffs_entry *entry
     cdef ssize_t sent
     if to == NULL:
         return send(fd, data, size, flags)
+    entry = ffs_entry_at(fd)
+    if entry != NULL and entry.kind == FFS_ACCELERATED:
+        # The note may be out of date, so the kernel is asked, by a call that does not block if the note is right.
+        sent = raw_sendto(fd, data, size, flags, to, length)
+        return send(fd, data, size, flags) if sent < 0 and get_errno() == EISCONN else sent
     memset(&m, 0, sizeof(m))
     v.iov_base = <void *>data
     v.iov_len = size
