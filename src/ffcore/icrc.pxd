@@ -36,8 +36,9 @@ cdef uint32_t ff_icrc_of(const ff_icrc_flow *flow, uint16_t ident, const uint8_t
 cdef uint32_t ff_icrc_read(const uint8_t *packet, uint16_t size) noexcept nogil
 cdef void ff_icrc_write(uint8_t *at, uint32_t icrc) noexcept nogil
 # Whether packet's ICRC is right. An IPv4 identification (and DF bit) that a UDP socket does not show may be
-# anything: a CRC is linear, so only differences that they can explain pass.
-cdef bint ff_icrc_good(const ff_icrc_flow *flow, const uint8_t *packet, uint16_t size) noexcept nogil
+# anything: a CRC is linear, so only differences that they can explain pass. guess: the likeliest identification (a
+# segment's number, of those that the kernel has put together); when it is right, nothing has to be explained.
+cdef bint ff_icrc_good(const ff_icrc_flow *flow, uint16_t guess, const uint8_t *packet, uint16_t size) noexcept nogil
 # The 24 bits (identification's two bytes as sent, then the flags byte, in the low bits first) whose change explains
 # `difference` of two ICRCs, when that many covered bytes follow them; more than 24 bits when nothing there does.
 cdef uint32_t ff_icrc_explain(uint32_t difference, uint32_t bytes_after) noexcept nogil

@@ -201,8 +201,8 @@ cdef uint32_t ff_icrc_explain(uint32_t difference, uint32_t bytes_after) noexcep
     return difference
 
 
-cdef bint ff_icrc_good(const ff_icrc_flow *flow, const uint8_t *packet, uint16_t size) noexcept nogil:
-    cdef uint32_t difference = ff_icrc_of(flow, 0, packet, size) ^ ff_icrc_read(packet, size)
+cdef bint ff_icrc_good(const ff_icrc_flow *flow, uint16_t guess, const uint8_t *packet, uint16_t size) noexcept nogil:
+    cdef uint32_t difference = ff_icrc_of(flow, guess, packet, size) ^ ff_icrc_read(packet, size)
     cdef uint32_t hidden
     if difference == 0:
         return True
@@ -258,8 +258,8 @@ cdef class Flow:
         ff_icrc_write(out, engine(running, &packet[0] + sizeof(ff_bth), packet.shape[0] - sizeof(ff_bth)))
         return out[:4]
 
-    def good(self, const uint8_t[::1] packet):
+    def good(self, const uint8_t[::1] packet, uint16_t guess=0):
         """Whether the ICRC that ends the packet is right for some IPv4 identification."""
         if packet.shape[0] < <Py_ssize_t>sizeof(ff_bth) + FF_ICRC_SIZE or packet.shape[0] > 0xFF00:
             return False
-        return ff_icrc_good(&self.flow, &packet[0], packet.shape[0])
+        return ff_icrc_good(&self.flow, guess, &packet[0], packet.shape[0])

@@ -315,9 +315,9 @@ cdef void touch(roce_nic *n, uint32_t index) noexcept nogil:
     n.touched_count += 1
 
 
-cdef void take_in(roce_nic *n, const uint8_t *bytes, uint32_t size, const ffr_udp_in *from_,
+cdef void take_in(roce_nic *n, const uint8_t *bytes, uint32_t size, uint16_t segment, const ffr_udp_in *from_,
                   const ff_icrc_flow *flow, uint32_t socket) noexcept nogil:
-    """One packet."""
+    """One packet, number `segment` of those that came together."""
     cdef roce_packet p
     cdef uint32_t index
     if size < sizeof(ff_bth) + FF_ICRC_SIZE or roce_parse(&p, bytes, size - FF_ICRC_SIZE) != ROCE_PARSED:
@@ -327,7 +327,7 @@ cdef void take_in(roce_nic *n, const uint8_t *bytes, uint32_t size, const ffr_ud
     if index == FFR_NONE:
         n.strangers += 1
         return
-    if not ff_icrc_good(flow, bytes, <uint16_t>size):
+    if not ff_icrc_good(flow, segment, bytes, <uint16_t>size):
         n.bad_icrc += 1
         return
     if n.touched_count == ROCE_TOUCHED:
@@ -343,6 +343,7 @@ cdef void take_datagram(roce_nic *n, const ffr_udp_in *d, uint32_t socket) noexc
     """A datagram, or several equal ones that the kernel has put together."""
     cdef ff_icrc_flow flow
     cdef uint32_t at = 0, size
+    cdef uint16_t segment = 0
     if d.size > 0xFF00 or d.segment == 0:
         n.strangers += 1
         return
@@ -350,8 +351,9 @@ cdef void take_datagram(roce_nic *n, const ffr_udp_in *d, uint32_t socket) noexc
         &flow, d.from_.ip, n.tables.socket[socket].address.ip, d.from_.port, FF_ROCE_PORT)
     while at < d.size:
         size = min(d.segment, d.size - at)
-        take_in(n, d.bytes + at, size, d, &flow, socket)
+        take_in(n, d.bytes + at, size, segment, d, &flow, socket)
         at += size
+        segment += 1
 
 
 cdef int listen(roce_nic *n, uint32_t socket) noexcept nogil:
