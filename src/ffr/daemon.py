@@ -61,7 +61,7 @@ async def serve(paths, policies, polling, hosts=None):
         router = Router(paths, reactor, counters, policies, stopped)
         undo.callback(router.close)
         if hosts:
-            router.underlay.load(hosts)
+            router.load_hosts(hosts)
         await router.start()
         print(f"freeflow router: ready on {paths.session_socket}", flush=True)
         await stopped.wait()

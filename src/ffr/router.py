@@ -15,6 +15,8 @@ from ffr.control import ControlServer, open_namespace
 from ffr.counters import Neighbours
 from ffr.errors import Refused
 from ffr.identity import Namespace
+from ffr.map import static
+from ffr.map.hosts import HostMap
 from ffr.registry import HOST, Registry
 from ffr.roce.underlay import Underlay
 from ffr.server import SessionServer
@@ -37,7 +39,9 @@ class Router:
         self.registry.add_host(Namespace.own(), addresses.own())
         self.sessions = Sessions(reactor, policies)
         self.tcp = TcpMode(paths.tcp_socket, self.registry)
+        self.hosts = HostMap()
         self.underlay = Underlay(reactor)
+        self.hosts.listen(self._on_moved)
         self.admission = Admission(self.registry)
         self._stopped = stopped
         self._host_read_s = time.monotonic()
@@ -78,12 +82,17 @@ class Router:
                 "directory": str(self.paths.directory), "name": self.paths.name,
                 "polling": MODES[counters["polling"]], "stats": self.counters.name, "sessions": len(self.sessions),
                 "containers": len(self.registry), "counters": counters, "tcp": self.tcp.status(),
-                "roce": self.underlay.status()}
+                "roce": self.underlay.status(), "map": self.map_status()}
+
+    def map_status(self):
+        """Who is where, as far as this router knows."""
+        return {"address": str(self.hosts.own) if self.hosts.own else None,
+                "hosts": {str(host): count for host, count in self.hosts.others().items()}}
 
     def container_add(self, name, netns, addresses, tenant="default"):
         container = self.registry.add(name, open_namespace(netns), addresses, tenant)
         self.tcp.add(container)
-        self.underlay.here(container)
+        self.hosts.here(container.addresses)
         log.info("container %s: %s", name, ", ".join(addresses))
         return {"container": container.describe()}
 
@@ -92,7 +101,7 @@ class Router:
         self.sessions.end_all(container, errno.ENODEV)
         self.admission.forget(container)
         self.tcp.remove(container)
-        self.underlay.gone(container)
+        self.hosts.gone(container.addresses)
         log.info("container %s: removed", name)
         return {}
 
@@ -105,6 +114,23 @@ class Router:
         self.reactor.set_polling(mode)
         return {"polling": mode}
 
+    def set_hosts(self, hosts):
+        """Replaces the map. Connections that exist stay where they are; new ones follow it."""
+        own, elsewhere = static.parse(hosts, addresses.own())
+        self.underlay.open(own)
+        self.hosts.own = own
+        self.hosts.replace(elsewhere)
+        log.info("%d other hosts, %d virtual addresses; this one is %s, RoCE MTU %d", len(self.hosts.others()),
+                 len(elsewhere), own, self.underlay.mtu)
+        return {"address": str(own), "mtu": self.underlay.mtu}
+
+    def load_hosts(self, path):
+        """As set_hosts, from a file. Raises ValueError."""
+        try:
+            self.set_hosts(static.load(path))
+        except Refused as refusal:
+            raise ValueError(f"the map of hosts {path}: {refusal.reason}") from None
+
     def stop(self):
         self._stopped.set()
         return {}
@@ -115,7 +141,7 @@ class Router:
             "container.add": (self.container_add, {"name": str, "netns": str, "addresses": list, "tenant?": str}),
             "container.remove": (self.container_remove, {"name": str}),
             "container.list": (self.container_list, {}),
-            "hosts.set": (self.underlay.set_hosts, {"hosts": dict}),
+            "hosts.set": (self.set_hosts, {"hosts": dict}),
             "polling": (self.set_polling, {"mode": str}),
             "sessions": (lambda: {"sessions": self.sessions.describe()}, {}),
             "stop": (self.stop, {}),
@@ -129,6 +155,10 @@ class Router:
             if self.registry.update_host(addresses.own()):
                 self.sessions.set_gids(container)
                 self.tcp.add(container)
+
+    def _on_moved(self, changes):
+        self.underlay.moved(changes)
+        self.underlay.measure(self.hosts.others())
 
     def _on_reaped(self):
         try:

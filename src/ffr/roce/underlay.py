@@ -1,18 +1,15 @@
-"""This host's place among others: the UDP socket that carries RoCE between hosts, and the map of virtual addresses.
+"""This host's place among others: the UDP socket that carries RoCE between hosts, and where the NIC sends what.
 
-Containers have virtual addresses; hosts have addresses of their own, the underlay's. The map says behind which host a
-virtual address is. It comes from whoever knows: a TOML file, the lab, an orchestrator (op hosts.set).
+Containers have virtual addresses; hosts have addresses of their own, the underlay's. Behind which host a virtual
+address is says the map (ffr/map); what it says is handed to the NIC here.
 """
 
-import errno
-import ipaddress
 import logging
 import os
 import socket
-import tomllib
 
 from ffr import addresses as ip
-from ffr.errors import Refused
+from ffr.map.hosts import HERE
 from ffr.nic import roce, roce_map
 
 log = logging.getLogger(__name__)
@@ -21,7 +18,6 @@ PORT = 4791
 BUFFER_BYTES = 16 << 20  # of the socket, each way: more than the largest window
 PACKET_OVERHEAD = 100  # bytes beside a packet's payload: IP 40, UDP 8, the longest headers 44, a pad, the ICRC
 MTUS = (4096, 2048, 1024, 512, 256)
-MAP_MAX = 32768  # virtual addresses
 # linux/in.h, linux/udp.h, asm-generic/socket.h
 IP_MTU_DISCOVER, IP_PMTUDISC_DO, IP_MTU = 10, 2, 14
 IPV6_MTU_DISCOVER, IPV6_MTU = 23, 24
@@ -30,71 +26,22 @@ SO_SNDBUFFORCE, SO_RCVBUFFORCE = 32, 33
 
 
 class Underlay:
-    def __init__(self, reactor, own=ip.own):
-        """`own`: gives the addresses of this process's network namespace."""
-        self._reactor, self._own = reactor, own
+    """Without a socket until the address of this host is known, which is when there are others."""
+
+    def __init__(self, reactor):
+        self._reactor = reactor
         self._socket = None
         self.address = None  # this host's, once it is known
         self.mtu = MTUS[0]
-        self._hosts = {}  # address -> set of virtual addresses, those of other hosts
+        self._links = {}  # other host -> bytes of a packet that its path carries
 
     def close(self):
         if self._socket:
             roce_map.set_socket(0, -1, str(self.address))
             self._socket.close()
 
-    def load(self, path):
-        """A map from a file: a table `hosts` of host address = [virtual addresses and small networks]."""
-        try:
-            with open(path, "rb") as file:
-                hosts = tomllib.load(file).get("hosts")
-        except (OSError, tomllib.TOMLDecodeError) as error:
-            raise ValueError(f"the map of hosts {path}: {error}") from None
-        if not isinstance(hosts, dict):
-            raise ValueError(f"the map of hosts {path}: there is no table [hosts]")
-        try:
-            self.set_hosts(hosts)
-        except Refused as refusal:
-            raise ValueError(f"the map of hosts {path}: {refusal.reason}") from None
-
-    def set_hosts(self, hosts):
-        """Replaces the map: host address -> virtual addresses. What is gone from it is forgotten; connections stay."""
-        wanted = parse(hosts)
-        mine = [address for address in wanted if address in self._own()]
-        if len(mine) != 1:
-            raise Refused(errno.EINVAL, f"{len(mine)} of these hosts are this one: its addresses are"
-                                        f" {', '.join(map(str, self._own()))}")
-        self._open(mine[0])
-        others = {host: virtual | {host} for host, virtual in wanted.items() if host != self.address}
-        gone = set().union(*self._hosts.values()) - set().union(*others.values())
-        for address in gone:
-            roce_map.forget(ip.gid(address))
-        for host, virtual in others.items():
-            for address in virtual - self._hosts.get(host, set()):
-                roce_map.place(ip.gid(address), str(host))
-        self._hosts = others
-        self._measure()
-        log.info("%d hosts, %d virtual addresses; this one is %s, RoCE MTU %d", len(wanted),
-                 sum(map(len, others.values())), self.address, self.mtu)
-        return {"address": str(self.address), "mtu": self.mtu}
-
-    def here(self, container):
-        """A container of this host: whatever a map says of its addresses."""
-        for address in container.addresses:
-            roce_map.place(ip.gid(address))
-
-    def gone(self, container):
-        """It has left this host. The map may know where to."""
-        for address in container.addresses:
-            host = next((h for h, virtual in self._hosts.items() if address in virtual), None)
-            roce_map.place(ip.gid(address), str(host)) if host else roce_map.forget(ip.gid(address))
-
-    def status(self):
-        return {"address": str(self.address) if self.address else None, "mtu": self.mtu,
-                "hosts": {str(host): len(virtual) for host, virtual in self._hosts.items()},
-                "counters": roce.counters(), "paths": roce.windows()}
-
-    def _open(self, address):
+    def open(self, address):
+        """This host is `address` among the others. Raises OSError."""
         if address == self.address:
             return
         fresh = open_socket(address)
@@ -103,37 +50,31 @@ class Underlay:
             self._socket.close()
         self._socket, self.address = fresh, address
 
-    def _measure(self):
-        """The RoCE MTU that fits every host's path."""
-        link = min((path_mtu(host) for host in self._hosts), default=1 << 16)
-        self.mtu = next((mtu for mtu in MTUS if mtu + PACKET_OVERHEAD <= link), MTUS[-1])
-        self._reactor.set_port_mtu(self.mtu)
+    def moved(self, changes):
+        """Listens to the map (ffr/map/hosts.py). Connections that exist stay where they are."""
+        for address, host in changes.items():
+            try:
+                if host is None:
+                    roce_map.forget(ip.gid(address))
+                elif host is HERE:
+                    roce_map.place(ip.gid(address))
+                elif self.address:
+                    roce_map.place(ip.gid(address), str(host))
+            except OSError as error:  # the table is full
+                log.error("%s is not reached: %s", address, error.strerror)
 
+    def measure(self, hosts):
+        """The RoCE MTU that fits the paths to all of these hosts."""
+        self._links = {host: self._links.get(host) or path_mtu(host) for host in hosts}
+        link = min(self._links.values(), default=1 << 16)
+        mtu = next((mtu for mtu in MTUS if mtu + PACKET_OVERHEAD <= link), MTUS[-1])
+        if mtu != self.mtu:
+            self.mtu = mtu
+            self._reactor.set_port_mtu(mtu)
 
-def parse(hosts):
-    """{address: {virtual addresses}} of a map as JSON or TOML has it. Raises Refused."""
-    wanted = {}
-    try:
-        for host, virtual in hosts.items():
-            if not isinstance(virtual, list):
-                raise ValueError(f"{host}: a list of addresses is needed")
-            wanted[ipaddress.ip_address(host)] = set().union(*map(_expand, virtual))
-    except ValueError as error:
-        raise Refused(errno.EINVAL, str(error)) from None
-    listed = [address for virtual in wanted.values() for address in virtual]
-    if len(listed) != len(set(listed)):
-        twice = next(a for a in listed if listed.count(a) > 1)
-        raise Refused(errno.EINVAL, f"{twice} is on two hosts")
-    if len(listed) + len(wanted) > MAP_MAX:
-        raise Refused(errno.ENOSPC, f"{len(listed)} virtual addresses, more than {MAP_MAX}")
-    return wanted
-
-
-def _expand(text):
-    network = ipaddress.ip_network(text, strict=False)
-    if network.num_addresses > 4096:
-        raise ValueError(f"{text}: at most 4096 addresses; name the containers' own")
-    return set(network)
+    def status(self):
+        return {"address": str(self.address) if self.address else None, "mtu": self.mtu,
+                "counters": roce.counters(), "paths": roce.windows()}
 
 
 def open_socket(address):

@@ -1,0 +1,59 @@
+"""A map that is written down: {host address: [virtual addresses and small networks]}, as JSON or TOML has it."""
+
+import errno
+import ipaddress
+import tomllib
+
+from ffr.errors import Refused
+from ffr.map.hosts import ADDRESSES_MAX
+
+NETWORK_MAX = 4096  # addresses of one network that stands for its containers
+
+
+def load(path):
+    """The table [hosts] of a TOML file. Raises ValueError; what is in the table is for parse to check."""
+    try:
+        with open(path, "rb") as file:
+            hosts = tomllib.load(file).get("hosts")
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise ValueError(f"the map of hosts {path}: {error}") from None
+    if not isinstance(hosts, dict):
+        raise ValueError(f"the map of hosts {path}: there is no table [hosts]")
+    return hosts
+
+
+def parse(hosts, own):
+    """(this host's address, {virtual address: its host} of the others, host addresses among them). `own`: the
+    addresses of this machine, by which it finds itself. Raises Refused."""
+    wanted = _expanded(hosts)
+    mine = [address for address in wanted if address in own]
+    if len(mine) != 1:
+        raise Refused(errno.EINVAL, f"{len(mine)} of these hosts are this one: its addresses are"
+                                    f" {', '.join(map(str, own))}")
+    return mine[0], {address: host for host, virtual in wanted.items() if host != mine[0]
+                     for address in virtual | {host}}
+
+
+def _expanded(hosts):
+    wanted, owner = {}, {}
+    try:
+        for text, virtual in hosts.items():
+            if not isinstance(virtual, list):
+                raise ValueError(f"{text}: a list of addresses is needed")
+            host = ipaddress.ip_address(text)
+            wanted[host] = set().union(*map(_network, virtual))
+            for address in wanted[host] | {host}:
+                if owner.setdefault(address, host) != host:
+                    raise ValueError(f"{address} is on two hosts")
+            if len(owner) > ADDRESSES_MAX:
+                raise Refused(errno.ENOSPC, f"the map of hosts has more than {ADDRESSES_MAX} addresses")
+    except ValueError as error:
+        raise Refused(errno.EINVAL, str(error)) from None
+    return wanted
+
+
+def _network(text):
+    network = ipaddress.ip_network(text, strict=False)
+    if network.num_addresses > NETWORK_MAX:
+        raise ValueError(f"{text}: at most {NETWORK_MAX} addresses; name the containers' own")
+    return set(network)
