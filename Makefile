@@ -1,5 +1,5 @@
 # Everything here sets itself up first (scripts/setup), as root on a fresh Debian 12, and is quick the second time.
-.PHONY: help build test test-heavy conformance demo bench clean
+.PHONY: help build test test-heavy conformance perftest-matrix demo bench clean
 .DEFAULT_GOAL := help
 ARGS ?=
 
@@ -8,6 +8,7 @@ help:
 	@echo 'make test          all tests;      make test ARGS="-k lab --seed 7"'
 	@echo 'make test-heavy    what takes minutes each: other projects'"'"' own test suites'
 	@echo 'make conformance   rdma-core'"'"'s own tests on ff0, beside Linux'"'"'s software NIC (half a minute; in make test too)'
+	@echo 'make perftest-matrix  every combination of options that perftest allows; ARGS=--list, ARGS=PATTERN, ARGS=--failed'
 	@echo 'make bench         all benchmarks; results in benchmarks/results/'
 	@echo 'make build         the set-up alone; leaves .venv/bin/freeflow'
 	@echo 'make clean         removes what was built, and .venv'
@@ -23,6 +24,9 @@ test-heavy: build
 
 conformance: build
 	@.venv/bin/python tests/support/conformance.py
+
+perftest-matrix: build
+	@.venv/bin/python -m benchmarks.perftest_matrix $(ARGS)
 
 demo: build
 	@.venv/bin/python -m benchmarks.demo $(ARGS)
