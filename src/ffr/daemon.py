@@ -16,6 +16,8 @@ from contextlib import ExitStack
 from ffcore.paths import RouterPaths
 from ffcore.polling import MODES
 from ffr.counters import Counters, sweep
+from ffr.map import static
+from ffr.map.settings import Settings
 from ffr.place import Place, PlaceTaken
 from ffr.policy.registry import Policies
 from ffr.router import Router
@@ -33,13 +35,24 @@ def main(arguments=None):
     try:
         paths = RouterPaths.of(options.dir, options.name)
         policies = Policies.of_file(options.policy) if options.policy else Policies()
-        asyncio.run(serve(paths, policies, options.polling, options.hosts))
+        asyncio.run(serve(paths, policies, options.polling, map_of(options)))
     except (PlaceTaken, ValueError, OSError) as error:
         log.debug("cannot start", exc_info=True)
         sys.exit(f"freeflow router: {error}")
 
 
-async def serve(paths, policies, polling, hosts=None):
+def map_of(options):
+    """Where the map of hosts comes from, as Router.use_map takes it. Raises ValueError."""
+    if options.hosts:
+        hosts, etcd = static.load(options.hosts)
+        return {"hosts": hosts, "etcd": etcd}
+    if options.etcd:
+        table = {"endpoints": options.etcd.split(",")} | ({"address": options.address} if options.address else {})
+        return {"etcd": Settings.of_table(table)}
+    return {}
+
+
+async def serve(paths, policies, polling, where=None):
     """From the first file to the last: what is set up here is taken down here, in reverse."""
     from ffr.nic import roce  # here, so that the command line's mistakes are told without them
     from ffr.reactor import Reactor
@@ -60,11 +73,11 @@ async def serve(paths, policies, polling, hosts=None):
         undo.callback(reactor.stop)
         router = Router(paths, reactor, counters, policies, stopped)
         undo.callback(router.close)
-        if hosts:
-            router.load_hosts(hosts)
+        router.use_map(**(where or {}))
         await router.start()
         print(f"freeflow router: ready on {paths.session_socket}", flush=True)
         await stopped.wait()
+        await router.leave()
 
 
 def _parse(arguments):
@@ -73,8 +86,16 @@ def _parse(arguments):
     parser.add_argument("--name", help="its name there; default $FFR_NAME, or router")
     parser.add_argument("--polling", choices=MODES, default=MODES[0])
     parser.add_argument("--policy", metavar="FILE", help="limits, as TOML; see docs/operations.md")
-    parser.add_argument("--hosts", metavar="FILE", help="which container is on which host, as TOML; see docs/operations.md")
-    return parser.parse_args(arguments)
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--hosts", metavar="FILE", help="which container is on which host, or where etcd is, as TOML;"
+                                                       " see docs/map.md")
+    where.add_argument("--etcd", metavar="URL[,URL]", help="the etcd that says which container is on which host")
+    parser.add_argument("--address", metavar="IP", help="this host's among them (with --etcd); found out where there is"
+                                                        " no doubt")
+    options = parser.parse_args(arguments)
+    if options.address and not options.etcd:
+        parser.error("--address goes with --etcd; a file of --hosts has a line for it")
+    return options
 
 
 def _raise_descriptor_limit():

@@ -16,6 +16,7 @@ from ffr.counters import Neighbours
 from ffr.errors import Refused
 from ffr.identity import Namespace
 from ffr.map import static
+from ffr.map.embedded import Store
 from ffr.map.hosts import HostMap
 from ffr.registry import HOST, Registry
 from ffr.roce.underlay import Underlay
@@ -42,6 +43,7 @@ class Router:
         self.hosts = HostMap()
         self.underlay = Underlay(reactor)
         self.hosts.listen(self._on_moved)
+        self.store = Store()
         self.admission = Admission(self.registry)
         self._stopped = stopped
         self._host_read_s = time.monotonic()
@@ -64,7 +66,12 @@ class Router:
         self._watching = asyncio.create_task(self.watch_neighbours())
         await self._control.start()
         self.tcp.start()
+        self.store.start()
         self._server.start()
+
+    async def leave(self):
+        """Before close(): other hosts learn that this one goes."""
+        await self.store.close()
 
     def close(self):
         asyncio.get_running_loop().remove_reader(self.reactor.reaped_fd)
@@ -86,13 +93,14 @@ class Router:
 
     def map_status(self):
         """Who is where, as far as this router knows."""
-        return {"address": str(self.hosts.own) if self.hosts.own else None,
-                "hosts": {str(host): count for host, count in self.hosts.others().items()}}
+        return {"store": self.store.name, "address": str(self.hosts.own) if self.hosts.own else None,
+                self.store.name: self.store.status(), "hosts": {str(host): count for host, count in self.hosts.others().items()}}
 
     def container_add(self, name, netns, addresses, tenant="default"):
         container = self.registry.add(name, open_namespace(netns), addresses, tenant)
         self.tcp.add(container)
         self.hosts.here(container.addresses)
+        self.store.claim(container)
         log.info("container %s: %s", name, ", ".join(addresses))
         return {"container": container.describe()}
 
@@ -102,6 +110,7 @@ class Router:
         self.admission.forget(container)
         self.tcp.remove(container)
         self.hosts.gone(container.addresses)
+        self.store.release(container)
         log.info("container %s: removed", name)
         return {}
 
@@ -116,20 +125,33 @@ class Router:
 
     def set_hosts(self, hosts):
         """Replaces the map. Connections that exist stay where they are; new ones follow it."""
+        if self.store.name != Store.name:
+            raise Refused(errno.EPERM, f"the map comes from {self.store.name}")
         own, elsewhere = static.parse(hosts, addresses.own())
-        self.underlay.open(own)
-        self.hosts.own = own
+        self._settle(own)
         self.hosts.replace(elsewhere)
         log.info("%d other hosts, %d virtual addresses; this one is %s, RoCE MTU %d", len(self.hosts.others()),
                  len(elsewhere), own, self.underlay.mtu)
         return {"address": str(own), "mtu": self.underlay.mtu}
 
-    def load_hosts(self, path):
-        """As set_hosts, from a file. Raises ValueError."""
-        try:
-            self.set_hosts(static.load(path))
-        except Refused as refusal:
-            raise ValueError(f"the map of hosts {path}: {refusal.reason}") from None
+    def use_map(self, hosts=None, etcd=None):
+        """Where the map comes from, said once before start(): `hosts`, a written one as set_hosts takes it, or `etcd`,
+        its Settings. Raises ValueError, OSError."""
+        if etcd:
+            from ffr.map.etcd import EtcdStore  # here: gRPC is 25 MB, which a host that is alone has no use for
+            own = etcd.own_address(addresses.own())
+            self._settle(own)
+            self.store = EtcdStore(self.hosts, own, etcd)
+        elif hosts is not None:
+            try:
+                self.set_hosts(hosts)
+            except Refused as refusal:
+                raise ValueError(f"the map of hosts: {refusal.reason}") from None
+
+    def _settle(self, own):
+        """This host is `own` among the others."""
+        self.underlay.open(own)
+        self.hosts.own = own
 
     def stop(self):
         self._stopped.set()

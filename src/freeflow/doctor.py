@@ -44,6 +44,7 @@ class Here:
     directory: str | None
     name: str | None
     admitted: bool = False
+    others: int = 0  # hosts that the router knows besides this one; 0 for who may not ask
 
 
 def examine(directory=None, name=None):
@@ -103,11 +104,38 @@ def router(here):
                        f"{status['containers']} containers, {status['sessions']} sessions")
 
 
+def map_of_hosts(here):
+    """Whether this host and others find each other's containers; what the router says of it, to its owner."""
+    try:
+        with Control(here.directory, here.name) as control:
+            known = control.call("status")["map"]
+    except FreeFlowError:
+        return None
+    etcd, others = known.get("etcd"), len(known["hosts"])
+    addresses = sum(known["hosts"].values()) - others  # each host's own is one of them
+    here.others = others
+    if not known["address"]:
+        return finding(OK, "this host is alone (others: `freeflow router --etcd URL`, docs/map.md)")
+    text = f"this host is {known['address']}; {others} others with {addresses} containers' addresses"
+    if not etcd:
+        return finding(OK, f"{text}, from a map that is written down")
+    if not etcd["connected"]:
+        return finding(WARN, f"{text}, as of {etcd['seconds']:.0f} s ago: no etcd since ({etcd['error']})",
+                       f"start etcd, or mend the way to {' or '.join(etcd['endpoints'])}; what is known stays in use")
+    if troubles := [f"{address} is claimed by {' and '.join(hosts)}" for address, hosts in etcd["conflicts"].items()]:
+        return finding(WARN, f"{text}; {'; '.join(troubles)}", "remove the container where it is no longer")
+    if etcd["refused"]:
+        return finding(WARN, f"{text}; {len(etcd['refused'])} records in etcd make no sense, such as"
+                             f" {next(iter(etcd['refused'].items()))}", "see who writes below FreeFlow's prefix")
+    return finding(OK, f"{text}, from etcd")
+
+
 def traffic_path(here):
     """Which way messages go from here."""
     if not here.admitted:
         return finding(FAIL, "none: programs with FreeFlow find no device here", "mend the line `session` first")
-    return finding(OK, "through the router's shared memory to the containers of this host (local NIC, isolated mode)")
+    far = ", and in RoCEv2 packets over UDP to those of the others (roce NIC)" if here.others else ""
+    return finding(OK, f"through the router's shared memory to the containers of this host (local NIC, isolated mode){far}")
 
 
 def _cure(welcome):
@@ -267,4 +295,4 @@ def _limit(amount):
     return f"{amount / GIB:.1f} GiB"
 
 
-CHECKS = [session, router, traffic_path, library, programs, kernel, userfaultfd, limits, cgroup]
+CHECKS = [session, router, map_of_hosts, traffic_path, library, programs, kernel, userfaultfd, limits, cgroup]

@@ -67,7 +67,7 @@ def test_down_leaves_nothing(make):
     assert not lab.down()
 
 
-STEPS = ["make_cgroups", "start_container", "start_router", "await_containers", "join_network", "let_go"]
+STEPS = ["make_cgroups", "start_container", "start_etcd", "start_router", "await_containers", "join_network", "let_go"]
 
 
 @pytest.mark.parametrize("step, after", [(step, after) for step in STEPS for after in (False, True)

@@ -8,6 +8,7 @@ from pathlib import Path
 parser = argparse.ArgumentParser()
 parser.add_argument("--dir", type=Path, required=True)
 parser.add_argument("--name", required=True)
+parser.add_argument("--etcd")
 options = parser.parse_args()
 listener = socket.socket(socket.AF_UNIX)
 listener.bind(str(options.dir / f"{options.name}.ctl"))

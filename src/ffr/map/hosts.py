@@ -37,6 +37,10 @@ class HostMap:
             counts[host] = counts.get(host, 0) + 1
         return counts
 
+    def elsewhere(self):
+        """{virtual address: other host}, a copy."""
+        return dict(self._elsewhere)
+
     def listen(self, function):
         """`function` gets each change as {address: HERE, the host that it is behind now, or None when nobody knows any
         more}; what is known already comes at once."""

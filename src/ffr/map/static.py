@@ -6,20 +6,26 @@ import tomllib
 
 from ffr.errors import Refused
 from ffr.map.hosts import ADDRESSES_MAX
+from ffr.map.settings import Settings
 
 NETWORK_MAX = 4096  # addresses of one network that stands for its containers
 
 
 def load(path):
-    """The table [hosts] of a TOML file. Raises ValueError; what is in the table is for parse to check."""
+    """(the table [hosts], or None; the Settings of the table [etcd], or None) of a TOML file. What is in [hosts] is
+    for parse to check. Raises ValueError."""
     try:
         with open(path, "rb") as file:
-            hosts = tomllib.load(file).get("hosts")
+            tables = tomllib.load(file)
     except (OSError, tomllib.TOMLDecodeError) as error:
         raise ValueError(f"the map of hosts {path}: {error}") from None
-    if not isinstance(hosts, dict):
-        raise ValueError(f"the map of hosts {path}: there is no table [hosts]")
-    return hosts
+    hosts, etcd = tables.get("hosts"), tables.get("etcd")
+    if isinstance(hosts, dict) == isinstance(etcd, dict):
+        raise ValueError(f"the map of hosts {path}: one table is needed, [hosts] or [etcd]")
+    try:
+        return hosts, etcd and Settings.of_table(etcd)
+    except ValueError as error:
+        raise ValueError(f"the map of hosts {path}: {error}") from None
 
 
 def parse(hosts, own):

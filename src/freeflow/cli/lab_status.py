@@ -22,6 +22,8 @@ def command(as_json):
     if as_json:
         click.echo(json.dumps(lab, indent=1))
         return
+    if etcd := lab["etcd"]:
+        click.echo(f"etcd {etcd['pid']}{'' if etcd['alive'] else ' (dead)'}  {etcd['url']}")
     from rich.console import Console
     for host in lab["hosts"]:
         click.echo(summary(host))

@@ -24,15 +24,18 @@ def command(hosts, containers, mode, nic, overlay):
     """Make a lab: HOSTS network namespaces joined by a wire, each with a router, and CONTAINERS containers in each.
 
     Container h1c2 has 10.32.1.2, host h1 10.31.0.1. FREEFLOW_LAB names the lab (default: lab), so that several can
-    stand side by side; WIRE_MTU is the wire's (default: 1500). What a broken lab of that name left is cleaned up first.
+    stand side by side; WIRE_MTU is the wire's (default: 1500). Several hosts have an etcd, on h1, by which their routers
+    find each other's containers. What a broken lab of that name left is cleaned up first.
     """
     if mode != "isolated":
         raise click.UsageError(f"--mode {mode} is not available yet: isolated is")
     if nic not in ("auto", "local"):
-        raise click.UsageError(f"--nic {nic} is not available yet: local is (and auto, which means local)")
+        raise click.UsageError(f"--nic {nic} is not available yet: auto is (local inside a host, roce between hosts)")
     from freeflow.lab.up import up
     plan = model.Plan(lab_name(), hosts, containers, overlay, wire_mtu())
     record = up(plan, say=lambda text: click.echo(f"lab: {text}", err=True))
+    if plan.etcd_url:
+        click.echo(f"etcd  {plan.etcd_url}   pid {record.processes[model.ETCD].pid}")
     for host in plan.hosts:
         click.echo(f"{host.name}    {host.address}   router {record.processes[host.name].pid}")
         for container in host.containers:

@@ -13,9 +13,16 @@ from freeflow.cli.options import router_options
 @router_options
 @click.option("--polling", type=click.Choice(MODES), default=MODES[0], show_default=True)
 @click.option("--policy", metavar="FILE", help="What sessions and tenants may use, as TOML (docs/operations.md).")
-@click.option("--hosts", metavar="FILE", help="Which container is on which host, as TOML (docs/operations.md).")
-def command(directory, name, polling, policy, hosts):
-    """Run this host's router in the foreground, until SIGTERM or SIGINT."""
+@click.option("--etcd", metavar="URL[,URL]", help="The etcd by which hosts find each other's containers.")
+@click.option("--address", metavar="IP", help="This host's among them; needed where it has several and none leads to etcd.")
+@click.option("--hosts", metavar="FILE", help="In place of --etcd: the map written down, or etcd with TLS and users, as "
+                                              "TOML (docs/map.md).")
+def command(directory, name, polling, policy, etcd, address, hosts):
+    """Run this host's router in the foreground, until SIGTERM or SIGINT.
+
+    Alone, it serves the containers of this host. With --etcd or --hosts they reach those of other hosts: each runs a
+    router, and the map says which container is where.
+    """
     arguments = [sys.executable, "-m", "ffr.daemon", "--polling", polling]
     if directory:
         arguments += ["--dir", directory]
@@ -25,4 +32,8 @@ def command(directory, name, polling, policy, hosts):
         arguments += ["--policy", policy]
     if hosts:
         arguments += ["--hosts", hosts]
+    if etcd:
+        arguments += ["--etcd", etcd]
+    if address:
+        arguments += ["--address", address]
     os.execv(sys.executable, arguments)  # the router is one process, under the pid that its starter knows

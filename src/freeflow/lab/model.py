@@ -22,6 +22,8 @@ RUN_INSIDE = Path("/run/freeflow")
 ROUTER_INSIDE = RUN_INSIDE / "router"
 HOME_INSIDE = RUN_INSIDE / "home"
 ROUTER_NAME = "router"
+ETCD = "etcd"  # among the lab's processes
+ETCD_PORT = 2379
 
 _LAB_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")  # goes into paths, namespace and cgroup names
 
@@ -130,6 +132,15 @@ class Plan:
     @property
     def containers(self):
         return [container for host in self.hosts for container in host.containers]
+
+    @property
+    def etcd_url(self):
+        """Of the etcd by which several hosts find each other's containers; it lives on the first. None for one host."""
+        return f"http://{self.hosts[0].address}:{ETCD_PORT}" if self.host_count > 1 else None
+
+    @property
+    def etcd_directory(self):
+        return self.directory / ETCD
 
     @property
     def wire_netns(self):

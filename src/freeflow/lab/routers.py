@@ -12,6 +12,7 @@ from freeflow.launch import BUILT, SOCKET_LIBRARY, VERBS_LIBRARY
 
 READY_WORD = "ready"
 READY_WAIT_S = 20.0
+MAP_WAIT_S = 20.0  # etcd starts meanwhile, on a machine that may be busy
 LOG_LINES_SHOWN = 5
 
 
@@ -26,14 +27,14 @@ def furnish(directory):
             (directory / name).chmod(0o644)
 
 
-def start(directory, log, netns=None, name=ROUTER_NAME, command=None, variables=None):
+def start(directory, log, netns=None, name=ROUTER_NAME, command=None, variables=None, options=()):
     """Starts a router that owns `directory`, in the network namespace at `netns` (this one if None).
 
     log: the file that gets its output. command: argument list that stands in for `freeflow router`. variables: its
-    whole environment. Returns a Popen, not ready yet.
+    whole environment. options: further ones of `freeflow router`. Returns a Popen, not ready yet.
     """
     command = command or [sys.executable, "-m", "freeflow.cli.main", "router"]
-    command = [*command, "--dir", str(directory), "--name", name]
+    command = [*command, "--dir", str(directory), "--name", name, *options]
     if netns:
         command = ["nsenter", f"--net={netns}", *command]
     with open(log, "wb") as output:
@@ -61,14 +62,17 @@ def introduce(host, pids):
                         addresses=[container.address], tenant="default")
 
 
-def connect(plan):
-    """Tells each router which containers the others have, and by which address the other hosts are reached."""
-    if plan.host_count == 1:
-        return
-    hosts = {host.address: [container.address for container in host.containers] for host in plan.hosts}
+def await_map(plan, timeout_s=MAP_WAIT_S):
+    """Until each host's router knows where all the containers of the others are."""
+    deadline = time.monotonic() + timeout_s
     for host in plan.hosts:
+        wanted = {other.address: len(other.containers) + 1 for other in plan.hosts if other != host}  # and its own
         with Control(str(host.router_directory), ROUTER_NAME) as router:
-            router.call("hosts.set", hosts=hosts)
+            while (said := router.call("status")["map"])["hosts"] != wanted:
+                if time.monotonic() > deadline:
+                    raise FreeFlowError(f"{host.name} did not learn where the others' containers are within {timeout_s:g} s;"
+                                        f" its router says: {said}")
+                time.sleep(0.005)
 
 
 def prefixes():

@@ -27,7 +27,7 @@ def boot_id():
 
 @dataclass
 class Record:
-    """A lab as recorded. processes: host name -> its router, container name -> its PID 1."""
+    """A lab as recorded. processes: host name -> its router, container name -> its PID 1, ETCD -> etcd."""
 
     plan: Plan
     processes: dict = field(default_factory=dict)

@@ -3,7 +3,7 @@
 from ffcore.paths import RouterPaths
 from freeflow.errors import FreeFlowError
 from freeflow.lab import state
-from freeflow.lab.model import ROUTER_NAME
+from freeflow.lab.model import ETCD, ROUTER_NAME
 
 NOT_COUNTS = {"in_use", "session", "pid", "tenant", "container"}  # of a session's row, what cannot be summed
 
@@ -21,8 +21,14 @@ def loaded(name):
 def describe(record):
     """The lab as plain values, as `freeflow lab status --json` prints them."""
     plan = record.plan
-    return {"name": plan.name, "mode": "isolated", "nic": "local", "overlay": plan.overlay, "wire_mtu": plan.wire_mtu,
-            "hosts": [describe_host(record, host) for host in plan.hosts]}
+    return {"name": plan.name, "mode": "isolated", "nic": "auto", "overlay": plan.overlay, "wire_mtu": plan.wire_mtu,
+            "etcd": describe_etcd(record), "hosts": [describe_host(record, host) for host in plan.hosts]}
+
+
+def describe_etcd(record):
+    """By which the hosts find each other's containers; None where there is one host."""
+    process = record.processes.get(ETCD)
+    return process and {"url": record.plan.etcd_url, "pid": process.pid, "alive": process.alive()}
 
 
 def describe_host(record, host):

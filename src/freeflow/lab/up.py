@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 from freeflow.errors import FreeFlowError
-from freeflow.lab import cgroups, network, routers, state
+from freeflow.lab import cgroups, etcd, network, routers, state
 from freeflow.lab.down import take_down
-from freeflow.lab.model import HOME_INSIDE, ROUTER_INSIDE
+from freeflow.lab.model import ETCD, HOME_INSIDE, ROUTER_INSIDE
 from freeflow.lab.processes import Process
 
 SOURCES = Path(__file__).resolve().parents[2]
@@ -80,12 +80,16 @@ class Making:
         network.apply(network.wire(self.plan))
         for host in self.plan.hosts:
             network.apply(network.host(self.plan, host))
+        if self.plan.etcd_url:
+            self.start_etcd()
+        for host in self.plan.hosts:
             self.start_router(host)
         self.join_network(self.await_containers())
         for host in self.plan.hosts:
             routers.wait_ready(self.routers[host.name], host.directory / "router.log")
             routers.introduce(host, {name: process.pid for name, process in self.record.processes.items()})
-        routers.connect(self.plan)
+        if not self.router_command:  # a stand-in knows no map
+            routers.await_map(self.plan)
         self.let_go()
         return self.record
 
@@ -121,9 +125,15 @@ class Making:
         self.record.save()
         return {container.name: self.record.processes[container.name].pid for container in self.plan.containers}
 
+    def start_etcd(self):
+        started = start_etcd(self.plan)
+        self.record.processes[ETCD] = Process.of(started.pid)
+        self.record.save()
+
     def start_router(self, host):
         router = routers.start(host.router_directory, host.directory / "router.log", host.netns_path,
-                               command=self.router_command, variables={**os.environ, **routers.prefixes()})
+                               command=self.router_command, variables={**os.environ, **routers.prefixes()},
+                               options=["--etcd", self.plan.etcd_url] if self.plan.etcd_url else [])
         self.routers[host.name] = router
         self.record.processes[host.name] = Process.of(router.pid)
         self.record.save()
@@ -151,6 +161,12 @@ class Making:
             init.stdin.close()
             init.stdout.close()
             init.wait()
+
+
+def start_etcd(plan):
+    """On the first host; routers find it when it is there. Returns a Popen."""
+    first = plan.hosts[0]
+    return etcd.start(plan.etcd_directory, plan.directory / f"{ETCD}.log", first.address, first.netns_path)
 
 
 def container_spec(plan, container):
