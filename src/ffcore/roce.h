@@ -18,7 +18,7 @@ enum {
 	FF_ROCE_PORT = 4791,
 	FF_ICRC_SIZE = 4,
 	FF_GRH_SIZE = 40,
-	FF_ROCE_MAX_HEADERS = 44, /* BTH + XRCETH + AtomicETH, the longest chain */
+	FF_ROCE_MAX_HEADERS = 64, /* BTH + DETH + ImmDt + GRH, the longest chain */
 	FF_ROCE_MAX_MTU = 4096,
 	FF_ROCE_MAX_PACKET = FF_ROCE_MAX_HEADERS + FF_ROCE_MAX_MTU + 3 + FF_ICRC_SIZE,
 	FF_DEFAULT_PKEY = 0xffff,
@@ -115,6 +115,7 @@ enum ff_transport {
 	FF_UD = 0x60,
 	FF_CNP = 0x80, /* 0x81 alone, A17.9.3 */
 	FF_XRC = 0xa0,
+	FF_ROUTED_UD = 0xc0, /* of the manufacturers' opcodes: UD between two routers, with its GRH before the payload */
 	FF_TRANSPORT_MASK = 0xe0,
 };
 
@@ -164,6 +165,7 @@ enum ff_roce_traits {
 	FF_HAS_XRCETH = 1 << 12, /* by transport, not by operation */
 	FF_HAS_DETH = 1 << 13,
 	FF_IS_KNOWN = 1 << 14,
+	FF_HAS_GRH = 1 << 15, /* by transport, too */
 };
 
 /* Which operations a transport speaks, table 38; 0 for an opcode that is not to be accepted. */
@@ -209,6 +211,8 @@ static inline uint32_t ff_roce_traits_of(uint8_t opcode)
 		return operation <= FF_WRITE_ONLY_IMM ? traits | FF_IS_KNOWN : 0;
 	case FF_UD:
 		return operation == FF_SEND_ONLY || operation == FF_SEND_ONLY_IMM ? traits | FF_IS_KNOWN | FF_HAS_DETH : 0;
+	case FF_ROUTED_UD:
+		return operation == FF_SEND_ONLY || operation == FF_SEND_ONLY_IMM ? traits | FF_IS_KNOWN | FF_HAS_DETH | FF_HAS_GRH : 0;
 	default:
 		return 0;
 	}

@@ -74,6 +74,7 @@ cdef extern from "ffcore/roce.h" nogil:
         FF_UD
         FF_CNP
         FF_XRC
+        FF_ROUTED_UD
         FF_TRANSPORT_MASK
 
     enum:  # enum ff_roce_op
@@ -119,6 +120,7 @@ cdef extern from "ffcore/roce.h" nogil:
         FF_HAS_XRCETH
         FF_HAS_DETH
         FF_IS_KNOWN
+        FF_HAS_GRH
     uint32_t ff_roce_traits_of(uint8_t opcode)
 
     enum:  # enum ff_aeth_kind

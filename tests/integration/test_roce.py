@@ -10,6 +10,7 @@ from freeflow.lab.model import ROUTER_NAME
 from freeflow.pair import run_pair
 from freeflow.perftest import Perftest
 from places import Lab
+from programs import SOURCES
 
 VARIATIONS = {"plain": [], "events": ["-e"], "bidirectional": ["-b"], "8-qps": ["-q", "8"], "inline": ["-I", "64", "-s", "64"],
               "post-list": ["-l", "16"], "1MB": ["-s", "1048576"], "all-sizes": ["-a"]}
@@ -61,14 +62,39 @@ def test_rc(hosts, verb, kind, variation):
     assert all(row["#iterations"] > 0 and math.isfinite(sum(row.values())) for row in result.rows)
 
 
-@pytest.mark.parametrize("verb, kind", [("send", "lat"), ("write", "bw")])
-def test_uc(hosts, verb, kind):
-    result = Perftest(enter(hosts), client="h2c1", timeout_s=60).run(f"ib_{verb}_{kind}", "-c", "UC", "-n", 200, "-F")
+UNRELIABLE = [(transport, verb, kind, variation) for transport, verbs in (("UC", ("send", "write")), ("UD", ("send",)))
+              for verb in verbs for kind in ("bw", "lat") for variation in VARIATIONS
+              if allowed(verb, kind, variation) and (transport == "UC" or variation != "1MB")]
+
+
+@pytest.mark.parametrize("transport, verb, kind, variation", UNRELIABLE)
+def test_unreliable(hosts, transport, verb, kind, variation):
+    options = [*VARIATIONS[variation], "-n", FEW.get(variation, "208"), "-F", "-c", transport]
+    result = Perftest(enter(hosts), client="h2c1", timeout_s=60).run(f"ib_{verb}_{kind}", *options)
+    rows = 1 if variation != "all-sizes" else 23 if transport == "UC" else 10  # a datagram is at most the MTU, 2^10
+    assert len(result.rows) == rows and all(row["#iterations"] > 0 for row in result.rows)
+
+
+IPV4_GROUP = "0:0:0:0:0:0:0:0:0:0:255:255:239:1:1:1"
+
+
+@pytest.mark.parametrize("program", ["ib_send_bw", "ib_send_lat"])
+def test_multicast(hosts, program):
+    result = Perftest(enter(hosts), client="h2c1").run(program, "-c", "UD", "-n", 200, "-g", "-M", IPV4_GROUP)
     assert result.row["#iterations"] > 0
 
 
-def test_pingpong(hosts):
-    words = ["ibv_rc_pingpong", "-g", "0"]
+def test_a_datagram_says_who_sent_it(hosts):
+    """The virtual addresses, which the outer IP header does not have, in completion, GRH and the handle made of them."""
+    words = {name: ["/usr/bin/python3", hosts.put(name, SOURCES / "pyverbs_ud.py")] for name in ("h1c1", "h2c1")}
+    server, client = run_pair([*enter(hosts)("h1c1"), *words["h1c1"], "server"],
+                              [*enter(hosts)("h2c1"), *words["h2c1"], "client", "h1c1"], 18517)
+    assert (server.stdout, client.stdout) == ("ok\n", "ok\n"), f"{server}\n{client}"
+
+
+@pytest.mark.parametrize("transport", ["rc", "uc", "ud"])
+def test_pingpong(hosts, transport):
+    words = [f"ibv_{transport}_pingpong", "-g", "0"]
     server, client = run_pair([*enter(hosts)("h1c1"), *words], [*enter(hosts)("h2c1"), *words, "h1c1"], 18515)
     assert (server.status, client.status) == (0, 0), f"{server}\n{client}"
 

@@ -13,9 +13,11 @@ from ffr.mcast cimport mcast_next
 from ffr.nic.base cimport NIC_IDLE, NIC_WORKED
 from ffr.nic.local_message cimport (DONE, EMPTY, IBV_QPS_RTS, IBV_WC_LOC_LEN_ERR, IBV_WC_LOC_PROT_ERR,
                                     IBV_WC_LOC_QP_OP_ERR, IBV_WC_SUCCESS, PATIENCE_NS, READY, STOPPED, count, dropped,
-                                    fail, fault_is_local, fetch, give_up, owns, receives, request, take_receive,
+                                    fail, fault_is_local, fetch, give_up, local_of, owns, receives, request, take_receive,
                                     wait_is_over)
+from ffr.nic.roce_ud cimport ROCE_UD_NOWHERE, roce_ud_send, roce_ud_spread
 from ffr.qp cimport FFR_BATCH, FFR_TURN_BYTES, qp_error, qp_received, qp_sent, qp_shared, qp_wait
+from ffr.roce.qp cimport ROCE_NO_ROOM
 from ffr.rq cimport rq_of, rq_ready
 from ffr.state cimport (FFR_AHS, FFR_NONE, FFR_QPS, FFR_RUN, FFR_WAIT_RNR, ffr_ah, ffr_qp, ffr_router,
                         ffr_session)
@@ -57,15 +59,14 @@ cdef bint welcome(ffr_router *r, uint32_t index, uint32_t to, const ff_wqe *w) n
     return False
 
 
-cdef uint32_t destination(ffr_router *r, uint32_t index, const ff_wqe *w, const ffr_ah *ah) noexcept nogil:
-    """The QP that the datagram is for, or FFR_NONE."""
+cdef uint32_t destination(ffr_router *r, const ff_wqe *w, const ffr_ah *ah) noexcept nogil:
+    """The QP of this host that the datagram is for, or FFR_NONE."""
     cdef uint32_t to = w.remote_qpn & (FFR_QPS - 1)
     cdef const ffr_qp *p = &r.state.qp[to]
     if p.qpn != w.remote_qpn or not p.o.used or p.type != IBV_QPT_UD \
             or not owns(&r.state.session[p.o.session], ah.attr.dgid):
-        dropped(r, index)
         return FFR_NONE
-    return to if welcome(r, index, to, w) else <uint32_t>FFR_NONE
+    return to
 
 
 cdef void address(ffr_router *r, uint32_t index, const ff_wqe *w, const ffr_ah *ah, datagram *d) noexcept nogil:
@@ -145,25 +146,52 @@ cdef int deliver(ffr_router *r, uint32_t index, const ff_wqe *w, uint32_t to, re
     return DONE
 
 
-cdef int unicast(ffr_router *r, uint32_t index, const ff_wqe *w, const ffr_ah *ah, request *q) noexcept nogil:
-    cdef uint32_t to = destination(r, index, w, ah)
+cdef int on_the_wire(ffr_router *r, uint32_t index, const ff_wqe *w, int status, request *q) noexcept nogil:
+    """What becomes of the WQE, by what the roce NIC says."""
+    if status == ROCE_NO_ROOM:
+        return STOPPED                       # still active: its next turn tries again
+    if status > 0:
+        return fail(r, index, w, <uint8_t>status)
+    if status == ROCE_UD_NOWHERE:
+        dropped(r, index)
+        return DONE
+    q.done += q.length
+    r.session_stats[r.state.qp[index].o.session].tx_messages += 1
+    r.session_stats[r.state.qp[index].o.session].tx_bytes += q.length
+    r.qp_stats[index].tx_messages += 1
+    r.qp_stats[index].tx_bytes += q.length
+    return DONE
+
+
+cdef int unicast(ffr_router *r, uint32_t index, const ff_wqe *w, const ffr_ah *ah, datagram *d) noexcept nogil:
+    cdef request *q = &d.q
+    cdef const uint8_t *sgid = r.state.session[r.state.qp[index].o.session].gid[ah.attr.sgid_index]
+    cdef uint32_t to = destination(r, w, ah)
     if to == FFR_NONE:
+        return on_the_wire(r, index, w, roce_ud_send(r, index, w, sgid, ah.attr.dgid, &d.grh, local_of(q), q.local_count,
+                                                     q.length), q)
+    if not welcome(r, index, to, w):
         return DONE
     if wait_for(r, index, to):
         return STOPPED
     return deliver(r, index, w, to, q)
 
 
-cdef int multicast(ffr_router *r, uint32_t index, const ff_wqe *w, const ffr_ah *ah, request *q) noexcept nogil:
-    """A copy to each QP of this host that is attached to the group, the sender's own among them. All or none wait."""
+cdef int multicast(ffr_router *r, uint32_t index, const ff_wqe *w, const ffr_ah *ah, datagram *d) noexcept nogil:
+    """A copy to each QP of this host that is attached to the group, the sender's own among them, and one to each other
+    router. All or none wait."""
+    cdef request *q = &d.q
     cdef uint32_t at = mcast_next(r, ah.attr.dgid, FFR_NONE)
-    cdef int outcome = DONE
+    cdef int outcome = DONE, status
     if w.remote_qpn != FF_QPN_MASK:          # IBTA 10.5.2: such a packet has no other destination QP
         return DONE
     while at != FFR_NONE:                    # bound, of this loop and the next: FFR_MCAST_QPS
         if receives(&r.state.qp[r.state.mcast[at].qp]) and wait_for(r, index, r.state.mcast[at].qp):
             return STOPPED
         at = mcast_next(r, ah.attr.dgid, at)
+    status = roce_ud_spread(r, index, w, &d.grh, local_of(q), q.local_count, q.length)
+    if status != ROCE_UD_NOWHERE:
+        outcome = on_the_wire(r, index, w, status, q)
     at = mcast_next(r, ah.attr.dgid, FFR_NONE)
     while at != FFR_NONE and outcome == DONE:
         if welcome(r, index, r.state.mcast[at].qp, w):
@@ -178,8 +206,8 @@ cdef int send(ffr_router *r, uint32_t index, const ff_wqe *w, const ffr_ah *ah, 
         return DONE
     address(r, index, w, ah, d)
     if ff_gid_is_multicast(ah.attr.dgid):
-        return multicast(r, index, w, ah, &d.q)
-    return unicast(r, index, w, ah, &d.q)
+        return multicast(r, index, w, ah, d)
+    return unicast(r, index, w, ah, d)
 
 
 cdef int step(ffr_router *r, uint32_t index, datagram *d) noexcept nogil:

@@ -4,7 +4,8 @@ from ffr.nic.base cimport ffr_nic
 from ffr.nic.local cimport local_expired, local_ready, local_run
 from ffr.nic.local_ud cimport local_ud_expired, local_ud_ready, local_ud_run
 from ffr.nic.local_message cimport owns
-from ffr.nic.roce cimport roce_deadline, roce_enter, roce_leave, roce_peer_of, roce_poll, roce_run
+from ffr.nic.roce_ud cimport roce_ud_enter, roce_ud_leave
+from ffr.nic.roce cimport roce_deadline, roce_enter, roce_leave, roce_reaches, roce_poll, roce_run
 from ffr.state cimport ffr_router
 
 
@@ -24,7 +25,7 @@ cdef ffr_nic nics[NICS]
 nics[LOCAL] = ffr_nic(name=b"local", run=local_run, ready=local_ready, expired=local_expired,
                       enter=NULL, leave=NULL, poll=NULL, deadline=NULL)
 nics[LOCAL_UD] = ffr_nic(name=b"local datagrams", run=local_ud_run, ready=local_ud_ready, expired=local_ud_expired,
-                         enter=NULL, leave=NULL, poll=NULL, deadline=NULL)
+                         enter=roce_ud_enter, leave=roce_ud_leave, poll=NULL, deadline=NULL)
 nics[ROCE] = ffr_nic(name=b"roce", run=roce_run, ready=NULL, expired=NULL,      # it keeps its own timers
                      enter=roce_enter, leave=roce_leave, poll=roce_poll, deadline=roce_deadline)
 
@@ -46,7 +47,7 @@ cdef uint32_t nic_for(ffr_router *r, uint32_t qp) noexcept nogil:
     cdef const uint8_t *gid = r.state.qp[qp].attr.ah.dgid
     if r.state.qp[qp].type == IBV_QPT_UD:
         return LOCAL_UD
-    if not is_local(r, gid) and roce_peer_of(r, gid):
+    if not is_local(r, gid) and roce_reaches(r, qp):
         return ROCE
     return LOCAL      # a peer that nobody owns is one that never answers
 

@@ -13,6 +13,7 @@ from ffcore.shm cimport ff_recv_wqe
 from ffr.roce.qp cimport roce_counters, roce_env, roce_qp
 from ffr.roce.udp cimport ffr_udp_address, udp_arena
 from ffr.roce.window cimport roce_path
+from ffr.roce.wire cimport roce_packet
 from ffr.state cimport ffr_router
 
 
@@ -35,7 +36,9 @@ ctypedef struct roce_side:
     uint16_t wheel_slot        # 1 + the slot that it is in; 0: none
     uint8_t queued             # in the path's turns
     uint8_t touched            # a packet came for it in this batch
-    uint32_t pad
+    uint32_t parked_first      # packets that wait for a receive WQE (roce_backlog.pxd), in order, when parked is not 0
+    uint32_t parked_last
+    uint32_t parked
 
 # A peer address, and all that is shared by the QPs which talk to it.
 ctypedef struct roce_peer:
@@ -46,10 +49,11 @@ ctypedef struct roce_peer:
     uint32_t first             # turns: QPs with requests to send, in order
     uint32_t last
     uint32_t next              # of the peers that have turns
+    uint32_t gids              # virtual addresses behind it; 0: no router, as far as the map knows
+    uint32_t references        # QPs that are connected to it
     uint8_t used
     uint8_t listed             # among those peers
-    uint8_t router             # a FreeFlow router
-    uint8_t pad
+    uint8_t pad[2]
 
 ctypedef struct roce_socket:
     int32_t fd                 # -1: closed
@@ -61,7 +65,7 @@ ctypedef struct roce_socket:
 ctypedef struct roce_gid:
     uint8_t gid[16]
     uint32_t state             # enum roce_place
-    uint32_t peer              # ROCE_ELSEWHERE: which
+    uint32_t peer              # ROCE_ELSEWHERE: which; ROCE_HERE: its container's socket, or 0
 
 cdef enum roce_place:
     ROCE_UNKNOWN = 0           # an empty place of the map: nobody told
@@ -95,6 +99,29 @@ ctypedef struct roce_resolved:
     uint64_t length
     ff_segment segment[128]    # FF_MAX_SEGMENTS
 
+# Packets that wait for a receive WQE: roce_backlog.pxd.
+cdef enum:
+    BACKLOG_PACKETS = 2048     # of all QPs, 8 MB; a page is touched only when it is needed
+    BACKLOG_QP_PACKETS = 1024  # of one
+    BACKLOG_QPS = 256          # that wait at a time
+    BACKLOG_BYTES = 4176       # room for a packet: FF_ROCE_MAX_PACKET fits (roce_backlog.pyx looks)
+
+ctypedef struct roce_parked:
+    uint32_t next              # of the same QP, or of the free ones
+    uint32_t size              # bytes before the ICRC
+    uint8_t grh[40]            # of a datagram (FF_GRH_SIZE)
+    uint8_t bytes[BACKLOG_BYTES]
+
+ctypedef struct backlog_wait:
+    uint32_t qp
+    uint64_t deadline_ns       # then they are dropped
+
+ctypedef struct roce_backlog:
+    roce_parked *slot          # NULL until the first packet waits
+    uint32_t free              # head of the free ones
+    uint32_t waits
+    backlog_wait wait[BACKLOG_QPS]
+
 cdef enum:
     ROCE_TOUCHED = 1024
 
@@ -104,6 +131,7 @@ ctypedef struct roce_nic:
     roce_env env
     roce_counters counters
     udp_arena arena
+    roce_backlog backlog
     roce_resolved send
     roce_resolved receive
     uint64_t receive_wr_id
@@ -112,6 +140,7 @@ ctypedef struct roce_nic:
     uint64_t passes
     uint64_t bad_icrc          # packets whose checksum was wrong
     uint64_t strangers         # for no QP, or from elsewhere than its peer
+    uint64_t overrun           # of UC and UD, without a receive WQE, and with no room to wait for one
 
 cdef roce_nic *roce_nic_of() noexcept nogil
 
@@ -121,5 +150,8 @@ cdef void roce_enter(ffr_router *r, uint32_t qp, uint32_t before) noexcept nogil
 cdef void roce_leave(ffr_router *r, uint32_t qp, bint gone) noexcept nogil
 cdef int roce_poll(ffr_router *r) noexcept nogil
 cdef uint64_t roce_deadline(ffr_router *r) noexcept nogil
-# Over which peer this NIC reaches a GID; 0 when it does not.
-cdef uint32_t roce_peer_of(ffr_router *r, const uint8_t *gid) noexcept nogil
+# Whether this NIC reaches a QP's peer: the address vector is known.
+cdef bint roce_reaches(ffr_router *r, uint32_t qp) noexcept nogil
+# A packet for this QP, whose ICRC and origin are right: to its state machine, or to wait for a receive WQE.
+cdef void roce_deliver(roce_nic *n, uint32_t qp, roce_packet *p, const uint8_t *bytes, uint32_t size) noexcept nogil
+cdef bint roce_receives(uint32_t state) noexcept nogil

@@ -13,11 +13,15 @@ from libc.string cimport memcmp, memset
 from posix.mman cimport MAP_FAILED, MAP_SHARED, PROT_READ, PROT_WRITE, mmap
 
 from ffcore.icrc cimport ff_icrc_flow_ipv4, ff_icrc_flow_ipv6, ff_icrc_good
-from ffcore.roce cimport FF_DEFAULT_PKEY, FF_ICRC_SIZE, FF_RC, FF_ROCE_PORT, FF_UC, ff_ack_timeout_ns, ff_bth
+from ffcore.roce cimport (FF_DEFAULT_PKEY, FF_HAS_DETH, FF_ICRC_SIZE, FF_RC, FF_ROCE_PORT, FF_UC, FF_UD,
+                          ff_ack_timeout_ns, ff_bth)
 from ffcore.shm cimport ff_load32_acquire, ff_store32_release
 from ffr.nic.base cimport NIC_IDLE, NIC_WORKED
-from ffr.nic.roce_map cimport map_find, map_obey
+from ffr.nic.local_message cimport dropped
+from ffr.nic.roce_backlog cimport backlog_drop, backlog_needed, backlog_put, backlog_serve
+from ffr.nic.roce_map cimport map_connect, map_obey
 from ffr.nic.roce_rings cimport rings_env, rings_forget
+from ffr.nic.roce_ud cimport ud_take
 from ffr.qp cimport qp_activate, qp_shared, qp_sq_slot, qp_unlist
 from ffr.roce.requester cimport ROCE_IDLE, requester_start, requester_stop, requester_timer
 from ffr.roce.responder cimport responder_due, responder_start
@@ -290,7 +294,7 @@ cdef int roce_run(ffr_router *r, uint32_t index) noexcept nogil:
 
 # ---- packets --------------------------------------------------------------------------------------------------------
 
-cdef inline bint receives(uint32_t state) noexcept nogil:
+cdef bint roce_receives(uint32_t state) noexcept nogil:
     return state == IBV_QPS_RTR or state == IBV_QPS_RTS or state == IBV_QPS_SQD or state == IBV_QPS_SQE
 
 
@@ -299,7 +303,7 @@ cdef uint32_t qp_for(roce_nic *n, const roce_packet *p, const ffr_udp_in *from_,
     cdef uint32_t index = p.qpn & (FFR_QPS - 1)
     cdef const ffr_qp *q = &n.router.state.qp[index]
     cdef const roce_peer *peer
-    if not q.o.used or q.qpn != p.qpn or not receives(q.state) or not n.tables.side[index].path:
+    if not q.o.used or q.qpn != p.qpn or not roce_receives(q.state) or not n.tables.side[index].path:
         return FFR_NONE
     peer = &n.tables.peer[n.tables.side[index].path]
     if peer.socket != socket or memcmp(peer.address.ip, from_.from_.ip, 16):
@@ -323,6 +327,9 @@ cdef void take_in(roce_nic *n, const uint8_t *bytes, uint32_t size, uint16_t seg
     if size < sizeof(ff_bth) + FF_ICRC_SIZE or roce_parse(&p, bytes, size - FF_ICRC_SIZE) != ROCE_PARSED:
         n.strangers += 1
         return
+    if p.traits & FF_HAS_DETH:
+        ud_take(n, &p, bytes, size, segment, from_, flow, socket)
+        return
     index = qp_for(n, &p, from_, socket)
     if index == FFR_NONE:
         n.strangers += 1
@@ -330,12 +337,25 @@ cdef void take_in(roce_nic *n, const uint8_t *bytes, uint32_t size, uint16_t seg
     if not ff_icrc_good(flow, segment, bytes, <uint16_t>size):
         n.bad_icrc += 1
         return
+    roce_deliver(n, index, &p, bytes, size - FF_ICRC_SIZE)
+
+
+cdef void roce_deliver(roce_nic *n, uint32_t index, roce_packet *p, const uint8_t *bytes, uint32_t size) noexcept nogil:
+    cdef uint8_t transport = n.tables.qp[index].transport
+    if (transport == FF_UC or transport == FF_UD) and backlog_needed(n, index, p):
+        if not backlog_put(n, index, p, bytes, size):
+            n.overrun += 1
+            dropped(n.router, index)
+        return
     if n.touched_count == ROCE_TOUCHED:
         answer(n)
         if n.touched_count == ROCE_TOUCHED:   # none of their answers can leave: as if the packet had been lost
             return
-    touch(n, index)
-    transport_receive(&n.tables.qp[index], &n.tables.peer[n.tables.side[index].path].window, &n.env, &p,
+    if transport == FF_UD:
+        n.tables.qp[index].taken = 0          # what an earlier one left may have served a datagram of this host
+    else:
+        touch(n, index)
+    transport_receive(&n.tables.qp[index], &n.tables.peer[n.tables.side[index].path].window, &n.env, p,
                       n.router.now_ns)
 
 
@@ -413,6 +433,8 @@ cdef int roce_poll(ffr_router *r) noexcept nogil:
     for i in range(t.sockets):
         if t.socket[i].fd >= 0 and (r.now_ns - t.socket[i].heard_ns < HOT_NS or n.passes % COLD_PASSES == 0):
             work += listen(n, i)
+    if n.backlog.waits:
+        work += backlog_serve(n)
     if n.touched_count:
         answer(n)
     if t.now_tick <= r.now_ns >> ROCE_TICK_BITS:
@@ -431,6 +453,8 @@ cdef uint64_t roce_deadline(ffr_router *r) noexcept nogil:
         return <uint64_t>-1
     if nic.touched_count or nic.arena.count:
         return r.now_ns + 100000              # a socket's buffer is full
+    if nic.backlog.waits:
+        return r.now_ns + 100000              # receive WQEs are posted without a bell
     if t.turns_first != FFR_NONE:
         return r.now_ns + 1000000             # a window is: packets and timers open it
     if t.wheel_count == 0:
@@ -443,12 +467,13 @@ cdef uint64_t roce_deadline(ffr_router *r) noexcept nogil:
 
 # ---- QPs come and go ------------------------------------------------------------------------------------------------
 
-cdef uint32_t roce_peer_of(ffr_router *r, const uint8_t *gid) noexcept nogil:
-    cdef roce_gid *entry
-    if nic.router == NULL:
-        return 0
-    entry = map_find(&nic, gid)
-    return entry.peer if entry != NULL and entry.state == ROCE_ELSEWHERE else 0
+cdef const uint8_t *sgid_of(ffr_router *r, const ffr_qp *q) noexcept nogil:
+    return r.state.session[q.o.session].gid[q.attr.ah.sgid_index]
+
+
+cdef bint roce_reaches(ffr_router *r, uint32_t qp) noexcept nogil:
+    cdef const ffr_qp *q = &r.state.qp[qp]
+    return nic.router != NULL and map_connect(&nic, sgid_of(r, q), q.attr.ah.dgid) != 0
 
 
 cdef void take_attributes(roce_qp *q, const ffr_qp *from_) noexcept nogil:
@@ -477,7 +502,8 @@ cdef void roce_enter(ffr_router *r, uint32_t index, uint32_t before) noexcept no
         q.qpn = from_.qpn
         q.pkey = FF_DEFAULT_PKEY
         q.transport = FF_UC if from_.type == IBV_QPT_UC else FF_RC
-        s.path = roce_peer_of(r, from_.attr.ah.dgid)
+        s.path = map_connect(&nic, sgid_of(r, from_), from_.attr.ah.dgid)
+        nic.tables.peer[s.path].references += 1
         take_attributes(q, from_)
         responder_start(q, from_.attr.rq_psn)
         nic.tables.connected += 1
@@ -503,8 +529,10 @@ cdef void roce_leave(ffr_router *r, uint32_t index, bint gone) noexcept nogil:
     wheel_unlink(nic.tables, index)
     requester_stop(&nic.tables.qp[index], &nic.tables.peer[s.path].window)
     nic.tables.qp[index].failed = 1
+    backlog_drop(&nic, index)
     if gone:
         untouch(&nic, index)
+        nic.tables.peer[s.path].references -= 1
         s.path = 0
         nic.tables.connected -= 1
 
@@ -540,7 +568,7 @@ def open_nic(router, bint segments=True):
 def counters():
     """What the NIC has counted, a dict."""
     names = dict(nic.counters)
-    names.update(bad_icrc=nic.bad_icrc, strangers=nic.strangers, datagrams_sent=nic.arena.datagrams,
+    names.update(bad_icrc=nic.bad_icrc, strangers=nic.strangers, overrun=nic.overrun, datagrams_sent=nic.arena.datagrams,
                  send_calls=nic.arena.calls, refused=nic.arena.refused, buffer_full=nic.arena.full,
                  connected=nic.tables.connected if nic.tables != NULL else 0)
     return names

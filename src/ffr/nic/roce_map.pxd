@@ -9,7 +9,19 @@ from ffr.roce.udp cimport ffr_udp_address
 
 # The entry of a GID, or NULL.
 cdef roce_gid *map_find(roce_nic *n, const uint8_t *gid) noexcept nogil
-# The peer at an address, seen from a socket; made when there is none. 0: the table is full.
-cdef uint32_t map_peer(roce_nic *n, uint32_t socket, const ffr_udp_address *address) noexcept nogil
+# Where packets from one GID to another go.
+ctypedef struct roce_route:
+    uint32_t socket            # out of which
+    uint32_t router            # the number of a FreeFlow router's peer; 0: it is none
+    ffr_udp_address address
+
+# False: the NIC does not reach it. A GID that no router has is a foreign peer's, for containers with a socket of their own.
+cdef bint map_route(roce_nic *n, const uint8_t *sgid, const uint8_t *dgid, roce_route *route) noexcept nogil
+# The number of the peer which that route leads to; made when there is none. 0: it is not reached, or the table is full.
+cdef uint32_t map_connect(roce_nic *n, const uint8_t *sgid, const uint8_t *dgid) noexcept nogil
+# Whether a packet that came in at a socket came from a FreeFlow router.
+cdef bint map_is_router(roce_nic *n, uint32_t socket, const ffr_udp_address *from_) noexcept nogil
+# The GID of an address.
+cdef void map_gid(uint8_t *gid, const ffr_udp_address *address) noexcept nogil
 # Do what the control thread asks, if it does.
 cdef int map_obey(roce_nic *n) noexcept nogil

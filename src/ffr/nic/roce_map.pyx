@@ -10,11 +10,13 @@ import threading
 from libc.stdint cimport int32_t, uint16_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
+from ffcore.grh cimport ff_gid_is_ipv4, ff_gid_is_multicast, ff_gid_of_ipv4
 from ffcore.icrc cimport ff_icrc_flow_ipv4, ff_icrc_flow_ipv6
 from ffcore.roce cimport FF_ROCE_PORT
 from ffcore.shm cimport ff_a32, ff_load32_acquire, ff_store32_release
 from ffr.nic.roce cimport (ROCE_ELSEWHERE, ROCE_GIDS, ROCE_HERE, ROCE_NOWHERE, ROCE_PATHS, ROCE_SOCKETS, ROCE_UNKNOWN,
                            roce_nic_of, roce_peer, roce_socket)
+from ffr.roce.udp cimport udp_forget
 from ffr.roce.window cimport path_init
 from ffr.state cimport FFR_NONE, ffr_router
 
@@ -25,6 +27,7 @@ cdef extern from "<unistd.h>" nogil:
 cdef extern from "<sys/socket.h>" nogil:
     enum:
         AF_INET
+        AF_INET6
 
 cdef extern from "ffr/loop.h" nogil:
     enum:
@@ -67,8 +70,12 @@ cdef int map_put(roce_nic *n, const uint8_t *gid, uint32_t state, uint32_t peer)
         entry = &n.tables.gid[at]
         memcpy(entry.gid, gid, 16)
         n.tables.gids += 1
+    if entry.state == ROCE_ELSEWHERE:
+        n.tables.peer[entry.peer].gids -= 1
     entry.state = state
     entry.peer = peer
+    if state == ROCE_ELSEWHERE:
+        n.tables.peer[peer].gids += 1
     return 0
 
 
@@ -77,15 +84,22 @@ cdef bint same(const ffr_udp_address *a, const ffr_udp_address *b) noexcept nogi
 
 
 cdef uint32_t map_peer(roce_nic *n, uint32_t socket, const ffr_udp_address *address) noexcept nogil:
+    """The peer at an address, seen from a socket; made when there is none. 0: the table is full."""
     cdef roce_peer *p
-    cdef uint32_t i
+    cdef uint32_t i, idle = 0
     for i in range(1, n.tables.peers):       # when a QP is connected; not per packet
         p = &n.tables.peer[i]
         if p.socket == socket and same(&p.address, address):
             return i
+        if not p.gids and not p.references and not p.listed:
+            idle = i
     if n.tables.peers == ROCE_PATHS:
-        return 0
-    i = n.tables.peers
+        if not idle:
+            return 0
+        i = idle
+    else:
+        i = n.tables.peers
+        n.tables.peers += 1
     p = &n.tables.peer[i]
     memset(p, 0, sizeof(roce_peer))
     path_init(&p.window)
@@ -95,8 +109,68 @@ cdef uint32_t map_peer(roce_nic *n, uint32_t socket, const ffr_udp_address *addr
     p.first = p.last = p.next = FFR_NONE
     (ff_icrc_flow_ipv4 if address.family == AF_INET else ff_icrc_flow_ipv6)(
         &p.flow, n.tables.socket[socket].address.ip, p.address.ip, FF_ROCE_PORT, FF_ROCE_PORT)
-    n.tables.peers += 1
     return i
+
+
+cdef void map_gid(uint8_t *gid, const ffr_udp_address *address) noexcept nogil:
+    if address.family == AF_INET:
+        ff_gid_of_ipv4(gid, address.ip)
+    else:
+        memcpy(gid, address.ip, 16)
+
+
+cdef void address_of(ffr_udp_address *address, const uint8_t *gid) noexcept nogil:
+    memset(address, 0, sizeof(ffr_udp_address))
+    address.port = FF_ROCE_PORT
+    if ff_gid_is_ipv4(gid):
+        address.family = AF_INET
+        memcpy(address.ip, gid + 12, 4)
+    else:
+        address.family = AF_INET6
+        memcpy(address.ip, gid, 16)
+
+
+cdef uint32_t socket_of(roce_nic *n, const uint8_t *sgid) noexcept nogil:
+    """The socket that is bound to an address of this host: its container's, or the host's own. FFR_NONE: there is none."""
+    cdef roce_gid *own = map_find(n, sgid)
+    cdef uint8_t host[16]
+    if own != NULL and own.state == ROCE_HERE:
+        return own.peer if own.peer and n.tables.socket[own.peer].fd >= 0 else <uint32_t>FFR_NONE
+    map_gid(host, &n.tables.socket[0].address)
+    return 0 if n.tables.socket[0].fd >= 0 and memcmp(host, sgid, 16) == 0 else <uint32_t>FFR_NONE
+
+
+cdef bint map_route(roce_nic *n, const uint8_t *sgid, const uint8_t *dgid, roce_route *route) noexcept nogil:
+    cdef roce_gid *there = map_find(n, dgid)
+    if there != NULL and there.state == ROCE_ELSEWHERE:
+        route.router = there.peer
+        route.socket = n.tables.peer[there.peer].socket
+        route.address = n.tables.peer[there.peer].address
+        return True
+    if there != NULL and there.state == ROCE_HERE or ff_gid_is_multicast(dgid):
+        return False
+    route.router = 0
+    route.socket = socket_of(n, sgid)
+    if route.socket == FFR_NONE:
+        return False
+    address_of(&route.address, dgid)
+    return route.address.family == n.tables.socket[route.socket].address.family
+
+
+cdef uint32_t map_connect(roce_nic *n, const uint8_t *sgid, const uint8_t *dgid) noexcept nogil:
+    cdef roce_route route
+    if not map_route(n, sgid, dgid, &route):
+        return 0
+    return route.router if route.router else map_peer(n, route.socket, &route.address)
+
+
+cdef bint map_is_router(roce_nic *n, uint32_t socket, const ffr_udp_address *from_) noexcept nogil:
+    cdef uint8_t gid[16]
+    cdef roce_gid *host
+    map_gid(gid, from_)
+    host = map_find(n, gid)                  # a host's own address is in the map, as one that is behind it
+    return socket == 0 and host != NULL and host.state == ROCE_ELSEWHERE \
+        and memcmp(n.tables.peer[host.peer].address.ip, from_.ip, 16) == 0
 
 
 # ---- the mailbox ----------------------------------------------------------------------------------------------------
@@ -124,6 +198,7 @@ cdef enum:
 cdef int open_socket(roce_nic *n) noexcept nogil:
     cdef roce_socket *s = &n.tables.socket[mailbox.socket]
     if s.fd >= 0:
+        udp_forget(&n.arena, s.fd)
         ffr_epoll_remove(n.router.epoll, s.fd)
     s.fd = mailbox.fd
     s.address = mailbox.address
@@ -132,12 +207,11 @@ cdef int open_socket(roce_nic *n) noexcept nogil:
 
 
 cdef int place_gid(roce_nic *n) noexcept nogil:
-    cdef uint32_t peer = 0
+    cdef uint32_t peer = mailbox.socket       # of a container that is here
     if mailbox.state == ROCE_ELSEWHERE:
-        peer = map_peer(n, mailbox.socket, &mailbox.address)
+        peer = map_peer(n, 0, &mailbox.address)
         if peer == 0:
             return -1
-        n.tables.peer[peer].router = 1
     return map_put(n, mailbox.gid, mailbox.state, peer)
 
 
@@ -189,22 +263,23 @@ def set_socket(int number, int fd, address):
             raise OSError(errno.EBADF, "cannot watch the socket")
 
 
-def place(bytes gid, host=None):
+def place(bytes gid, host=None, int socket=0):
     """A virtual address is on this host (None), or behind the router at `host`, an IP address. Replaces what was said
-    of it before; connected QPs stay where they are. Raises OSError ENOSPC when the map is full."""
-    _place(gid, ROCE_HERE if host is None else ROCE_ELSEWHERE, host or "0.0.0.0")
+    of it before; connected QPs stay where they are. socket: number of the one that is bound to a virtual address of this
+    host, if there is one. Raises OSError ENOSPC when the map is full."""
+    _place(gid, ROCE_HERE if host is None else ROCE_ELSEWHERE, host or "0.0.0.0", socket)
 
 
 def forget(bytes gid):
     """Nobody knows where the address is any more."""
-    _place(gid, ROCE_NOWHERE, "0.0.0.0")
+    _place(gid, ROCE_NOWHERE, "0.0.0.0", 0)
 
 
-def _place(bytes gid, state, host):
+def _place(bytes gid, state, host, int socket):
     if len(gid) != 16:
         raise ValueError("a GID has 16 bytes")
     with lock:
-        mailbox.state, mailbox.socket = state, 0
+        mailbox.state, mailbox.socket = state, socket
         memcpy(mailbox.gid, <const char *>gid, 16)
         put_address(host)
         if ask(ASK_GID):

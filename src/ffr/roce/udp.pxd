@@ -42,7 +42,7 @@ ctypedef struct udp_run:
     uint32_t segment           # of its first packet
     uint32_t packets
     bint closed                # the last one was shorter: nothing may follow
-    const ffr_udp_address *to
+    ffr_udp_address to
 
 # A process's own; 1 MB in each direction.
 ctypedef struct udp_arena:
@@ -61,12 +61,14 @@ ctypedef struct udp_arena:
 
 cdef int udp_init(udp_arena *a, bint segments) noexcept nogil       # 0 or ENOMEM
 cdef void udp_free(udp_arena *a) noexcept nogil
-# Room for a packet of `size` bytes to `to`, which stays valid until it has left; NULL: the arena is full and the
-# socket takes nothing now. *ident is the IPv4 identification that it will have.
+# Room for a packet of `size` bytes to `to`; NULL: the arena is full and the socket takes nothing now. *ident is the
+# IPv4 identification that it will have.
 cdef uint8_t *udp_room(udp_arena *a, int32_t fd, const ffr_udp_address *to, uint32_t size, uint16_t *ident) noexcept nogil
 # The packet is complete. Without this call the room is free again.
 cdef void udp_commit(udp_arena *a, uint32_t size) noexcept nogil
 # Hand everything to the kernel, as far as it takes it.
 cdef void udp_flush(udp_arena *a) noexcept nogil
+# A socket goes: nothing waits for it.
+cdef void udp_forget(udp_arena *a, int32_t fd) noexcept nogil
 # Take datagrams from a socket into a.slot; how many, 0 when there are none.
 cdef int udp_take(udp_arena *a, int32_t fd) noexcept nogil

@@ -1,6 +1,6 @@
 from libc.errno cimport EAGAIN, ENOBUFS, ENOMEM, EINTR
 from libc.stdlib cimport free
-from libc.string cimport memset
+from libc.string cimport memcmp, memset
 from posix.stdlib cimport posix_memalign
 
 
@@ -31,8 +31,9 @@ cdef inline udp_run *newest(udp_arena *a) noexcept nogil:
 cdef inline bint joins(const udp_arena *a, const udp_run *run, int32_t fd, const ffr_udp_address *to,
                        uint32_t size) noexcept nogil:
     """Whether a packet can be the next of a run: segments are equal, but for a shorter last one."""
-    return (a.segments and not run.closed and run.fd == fd and run.to == to and size <= run.segment
-            and run.packets < UDP_RUN_PACKETS and run.size + size <= UDP_RUN_LIMIT)
+    return (a.segments and not run.closed and run.fd == fd and size <= run.segment
+            and run.packets < UDP_RUN_PACKETS and run.size + size <= UDP_RUN_LIMIT
+            and memcmp(&run.to, to, sizeof(ffr_udp_address)) == 0)
 
 
 cdef uint8_t *udp_room(udp_arena *a, int32_t fd, const ffr_udp_address *to, uint32_t size,
@@ -49,7 +50,7 @@ cdef uint8_t *udp_room(udp_arena *a, int32_t fd, const ffr_udp_address *to, uint
     if run.packets == 0:         # new, or asked for before and not used
         memset(run, 0, sizeof(udp_run))
         run.fd = fd
-        run.to = to
+        run.to = to[0]
         run.segment = size
     ident[0] = run.packets
     return a.bytes + (a.first + a.count - 1) % UDP_RUNS * UDP_RUN_BYTES + run.size
@@ -75,7 +76,7 @@ cdef int gather(udp_arena *a, ffr_udp_out *out) noexcept nogil:
         out[n].bytes = a.bytes + index * UDP_RUN_BYTES
         out[n].size = run.size
         out[n].segment = run.segment
-        out[n].to = run.to
+        out[n].to = &run.to
         n += 1
     return n
 
@@ -107,6 +108,14 @@ cdef void udp_flush(udp_arena *a) noexcept nogil:
         if sent == -EINTR:
             continue
         drop(a, sent if sent > 0 else 1, sent > 0)
+
+
+cdef void udp_forget(udp_arena *a, int32_t fd) noexcept nogil:
+    cdef uint32_t i
+    udp_flush(a)
+    for i in range(a.count):     # what it does not take now
+        if a.run[(a.first + i) % UDP_RUNS].fd == fd:
+            a.run[(a.first + i) % UDP_RUNS].fd = -1
 
 
 cdef int udp_take(udp_arena *a, int32_t fd) noexcept nogil:

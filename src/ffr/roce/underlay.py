@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 PORT = 4791
 BUFFER_BYTES = 16 << 20  # of the socket, each way: more than the largest window
-PACKET_OVERHEAD = 100  # bytes beside a packet's payload: IP 40, UDP 8, the longest headers 44, a pad, the ICRC
+PACKET_OVERHEAD = {4: 96, 6: 116}  # bytes beside a full payload: IP 20 or 40, UDP 8, the longest headers 64, ICRC 4
 MTUS = (4096, 2048, 1024, 512, 256)
 # linux/in.h, linux/udp.h, asm-generic/socket.h
 IP_MTU_DISCOVER, IP_PMTUDISC_DO, IP_MTU = 10, 2, 14
@@ -66,8 +66,8 @@ class Underlay:
     def measure(self, hosts):
         """The RoCE MTU that fits the paths to all of these hosts."""
         self._links = {host: self._links.get(host) or path_mtu(host) for host in hosts}
-        link = min(self._links.values(), default=1 << 16)
-        mtu = next((mtu for mtu in MTUS if mtu + PACKET_OVERHEAD <= link), MTUS[-1])
+        room = min((link - PACKET_OVERHEAD[host.version] for host, link in self._links.items()), default=MTUS[0])
+        mtu = next((mtu for mtu in MTUS if mtu <= room), MTUS[-1])
         if mtu != self.mtu:
             self.mtu = mtu
             self._reactor.set_port_mtu(mtu)

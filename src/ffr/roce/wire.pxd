@@ -34,7 +34,8 @@ ctypedef struct roce_packet:
     uint32_t src_qpn     # DETH
     uint32_t size        # payload bytes without pad
     const uint8_t *payload
-    const uint8_t *grh   # UD: the 40 bytes that stand before a received payload; from whoever saw the IP header
+    const uint8_t *grh   # UD: the 40 bytes that stand before a received payload; of the packet, if it carries them,
+                         # or from whoever saw the IP header
 
 cdef enum roce_parsed:
     ROCE_PARSED = 0

@@ -23,6 +23,8 @@ cdef uint32_t headers_of(uint32_t traits) noexcept nogil:
         size += sizeof(ff_immdt)
     if traits & FF_HAS_IETH:
         size += sizeof(ff_ieth)
+    if traits & FF_HAS_GRH:
+        size += FF_GRH_SIZE
     return size
 
 
@@ -93,6 +95,9 @@ cdef void parse_extensions(roce_packet *packet, const uint8_t *at) noexcept nogi
         at += sizeof(ff_immdt)
     if traits & FF_HAS_IETH:
         packet.inv_rkey = ff_get32((<const ff_ieth *>at).rkey)
+        at += sizeof(ff_ieth)
+    if traits & FF_HAS_GRH:
+        packet.grh = at
 
 
 cdef uint32_t roce_emit(roce_packet *packet, uint8_t *out) noexcept nogil:
@@ -148,6 +153,9 @@ cdef uint8_t *emit_extensions(const roce_packet *packet, uint8_t *at) noexcept n
     if traits & FF_HAS_IETH:
         ff_put32((<ff_ieth *>at).rkey, packet.inv_rkey)
         at += sizeof(ff_ieth)
+    if traits & FF_HAS_GRH:
+        memcpy(at, packet.grh, FF_GRH_SIZE)
+        at += FF_GRH_SIZE
     return at
 
 
@@ -157,7 +165,7 @@ FIELDS = {
     "rkey": FF_HAS_RETH | FF_HAS_ATOMICETH, "length": FF_HAS_RETH, "addr": FF_HAS_RETH | FF_HAS_ATOMICETH,
     "swap_add": FF_HAS_ATOMICETH, "compare": FF_HAS_ATOMICETH, "syndrome": FF_HAS_AETH, "msn": FF_HAS_AETH,
     "original": FF_HAS_ATOMICACK, "imm": FF_HAS_IMM, "inv_rkey": FF_HAS_IETH, "srqn": FF_HAS_XRCETH,
-    "qkey": FF_HAS_DETH, "src_qpn": FF_HAS_DETH,
+    "qkey": FF_HAS_DETH, "src_qpn": FF_HAS_DETH, "grh": FF_HAS_GRH,
 }
 REASONS = {ROCE_TRUNCATED: "truncated", ROCE_UNKNOWN_OPCODE: "unknown opcode", ROCE_BAD_VERSION: "transport version",
            ROCE_NOT_ALIGNED: "pad"}
@@ -172,7 +180,7 @@ OPERATIONS = {
     "ATOMIC_ACKNOWLEDGE": FF_ATOMIC_ACKNOWLEDGE, "COMPARE_SWAP": FF_COMPARE_SWAP, "FETCH_ADD": FF_FETCH_ADD,
     "SEND_LAST_INV": FF_SEND_LAST_INV, "SEND_ONLY_INV": FF_SEND_ONLY_INV,
 }
-TRANSPORTS = {"RC": FF_RC, "UC": FF_UC, "UD": FF_UD, "XRC": FF_XRC}
+TRANSPORTS = {"RC": FF_RC, "UC": FF_UC, "UD": FF_UD, "XRC": FF_XRC, "routed UD": FF_ROUTED_UD}
 OPCODES = {f"{t} {o}": tv | ov for t, tv in TRANSPORTS.items() for o, ov in OPERATIONS.items()
            if ff_roce_traits_of(tv | ov)}
 NAMES = {value: name for name, value in OPCODES.items()}
@@ -187,7 +195,8 @@ def parse(const uint8_t[::1] data):
         raise ValueError(REASONS[result])
     whole = {"rkey": p.rkey, "length": p.length, "addr": p.addr, "swap_add": p.swap_add, "compare": p.compare,
              "syndrome": p.syndrome, "msn": p.msn, "original": p.original, "imm": p.imm, "inv_rkey": p.inv_rkey,
-             "srqn": p.srqn, "qkey": p.qkey, "src_qpn": p.src_qpn}
+             "srqn": p.srqn, "qkey": p.qkey, "src_qpn": p.src_qpn,
+             "grh": bytes(p.grh[:FF_GRH_SIZE]) if p.traits & FF_HAS_GRH else None}
     packet = {"opcode": p.opcode, "solicited": p.solicited, "migreq": p.migreq, "ackreq": p.ackreq, "ecn": p.ecn,
               "pkey": p.pkey, "qpn": p.qpn, "psn": p.psn, "payload": bytes(p.payload[:p.size])}
     packet.update({name: whole[name] for name, traits in FIELDS.items() if p.traits & traits})
@@ -209,6 +218,10 @@ def emit(dict packet):
     p.syndrome, p.msn, p.original = get("syndrome", 0), get("msn", 0), get("original", 0)
     p.imm, p.inv_rkey, p.srqn = get("imm", 0), get("inv_rkey", 0), get("srqn", 0)
     p.qkey, p.src_qpn = get("qkey", 0), get("src_qpn", 0)
+    grh = get("grh", bytes(FF_GRH_SIZE))
+    if len(grh) != FF_GRH_SIZE:
+        raise ValueError("a GRH has 40 bytes")
+    p.grh = grh
     if not ff_roce_traits_of(p.opcode):
         raise ValueError("unknown opcode")
     headers = roce_emit(&p, out)
