@@ -268,3 +268,50 @@ def test_two_that_say_they_are_one_host_are_noticed(etcd, caplog):
         await one.store.close()
         await other.store.close()
     asyncio.run(run())
+
+
+@pytest.fixture
+def guarded(tmp_path):
+    """An etcd with TLS and users: root, and `rack` with the rights that docs/map.md gives host 10.31.0.1."""
+    made = Etcd("https")
+    (tmp_path / "password").write_text("secret\n")
+    for words in ("user add root:top", "user grant-role root root", "user add rack:secret", "role add rack",
+                  "role grant-permission rack --prefix=true read /freeflow/",
+                  "role grant-permission rack readwrite /freeflow/hosts/10.31.0.1",
+                  "role grant-permission rack --prefix=true readwrite /freeflow/containers/10.31.0.1/",
+                  "user grant-role rack rack", "auth enable"):
+        made.ctl(*words.split())
+    yield made
+    made.remove()
+
+
+def test_tls_and_users(guarded, tmp_path, caplog):
+    async def run():
+        whole = {"ca": guarded.ca, "user": "rack", "password_file": str(tmp_path / "password")}
+        host, stranger = Host(guarded, 1, **whole), Host(guarded, 2, **whole)
+        without = [Host(guarded, 1, ca=guarded.ca), Host(guarded, 1, **whole | {"ca": None}),
+                   Host(guarded, 1, **whole | {"user": "root"})]
+        for each in (host, stranger, *without):
+            each.add("web", A)
+            each.store.start()
+        await soon(lambda: host.store.status()["connected"])
+        await soon(lambda: guarded.ctl("--user=root:top", "get", "--prefix", "--keys-only", "/freeflow/").split()
+                   == [f"/freeflow/containers/{host.address}/{A}", f"/freeflow/hosts/{host.address}"])
+        await soon(lambda: all(each.store.status()["attempts"] > 1 for each in (stranger, *without)))
+        assert "permission denied" in stranger.store.status()["error"], "it may not speak for host 1's neighbour"
+        assert not any(each.store.status()["connected"] for each in without)
+        for each in (host, stranger, *without):
+            await each.store.close()
+    asyncio.run(run())
+
+
+def test_an_etcd_of_several_members_may_lose_one(etcd):
+    async def run():
+        dead = Etcd()
+        dead.kill()
+        host = Host(etcd, 1, endpoints=[dead.url, etcd.url])
+        host.store.start()
+        await soon(lambda: host.store.status()["connected"])
+        await host.store.close()
+        dead.remove()
+    asyncio.run(run())

@@ -5,7 +5,11 @@ used of it is what it was generated from etcd's definitions, and that is most of
 """
 
 import asyncio
+import os
 from contextlib import contextmanager
+
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what goes wrong comes as errors, and is told once (etcd.py)
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")  # children of the router exec at once
 
 import grpc
 from aetcd import rpc

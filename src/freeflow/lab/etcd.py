@@ -14,16 +14,16 @@ READY_WAIT_S = 20.0
 HEARTBEAT_MS, ELECTION_MS = 50, 250  # nobody else is to be heard: an election is a wait for nothing
 
 
-def start(directory, log, address, netns=None, ports=(ETCD_PORT, PEER_PORT)):
+def start(directory, log, address, netns=None, ports=(ETCD_PORT, PEER_PORT), scheme="http", options=()):
     """Starts etcd for clients at `address`, in the network namespace at `netns` (this one if None). What `directory`
-    holds of an earlier one is taken up. Returns a Popen, not ready yet."""
+    holds of an earlier one is taken up. options: further ones of etcd. Returns a Popen, not ready yet."""
     if not shutil.which("etcd"):
         raise FreeFlowError("several hosts find each other's containers by etcd: apt install etcd-server")
-    client, peer = f"http://{address}:{ports[0]}", f"http://127.0.0.1:{ports[1]}"
+    client, peer = f"{scheme}://{address}:{ports[0]}", f"http://127.0.0.1:{ports[1]}"
     command = ["etcd", "--name=lab", f"--data-dir={directory}", "--log-level=warn", "--logger=zap", "--log-outputs=stderr",
                f"--listen-client-urls={client}", f"--advertise-client-urls={client}", f"--listen-peer-urls={peer}",
                f"--initial-advertise-peer-urls={peer}", f"--initial-cluster=lab={peer}",
-               f"--heartbeat-interval={HEARTBEAT_MS}", f"--election-timeout={ELECTION_MS}"]
+               f"--heartbeat-interval={HEARTBEAT_MS}", f"--election-timeout={ELECTION_MS}", *options]
     if netns:
         command = ["nsenter", f"--net={netns}", *command]
     variables = {name: value for name, value in os.environ.items() if not name.startswith("ETCD_")}
