@@ -28,6 +28,13 @@ enum ff_op_code {
 	FF_CMD_ATTACH_MCAST,	 /* ff_cmd_mcast */
 	FF_CMD_DETACH_MCAST,	 /* ff_cmd_mcast */
 	FF_CMD_RESIZE_CQ,	 /* ff_cmd_resize_cq -> ff_reply_resize_cq */
+	FF_CMD_CREATE_SRQ,	 /* ff_cmd_create_srq -> ff_reply_create_srq */
+	FF_CMD_MODIFY_SRQ,	 /* ff_cmd_modify_srq -> ff_reply_modify_srq */
+	FF_CMD_QUERY_SRQ,	 /* ff_cmd_handle -> ff_reply_query_srq */
+	FF_CMD_DESTROY_SRQ,	 /* ff_cmd_handle */
+	FF_CMD_OPEN_XRCD,	 /* ff_cmd_open_xrcd -> ff_reply_handle */
+	FF_CMD_CLOSE_XRCD,	 /* ff_cmd_handle */
+	FF_CMD_OPEN_QP,		 /* ff_cmd_open_qp -> ff_reply_handle */
 	FF_CMD_LAST
 };
 
@@ -147,7 +154,7 @@ struct ff_cmd_create_qp {
 	uint32_t type; /* enum ibv_qp_type */
 	uint32_t sq_sig_all;
 	struct ff_cap cap;
-	uint32_t pad;
+	uint32_t xrcd; /* of XRC_RECV, which has no pd and no CQs; XRC_SEND has no recv_cq */
 };
 
 struct ff_reply_create_qp {
@@ -157,7 +164,7 @@ struct ff_reply_create_qp {
 	uint32_t pad;
 	struct ff_cap cap; /* granted */
 	uint32_t sq_entries, sq_stride; /* entries are powers of 2; strides in bytes */
-	uint32_t rq_entries, rq_stride; /* 0 entries with an SRQ */
+	uint32_t rq_entries, rq_stride; /* 0 entries with an SRQ. XRC_RECV has neither queue, no bell and no offset */
 	uint32_t pad2;
 	uint64_t offset;    /* of struct ff_qp_shared */
 	uint64_t sq_offset; /* of slot 0 */
@@ -202,6 +209,65 @@ struct ff_reply_query_qp {
 	struct ff_cap cap;
 	uint32_t sq_sig_all;
 	uint32_t type;
+};
+
+/* ---- shared receive queues ---- */
+
+enum { FF_SRQ_MAX_WR = 1, FF_SRQ_LIMIT = 2 }; /* enum ibv_srq_attr_mask */
+
+struct ff_cmd_create_srq {
+	uint32_t pd;
+	uint32_t type; /* enum ibv_srq_type: BASIC or XRC */
+	uint32_t max_wr, max_sge;
+	uint32_t cq, xrcd; /* of XRC */
+};
+
+struct ff_reply_create_srq {
+	uint32_t handle;
+	uint32_t srqn;
+	uint32_t entries, stride; /* as of a QP's receive queue */
+	uint32_t max_sge;	  /* granted; max_wr is entries */
+	uint32_t pad;
+	uint64_t offset; /* of struct ff_srq_shared */
+	uint64_t ring;	 /* of slot 0 */
+};
+
+/* A new size: slots from `index`, the next to be posted, on are in the new ring. */
+struct ff_cmd_modify_srq {
+	uint32_t handle;
+	uint32_t mask;
+	uint32_t max_wr, limit;
+	uint32_t index;
+	uint32_t pad;
+};
+
+struct ff_reply_modify_srq {
+	uint32_t entries;
+	uint32_t pad;
+	uint64_t ring;
+};
+
+struct ff_reply_query_srq {
+	uint32_t max_wr, max_sge, limit;
+	uint32_t pad;
+};
+
+/* ---- XRC ---- */
+
+enum { FF_XRCD_FILE = 1, FF_XRCD_CREATE = 2, FF_XRCD_EXCLUSIVE = 4 };
+
+/* Processes of one container that open the same file share a domain. Without a file it is nobody else's. */
+struct ff_cmd_open_xrcd {
+	uint32_t context;
+	uint32_t flags;
+	uint64_t device, inode;
+};
+
+/* Another handle for an XRC_RECV QP of the domain. It has FF_QP_OPENED set, and goes where the QP's own would. */
+#define FF_QP_OPENED 0x80000000u
+struct ff_cmd_open_qp {
+	uint32_t xrcd;
+	uint32_t qpn;
 };
 
 /* ---- datagrams ---- */

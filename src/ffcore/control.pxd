@@ -27,6 +27,13 @@ cdef extern from "ffcore/control.h" nogil:
         FF_CMD_ATTACH_MCAST
         FF_CMD_DETACH_MCAST
         FF_CMD_RESIZE_CQ
+        FF_CMD_CREATE_SRQ
+        FF_CMD_MODIFY_SRQ
+        FF_CMD_QUERY_SRQ
+        FF_CMD_DESTROY_SRQ
+        FF_CMD_OPEN_XRCD
+        FF_CMD_CLOSE_XRCD
+        FF_CMD_OPEN_QP
         FF_CMD_LAST
         FF_MAX_EXTENTS
     uint32_t FF_NO_HANDLE
@@ -126,6 +133,7 @@ cdef extern from "ffcore/control.h" nogil:
         uint32_t type
         uint32_t sq_sig_all
         ff_cap cap
+        uint32_t xrcd
 
     ctypedef struct ff_reply_create_qp "struct ff_reply_create_qp":
         uint32_t handle
@@ -201,3 +209,56 @@ cdef extern from "ffcore/control.h" nogil:
     ctypedef struct ff_cmd_mcast "struct ff_cmd_mcast":
         uint32_t qp
         uint8_t *gid
+
+    enum:
+        FF_SRQ_MAX_WR
+        FF_SRQ_LIMIT
+
+    ctypedef struct ff_cmd_create_srq "struct ff_cmd_create_srq":
+        uint32_t pd
+        uint32_t type
+        uint32_t max_wr
+        uint32_t max_sge
+        uint32_t cq
+        uint32_t xrcd
+
+    ctypedef struct ff_reply_create_srq "struct ff_reply_create_srq":
+        uint32_t handle
+        uint32_t srqn
+        uint32_t entries
+        uint32_t stride
+        uint32_t max_sge
+        uint64_t offset
+        uint64_t ring
+
+    ctypedef struct ff_cmd_modify_srq "struct ff_cmd_modify_srq":
+        uint32_t handle
+        uint32_t mask
+        uint32_t max_wr
+        uint32_t limit
+        uint32_t index
+
+    ctypedef struct ff_reply_modify_srq "struct ff_reply_modify_srq":
+        uint32_t entries
+        uint64_t ring
+
+    ctypedef struct ff_reply_query_srq "struct ff_reply_query_srq":
+        uint32_t max_wr
+        uint32_t max_sge
+        uint32_t limit
+
+    enum:
+        FF_XRCD_FILE
+        FF_XRCD_CREATE
+        FF_XRCD_EXCLUSIVE
+    uint32_t FF_QP_OPENED
+
+    ctypedef struct ff_cmd_open_xrcd "struct ff_cmd_open_xrcd":
+        uint32_t context
+        uint32_t flags
+        uint64_t device
+        uint64_t inode
+
+    ctypedef struct ff_cmd_open_qp "struct ff_cmd_open_qp":
+        uint32_t xrcd
+        uint32_t qpn

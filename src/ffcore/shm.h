@@ -27,7 +27,7 @@
 #include "ffcore/atomics.h"
 
 #define FF_MAGIC 0x776c4646u /* "FFlw" */
-#define FF_LAYOUT_VERSION 4u /* changes whenever a byte of shm.h or control.h does */
+#define FF_LAYOUT_VERSION 5u /* changes whenever a byte of shm.h or control.h does */
 
 enum {
 	FF_LINE = 64,
@@ -86,7 +86,7 @@ struct ff_wqe {
 	uint64_t wr_id;
 	uint64_t remote_addr;
 	uint32_t rkey;
-	uint32_t imm; /* as on the wire (big-endian), or the rkey to invalidate (host order) */
+	uint32_t imm; /* as on the wire (big-endian), or the rkey to invalidate (host order), or ff_wqe_srqn */
 	union {
 		struct {
 			uint64_t compare_add;
@@ -102,6 +102,12 @@ struct ff_wqe {
 	struct ff_sge sge[];
 };
 static_assert(offsetof(struct ff_wqe, sge) == FF_WQE_HEADER, "WQE header");
+
+/* Where an XRC request names its SRQ. An atomic fills the union, and has no immediate. The opcode is set. */
+static inline uint32_t *ff_wqe_srqn(struct ff_wqe *w)
+{
+	return w->opcode == FF_OP_CMP_SWP || w->opcode == FF_OP_FETCH_ADD ? &w->imm : &w->srqn;
+}
 
 /* Receive queue slot (QP or SRQ). Stride: FF_RECV_HEADER + 16 * max_recv_sge, rounded up to 32. */
 struct ff_recv_wqe {
@@ -122,6 +128,13 @@ struct ff_qp_shared {
 	uint32_t pad1[14];
 };
 static_assert(sizeof(struct ff_qp_shared) == 2 * FF_LINE, "two lines");
+
+/* At an SRQ's offset; its slots (struct ff_recv_wqe) lie elsewhere (see ff_reply_create_srq, ff_reply_modify_srq). */
+struct ff_srq_shared {
+	/* written by the router only */
+	alignas(FF_LINE) ff_a32 done; /* slots before this index were taken for some QP's message: they are free */
+	uint32_t pad[15];
+};
 
 /* ---- completion queues -------------------------------------------------------------------------------------- */
 

@@ -91,6 +91,7 @@ cdef extern from "ffcore/shm.h" nogil:
         uint32_t qkey
         uint32_t srqn
         ff_sge *sge
+    uint32_t *ff_wqe_srqn(ff_wqe *w)
 
     ctypedef struct ff_recv_wqe "struct ff_recv_wqe":
         ff_a32 seq
@@ -102,6 +103,9 @@ cdef extern from "ffcore/shm.h" nogil:
         ff_a32 state
         ff_a32 sq_done
         ff_a32 rq_done
+
+    ctypedef struct ff_srq_shared "struct ff_srq_shared":
+        ff_a32 done
 
     enum:  # enum ff_cqe_flags
         FF_CQE_IMM

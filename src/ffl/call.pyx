@@ -5,7 +5,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, strerror
 
 from ffcore.control cimport (FF_CMD_ALLOC_PD, FF_CMD_ATTACH_MCAST, FF_CMD_CREATE_AH, FF_CMD_CREATE_CHANNEL, FF_CMD_CREATE_CQ, FF_CMD_CREATE_QP,
-                             FF_CMD_MODIFY_QP, FF_CMD_OPEN_CONTEXT, FF_CMD_REG_MR, ff_cmd_handle, ff_reply_handle)
+                             FF_CMD_CREATE_SRQ, FF_CMD_MODIFY_QP, FF_CMD_MODIFY_SRQ, FF_CMD_OPEN_QP, FF_CMD_OPEN_XRCD, FF_CMD_OPEN_CONTEXT, FF_CMD_REG_MR, ff_cmd_handle, ff_reply_handle)
 from ffcore.shm cimport (FF_FLAG_SLOW_YIELD, FF_PAYLOAD_OFFSET, ff_a32, ff_command_slot, ff_fd_note, ff_load32,
                          ff_load32_acquire, ff_pause, ff_store32, ff_store32_release)
 from ffl.kernel cimport futex_wait, now_ns, sched_yield
@@ -62,6 +62,14 @@ cdef const char *name_of(uint16_t op) noexcept nogil:
         return b"ibv_modify_qp"
     if op == FF_CMD_CREATE_AH:
         return b"ibv_create_ah"
+    if op == FF_CMD_CREATE_SRQ:
+        return b"ibv_create_srq"
+    if op == FF_CMD_MODIFY_SRQ:
+        return b"ibv_modify_srq"
+    if op == FF_CMD_OPEN_XRCD:
+        return b"ibv_open_xrcd"
+    if op == FF_CMD_OPEN_QP:
+        return b"ibv_open_qp"
     if op == FF_CMD_ATTACH_MCAST:
         return b"ibv_attach_mcast"
     return b"a command"

@@ -9,14 +9,15 @@ from posix.time cimport CLOCK_MONOTONIC, clock_gettime
 from ffcore.control cimport FF_CMD_CLOSE_CONTEXT, FF_CMD_OPEN_CONTEXT, FF_CMD_QUERY_PORT, ff_reply_device, ff_reply_port
 from ffcore.shm cimport FF_GID_TABLE, ff_add32
 from ffl.call_api cimport ff_call, ff_call_channel, ff_call_end_of
-from ffl.data_path_api cimport ff_poll_cq, ff_post_recv, ff_post_send, ff_req_notify_cq
+from ffl.data_path_api cimport ff_poll_cq, ff_post_recv, ff_post_send, ff_post_srq_recv, ff_req_notify_cq
 from ffl.kernel cimport fail
 from ffl.objects cimport context_of, ffl_context
-from ffl.qp_api cimport ff_alloc_parent_domain, ff_alloc_td, ff_create_cq_ex, ff_create_qp_ex, ff_dealloc_td
+from ffl.qp_api cimport (ff_alloc_parent_domain, ff_alloc_td, ff_close_xrcd, ff_create_cq_ex, ff_create_qp_ex,
+                         ff_create_srq_ex, ff_dealloc_td, ff_get_srq_num, ff_open_qp, ff_open_xrcd)
 from ffl.session_api cimport ff_session_get, ff_session_open
 from ffl.socket cimport close
 from ffl.verbs cimport (IBV_ATOMIC_HCA, IBV_DEVICE_BAD_QKEY_CNTR, IBV_DEVICE_CURR_QP_STATE_MOD,
-                        IBV_DEVICE_PORT_ACTIVE_EVENT, IBV_DEVICE_RC_RNR_NAK_GEN, IBV_DEVICE_SYS_IMAGE_GUID,
+                        IBV_DEVICE_PORT_ACTIVE_EVENT, IBV_DEVICE_RC_RNR_NAK_GEN, IBV_DEVICE_SRQ_RESIZE, IBV_DEVICE_SYS_IMAGE_GUID, IBV_DEVICE_XRC,
                         IBV_LINK_LAYER_ETHERNET, IBV_NODE_CA, IBV_PORT_CM_SUP, IBV_PORT_IP_BASED_GIDS,
                         IBV_QPF_GRH_REQUIRED, IBV_TRANSPORT_IB,
                         IBV_VALUES_MASK_RAW_CLOCK, __VERBS_ABI_IS_EXTENDED, ff_port_attr, ff_verbs_context,
@@ -92,6 +93,11 @@ cdef void fill_ops(ff_verbs_context *base) noexcept nogil:
     base.v.query_device_ex = ff_query_device_ex
     base.v.create_qp_ex = ff_create_qp_ex
     base.v.create_cq_ex = ff_create_cq_ex
+    base.v.create_srq_ex = ff_create_srq_ex
+    base.v.get_srq_num = ff_get_srq_num
+    base.v.open_xrcd = ff_open_xrcd
+    base.v.close_xrcd = ff_close_xrcd
+    base.v.open_qp = ff_open_qp
     base.v.alloc_td = ff_alloc_td
     base.v.dealloc_td = ff_dealloc_td
     base.v.alloc_parent_domain = ff_alloc_parent_domain
@@ -100,6 +106,7 @@ cdef void fill_ops(ff_verbs_context *base) noexcept nogil:
     base.v.context.ops.req_notify_cq = ff_req_notify_cq
     base.v.context.ops.post_send = ff_post_send
     base.v.context.ops.post_recv = ff_post_recv
+    base.v.context.ops.post_srq_recv = ff_post_srq_recv
     base.v.context.abi_compat = __VERBS_ABI_IS_EXTENDED
 
 
@@ -173,7 +180,8 @@ cdef public int ffv_ibv_query_device(ibv_context *context, ibv_device_attr *attr
     attr.vendor_part_id = VENDOR_PART_ID
     attr.hw_ver = 1
     attr.device_cap_flags = (IBV_DEVICE_CURR_QP_STATE_MOD | IBV_DEVICE_PORT_ACTIVE_EVENT | IBV_DEVICE_SYS_IMAGE_GUID
-                             | IBV_DEVICE_RC_RNR_NAK_GEN | IBV_DEVICE_BAD_QKEY_CNTR)
+                             | IBV_DEVICE_RC_RNR_NAK_GEN | IBV_DEVICE_BAD_QKEY_CNTR | IBV_DEVICE_SRQ_RESIZE
+                             | IBV_DEVICE_XRC)
     attr.atomic_cap = IBV_ATOMIC_HCA
     attr.max_pkeys = 1
     attr.local_ca_ack_delay = ACK_DELAY

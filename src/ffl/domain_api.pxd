@@ -10,6 +10,7 @@ from ffl.verbs cimport ibv_pd
 cdef enum:
     FF_MEMORY_QP = 1
     FF_MEMORY_CQ = 2
+    FF_MEMORY_SRQ = 3
 
 cdef extern bint ff_domain_is_parent(ibv_pd *pd) noexcept nogil      # NULL is not
 

@@ -10,13 +10,14 @@ from ffcore.shm cimport ff_a32, ff_event, ff_exchange32, ff_load32
 from ffl.call_api cimport ff_call_channel, ff_call_end_of
 from ffl.handles_api cimport ff_handle_acknowledge, ff_handle_take_async, ff_handle_take_comp
 from ffl.kernel cimport fail
-from ffl.objects cimport FFL_CQ, FFL_QP, context_of, ffl_channel, ffl_cq, ffl_qp
+from ffl.objects cimport FFL_CQ, FFL_QP, FFL_SRQ, context_of, ffl_channel, ffl_cq, ffl_qp, ffl_srq
 from ffl.session_api cimport ff_session_look
 from ffl.socket cimport close, recv
 from ffl.verbs cimport (IBV_EVENT_COMM_EST, IBV_EVENT_CQ_ERR, IBV_EVENT_DEVICE_FATAL, IBV_EVENT_PATH_MIG,
                         IBV_EVENT_PATH_MIG_ERR, IBV_EVENT_QP_ACCESS_ERR, IBV_EVENT_QP_FATAL,
-                        IBV_EVENT_QP_LAST_WQE_REACHED, IBV_EVENT_QP_REQ_ERR, IBV_EVENT_SQ_DRAINED, ibv_async_event,
-                        ibv_comp_channel, ibv_context, ibv_cq, ibv_event_type, ibv_qp)
+                        IBV_EVENT_QP_LAST_WQE_REACHED, IBV_EVENT_QP_REQ_ERR, IBV_EVENT_SQ_DRAINED,
+                        IBV_EVENT_SRQ_ERR, IBV_EVENT_SRQ_LIMIT_REACHED, ibv_async_event, ibv_comp_channel, ibv_context,
+                        ibv_cq, ibv_event_type, ibv_qp, ibv_srq)
 
 
 # ---- completion channels ----
@@ -87,6 +88,10 @@ cdef bint names_qp(uint32_t type) noexcept nogil:
                     IBV_EVENT_SQ_DRAINED, IBV_EVENT_PATH_MIG, IBV_EVENT_PATH_MIG_ERR, IBV_EVENT_QP_LAST_WQE_REACHED)
 
 
+cdef bint names_srq(uint32_t type) noexcept nogil:
+    return type == IBV_EVENT_SRQ_LIMIT_REACHED or type == IBV_EVENT_SRQ_ERR
+
+
 cdef bint fill(ibv_async_event *to, const ff_event *event) noexcept nogil:
     """False: it names an object that is destroyed."""
     to.event_type = <ibv_event_type>event.type
@@ -96,6 +101,9 @@ cdef bint fill(ibv_async_event *to, const ff_event *event) noexcept nogil:
     if names_qp(event.type):
         to.element.qp = <ibv_qp *>ff_handle_take_async(FFL_QP, event.handle)
         return to.element.qp != NULL
+    if names_srq(event.type):
+        to.element.srq = <ibv_srq *>ff_handle_take_async(FFL_SRQ, event.handle)
+        return to.element.srq != NULL
     to.element.port_num = event.handle               # ports; what names nothing has 0 there
     return True
 
@@ -129,3 +137,5 @@ cdef public void ffv_ibv_ack_async_event(ibv_async_event *event) noexcept nogil:
         ff_handle_acknowledge(&(<ffl_cq *>event.element.cq).tracked.async_owed, 1)
     elif names_qp(event.event_type):
         ff_handle_acknowledge(&(<ffl_qp *>event.element.qp).tracked.async_owed, 1)
+    elif names_srq(event.event_type):
+        ff_handle_acknowledge(&(<ffl_srq *>event.element.srq).tracked.async_owed, 1)

@@ -1,4 +1,4 @@
-"""Handle -> object, for events: they name a CQ or a QP by the router's index. Implemented in handles.pyx."""
+"""Handle -> object, for events: they name a CQ, a QP or an SRQ by the router's index. Implemented in handles.pyx."""
 
 from libc.stdint cimport uint32_t
 

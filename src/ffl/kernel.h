@@ -6,6 +6,7 @@
 #include <linux/futex.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -27,6 +28,18 @@ static inline uint64_t ff_now_ns(void)
 	struct timespec now;
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (uint64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* What makes two descriptors the same file. 0, or -1 and errno. (libc's fstat is younger than some of its readers.) */
+static inline int ff_file_identity(int fd, uint64_t *device, uint64_t *inode)
+{
+	struct stat file;
+
+	if (syscall(SYS_fstat, fd, &file))
+		return -1;
+	*device = file.st_dev;
+	*inode = file.st_ino;
+	return 0;
 }
 
 /* Sets errno and returns its value: verbs that return a pointer do the one, the others mostly the other. */

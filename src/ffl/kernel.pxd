@@ -7,6 +7,7 @@ cdef extern from "ffl/kernel.h" nogil:
     void futex_wait "ff_futex_wait"(void *word, uint32_t value, int64_t ns)   # errno is left dirty
     void futex_wake "ff_futex_wake"(void *word, int count)
     uint64_t now_ns "ff_now_ns"()
+    int file_identity "ff_file_identity"(int fd, uint64_t *device, uint64_t *inode)
     int fail "ff_fail"(int error)        # sets errno, returns error
 
 cdef extern from "<sched.h>" nogil:

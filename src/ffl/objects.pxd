@@ -6,18 +6,19 @@ cast. Objects start as zero bytes; a zeroed mutex or condition of the visible pa
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
-from ffcore.shm cimport ff_a32, ff_a64, ff_cq_shared, ff_cqe, ff_qp_shared, ff_session, ff_wqe
+from ffcore.shm cimport ff_a32, ff_a64, ff_cq_shared, ff_cqe, ff_qp_shared, ff_session, ff_srq_shared, ff_wqe
 from ffl.verbs cimport (ff_qp_ex, ff_verbs_context, ff_verbs_context_of, ibv_ah, ibv_comp_channel, ibv_context,
-                        ibv_cq_ex, ibv_mr, ibv_parent_domain_init_attr, ibv_pd, ibv_td)
+                        ibv_cq_ex, ibv_mr, ibv_parent_domain_init_attr, ibv_pd, ibv_srq, ibv_td, ibv_xrcd)
 
 
 cdef enum ffl_kind:
     FFL_CQ = 1
     FFL_QP = 2
+    FFL_SRQ = 3
 
 
 cdef struct ffl_tracked:
-    # What an event may name: a CQ or a QP. Listed by its handle (handles.pyx).
+    # What an event may name: a CQ, a QP or an SRQ. Listed by its handle (handles.pyx).
     ffl_tracked *next
     void *object              # the struct that holds this one
     uint32_t kind             # enum ffl_kind
@@ -65,6 +66,17 @@ cdef struct ffl_mr:
     ibv_mr base
 
 
+cdef struct ffl_xrcd:
+    ibv_xrcd base
+    uint32_t handle
+
+
+cdef enum ffl_target:
+    FFL_CONNECTED = 0         # a request goes to the QP's peer
+    FFL_DATAGRAM              # ... where its address handle says
+    FFL_XRC                   # ... to the peer, for the SRQ that it names
+
+
 cdef struct ffl_qp:
     ff_qp_ex base             # 360 bytes
     uint64_t pad0[3]          # so that what post_send uses starts a cache line
@@ -92,7 +104,8 @@ cdef struct ffl_qp:
     uint32_t wr_index         # ... behind it
     int wr_error              # ... its first error
     uint32_t has_wr           # made with send operations
-    uint32_t pad1[3]
+    uint32_t target           # enum ffl_target
+    uint32_t pad1[2]
     # ---- written by whoever polls
     uint32_t qpn
     ff_a32 sq_polled          # slots before this index are free: their completions have been polled
@@ -108,6 +121,21 @@ cdef struct ffl_qp:
     uint32_t rq_entries
     uint32_t pad3
     uint8_t *rq
+    ffl_tracked tracked
+    ffl_memory memory
+
+
+cdef struct ffl_srq:
+    ibv_srq base
+    ff_a32 lock
+    uint32_t index            # of the next WQE
+    uint32_t free             # shared.done as last seen: it only grows, so an old value is safe
+    uint32_t entries
+    uint32_t stride
+    uint32_t max_sge
+    uint8_t *ring
+    ff_srq_shared *shared
+    uint32_t number           # what XRC requests name
     ffl_tracked tracked
     ffl_memory memory
 

@@ -7,10 +7,10 @@ from libc.string cimport memcpy
 
 from ffcore.shm cimport (FF_OP_CMP_SWP, FF_OP_FETCH_ADD, FF_OP_READ, FF_OP_SEND, FF_OP_SEND_IMM, FF_OP_WRITE,
                          FF_OP_WRITE_IMM, FF_WQE_INLINE, ff_fence, ff_load32, ff_load32_acquire, ff_recv_wqe,
-                         ff_store32_release, ff_wqe)
+                         ff_store32_release, ff_wqe, ff_wqe_srqn)
 from ffl.kernel cimport likely, prefetch
 from ffl.lock cimport spin_lock, spin_unlock
-from ffl.objects cimport ffl_qp
+from ffl.objects cimport FFL_CONNECTED, FFL_XRC, ffl_qp
 from ffl.post_ring cimport ff_flags, ring_bell, sq_has_room
 from ffl.session_api cimport ff_session_get, ff_session_look
 from ffl.verbs cimport (IBV_QPS_ERR, IBV_QPS_RESET, IBV_QPS_RTR, IBV_SEND_INLINE, IBV_WR_ATOMIC_CMP_AND_SWP,
@@ -66,7 +66,12 @@ cdef inline void put_target(ff_wqe *wqe, const ibv_send_wr *wr) noexcept nogil:
         wqe.rkey = wr.wr.rdma.rkey
 
 
-cdef int put_address(ff_wqe *wqe, const ibv_send_wr *wr) noexcept nogil:
+cdef int put_address(ffl_qp *qp, ff_wqe *wqe, const ibv_send_wr *wr) noexcept nogil:
+    """Where each request says where it goes."""
+    if qp.target == FFL_XRC:
+        put_target(wqe, wr)
+        ff_wqe_srqn(wqe)[0] = wr.qp_type.xrc.remote_srqn
+        return 0
     if wr.wr.ud.ah == NULL:
         return errno.EINVAL
     wqe.ah = wr.wr.ud.ah.handle
@@ -85,9 +90,9 @@ cdef inline int put_wqe(ffl_qp *qp, ff_wqe *wqe, const ibv_send_wr *wr) noexcept
     wqe.flags = <uint8_t>(ff_flags(wr.send_flags) | qp.sq_flags)
     wqe.wr_id = wr.wr_id
     wqe.imm = wr.imm_data
-    if likely(qp.opcodes & (1 << IBV_WR_RDMA_WRITE)):         # a connected transport
+    if likely(qp.target == FFL_CONNECTED):
         put_target(wqe, wr)
-    elif put_address(wqe, wr):
+    elif put_address(qp, wqe, wr):
         return errno.EINVAL
     if wr.send_flags & IBV_SEND_INLINE:
         return put_inline(qp, wqe, wr)

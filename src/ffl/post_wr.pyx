@@ -11,7 +11,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from ffcore.shm cimport (FF_OP_CMP_SWP, FF_OP_FETCH_ADD, FF_OP_LOCAL_INV, FF_OP_READ, FF_OP_SEND, FF_OP_SEND_IMM,
-                         FF_OP_SEND_INV, FF_OP_WRITE, FF_OP_WRITE_IMM, FF_WQE_INLINE, ff_store32_release, ff_wqe)
+                         FF_OP_SEND_INV, FF_OP_WRITE, FF_OP_WRITE_IMM, FF_WQE_INLINE, ff_store32_release, ff_wqe, ff_wqe_srqn)
 from ffl.kernel cimport likely
 from ffl.lock cimport spin_lock, spin_unlock
 from ffl.objects cimport ffl_qp
@@ -161,7 +161,7 @@ cdef void wr_set_ud_addr(ibv_qp_ex *handed, ibv_ah *ah, uint32_t remote_qpn, uin
 cdef void wr_set_xrc_srqn(ibv_qp_ex *handed, uint32_t remote_srqn) noexcept nogil:
     cdef ff_wqe *wqe = (<ffl_qp *>handed).wr_wqe
     if likely(wqe != NULL):
-        wqe.srqn = remote_srqn
+        ff_wqe_srqn(wqe)[0] = remote_srqn
 
 
 # ---- what ----

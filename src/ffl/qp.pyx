@@ -14,11 +14,12 @@ from ffl.data_path_api cimport ff_purge_cq, ff_wr_begin_with
 from ffl.domain_api cimport FF_MEMORY_QP, ff_memory_free, ff_memory_new, ffl_memory
 from ffl.handles_api cimport ff_handle_put, ff_handle_retire
 from ffl.kernel cimport fail
-from ffl.objects cimport FFL_QP, context_of, ffl_cq, ffl_qp
+from ffl.objects cimport FFL_CONNECTED, FFL_DATAGRAM, FFL_QP, FFL_XRC, context_of, ffl_cq, ffl_qp
+from ffl.qp_api cimport ff_create_xrc_recv
 from ffl.session_api cimport ff_session_get
 from ffl.verbs cimport (IBV_QP_INIT_ATTR_CREATE_FLAGS, IBV_QP_INIT_ATTR_PD,
                         IBV_QP_INIT_ATTR_SEND_OPS_FLAGS, IBV_QP_STATE, IBV_QPS_RESET, IBV_QPT_UC,
-                        IBV_QPT_UD, IBV_WR_ATOMIC_CMP_AND_SWP, IBV_WR_ATOMIC_FETCH_AND_ADD, IBV_WR_RDMA_READ,
+                        IBV_QPT_UD, IBV_QPT_XRC_RECV, IBV_QPT_XRC_SEND, IBV_WR_ATOMIC_CMP_AND_SWP, IBV_WR_ATOMIC_FETCH_AND_ADD, IBV_WR_RDMA_READ,
                         IBV_WR_RDMA_WRITE, IBV_WR_RDMA_WRITE_WITH_IMM, IBV_WR_SEND, IBV_WR_SEND_WITH_IMM,
                         IBV_WR_TSO, ibv_context, ibv_ece,
                         ibv_mig_state, ibv_mtu, ibv_pd, ibv_qp, ibv_qp_attr, ibv_qp_cap, ibv_qp_ex, ibv_qp_init_attr,
@@ -153,21 +154,23 @@ cdef void describe(ffl_qp *qp, ibv_pd *pd, const ibv_qp_init_attr *attr, ff_repl
     visible.state = IBV_QPS_RESET
     visible.qp_type = attr.qp_type
     qp.opcodes = opcodes_of(attr.qp_type)
+    qp.target = (FFL_DATAGRAM if attr.qp_type == IBV_QPT_UD else FFL_XRC if attr.qp_type == IBV_QPT_XRC_SEND
+                 else FFL_CONNECTED)
     qp.sq_sig_all = 1 if attr.sq_sig_all else 0
     qp.sq_flags = FF_WQE_SIGNALED if attr.sq_sig_all else 0
 
 
 cdef int ask(ibv_pd *pd, const ibv_qp_init_attr *attr, ff_reply_create_qp *reply) noexcept nogil:
     cdef ff_cmd_create_qp request
-    if attr.send_cq == NULL or attr.recv_cq == NULL:
-        return errno.EINVAL
-    if attr.srq != NULL:
-        return errno.EOPNOTSUPP
+    cdef bint receives = attr.qp_type != IBV_QPT_XRC_SEND
+    if attr.send_cq == NULL or (receives and attr.recv_cq == NULL) or attr.qp_type == IBV_QPT_XRC_RECV:
+        return errno.EINVAL                  # XRC_RECV: only create_qp_ex can say its domain
     memset(&request, 0, sizeof(request))
     request.pd = pd.handle
     request.send_cq = attr.send_cq.handle
-    request.recv_cq = attr.recv_cq.handle
-    request.srq = FF_NO_HANDLE
+    request.recv_cq = attr.recv_cq.handle if receives else <uint32_t>FF_NO_HANDLE
+    request.srq = attr.srq.handle if receives and attr.srq != NULL else <uint32_t>FF_NO_HANDLE
+    request.xrcd = FF_NO_HANDLE
     request.type = attr.qp_type
     request.sq_sig_all = 1 if attr.sq_sig_all else 0
     cap_out(&request.cap, &attr.cap)
@@ -212,8 +215,11 @@ cdef int check_extended(const ibv_qp_init_attr_ex *attr) noexcept nogil:
 
 cdef public ibv_qp *ff_create_qp_ex(ibv_context *context, ibv_qp_init_attr_ex *attr) noexcept nogil:
     """The extended struct begins with the plain one."""
-    cdef int error = check_extended(attr)
+    cdef int error
     cdef ibv_qp *qp
+    if attr.qp_type == IBV_QPT_XRC_RECV:
+        return ff_create_xrc_recv(context, attr)
+    error = check_extended(attr)
     if error:
         fail(error)
         return NULL
@@ -244,14 +250,17 @@ cdef public int ffv_ibv_set_ece(ibv_qp *qp, ibv_ece *ece) noexcept nogil:
 
 cdef void purge(ffl_qp *qp) noexcept nogil:
     """Completions that nobody polled yet are not delivered any more (IBTA 10.2.4.4)."""
-    ff_purge_cq(<ffl_cq *>shown(qp).send_cq, shown(qp).qp_num)
-    if shown(qp).recv_cq != shown(qp).send_cq:
+    if shown(qp).send_cq != NULL:
+        ff_purge_cq(<ffl_cq *>shown(qp).send_cq, shown(qp).qp_num)
+    if shown(qp).recv_cq != NULL and shown(qp).recv_cq != shown(qp).send_cq:
         ff_purge_cq(<ffl_cq *>shown(qp).recv_cq, shown(qp).qp_num)
 
 
 cdef void restart(ffl_qp *qp) noexcept nogil:
     """RESET: the router has dropped what was posted. Both sides go on from where it says that the rings are free."""
     purge(qp)
+    if qp.shared == NULL:                    # XRC_RECV: no rings
+        return
     qp.sq_index = qp.sq_free = ff_load32_acquire(&qp.shared.sq_done)     # pairs with its release before the reply
     qp.rq_index = qp.rq_free = ff_load32_acquire(&qp.shared.rq_done)
     ff_store32(&qp.sq_polled, qp.sq_index)

@@ -1,12 +1,14 @@
 from libc.stdint cimport int32_t
 from libc.string cimport memset
 
+from ffcore.control cimport FF_QP_OPENED
 from ffcore.shm cimport (FF_CQE_IMM, FF_OP_CMP_SWP, FF_OP_FETCH_ADD, FF_OP_READ, FF_OP_SEND, FF_OP_SEND_IMM,
                          FF_OP_SEND_INV, FF_OP_WRITE, FF_OP_WRITE_IMM, FF_WQE_SIGNALED, ff_and64, ff_cqe, ff_fence,
                          ff_load32_acquire, ff_session, ff_store32_release)
 from ffr.cq cimport async_event, cq_push
 from ffr.nic.registry cimport nic_leave
-from ffr.rq cimport rq_advance, rq_of, rq_ready, rq_slot
+from ffr.rq cimport rq_advance, rq_is_owed, rq_of, rq_ready, rq_slot
+from ffr.srq cimport srq_find
 from ffr.state cimport (FFR_LIST_ACTIVE, FFR_LIST_NONE, FFR_LIST_WAITING, FFR_NONE, FFR_RUN, ffr_ring_list)
 
 
@@ -18,6 +20,7 @@ cdef extern from "<infiniband/verbs.h>" nogil:
         IBV_QPS_ERR
         IBV_QPT_UC
         IBV_QPT_UD
+        IBV_QPT_XRC_RECV
         IBV_WC_SUCCESS
         IBV_WC_WR_FLUSH_ERR
         IBV_WC_SEND
@@ -27,6 +30,7 @@ cdef extern from "<infiniband/verbs.h>" nogil:
         IBV_WC_FETCH_ADD
         IBV_WC_RECV
         IBV_EVENT_QP_FATAL
+        IBV_EVENT_QP_LAST_WQE_REACHED
 
 
 # ---- lists: circular and doubly linked through the QP records ----
@@ -89,7 +93,7 @@ cdef bint has_work(ffr_router *r, const ffr_qp *q) noexcept nogil:
     if q.state == IBV_QPS_RTS or q.state == IBV_QPS_ERR or q.state == IBV_QPS_SQE:
         if ff_load32_acquire(&qp_sq_slot(r, q, index).seq) == index + 1:
             return True
-    return q.state == IBV_QPS_ERR and rq_ready(r, &q.rq)
+    return q.state == IBV_QPS_ERR and rq_is_owed(r, &q.rq)
 
 
 cdef bint qp_rest(ffr_router *r, uint32_t index) noexcept nogil:
@@ -110,7 +114,18 @@ cdef void qp_set_state(ffr_router *r, uint32_t index, uint32_t state) noexcept n
     cdef ffr_qp *q = &r.state.qp[index]
     q.state = state
     r.qp_stats[index].state = state
-    ff_store32_release(&qp_shared(r, q).state, state)
+    if q.pages:
+        ff_store32_release(&qp_shared(r, q).state, state)
+
+
+cdef void qp_event(ffr_router *r, uint32_t index, uint32_t type) noexcept nogil:
+    cdef ffr_qp *q = &r.state.qp[index]
+    cdef uint32_t at = q.opener
+    if not q.orphan:
+        async_event(r, q.context, type, index)
+    while at != FFR_NONE:                    # bound: FFR_OPENERS_QP
+        async_event(r, r.state.opener[at].context, type, FF_QP_OPENED | at)
+        at = r.state.opener[at].next
 
 
 cdef void forget_message(ffr_qp *q) noexcept nogil:
@@ -129,10 +144,23 @@ cdef void qp_error(ffr_router *r, uint32_t index, bint fatal) noexcept nogil:
     qp_set_state(r, index, IBV_QPS_ERR)
     ff_fence()                               # state, fence, flush; FFL: store the WQE, fence, load state, ring if ERR
     forget_message(q)
-    qp_unlist(r, index)
-    qp_activate(r, index)
+    if q.pages:                              # else it has no queue to flush
+        qp_unlist(r, index)
+        qp_activate(r, index)
     if fatal:
-        async_event(r, q.context, IBV_EVENT_QP_FATAL, index)
+        qp_event(r, index, IBV_EVENT_QP_FATAL)
+    if q.rq.srqn:
+        part_with_srq(r, index)
+
+
+cdef void part_with_srq(ffr_router *r, uint32_t index) noexcept nogil:
+    """The QP takes nothing more from its SRQ, and completes what it has taken. An XRC_RECV QP has no SRQ of its own, so no
+    last WQE either (IBTA 10.2.9.5, A14)."""
+    cdef ffr_qp *q = &r.state.qp[index]
+    if q.rq.held and srq_find(r, q.rq.srqn) != NULL:
+        qp_received(r, index, rq_slot(r, &q.rq).wr_id, IBV_WC_WR_FLUSH_ERR, IBV_WC_RECV, 0, 0, 0, 0, False)
+    if q.type != IBV_QPT_XRC_RECV:
+        qp_event(r, index, IBV_EVENT_QP_LAST_WQE_REACHED)
 
 
 cdef void send_error(ffr_router *r, uint32_t index) noexcept nogil:
@@ -158,7 +186,9 @@ cdef void qp_reset(ffr_router *r, uint32_t index) noexcept nogil:
         if not rq_ready(r, &q.rq):
             break
         rq_advance(r, &q.rq)
-    ff_store32_release(&qp_shared(r, q).sq_done, q.sq_index)
+    q.rq.held = 0                            # taken from an SRQ and not completed: lost, as the others are
+    if q.pages:
+        ff_store32_release(&qp_shared(r, q).sq_done, q.sq_index)
     q.sq_seen = q.sq_index
     forget_message(q)
     q.generation += 1                        # peers look this QP up again
@@ -178,7 +208,7 @@ cdef int qp_flush(ffr_router *r, uint32_t index) noexcept nogil:
             break
         qp_sent(r, index, w, IBV_WC_WR_FLUSH_ERR, 0)         # reads wr_id and opcode once each: nothing to check
         n += 1
-    while n < FFR_BATCH and q.state == IBV_QPS_ERR and rq_ready(r, &q.rq):
+    while n < FFR_BATCH and q.state == IBV_QPS_ERR and rq_is_owed(r, &q.rq):
         qp_received(r, index, rq_slot(r, &q.rq).wr_id, IBV_WC_WR_FLUSH_ERR, IBV_WC_RECV, 0, 0, 0, 0, False)
         n += 1
     return n

@@ -198,7 +198,7 @@ cdef class Reactor:
         """Gives a session to the reactor, and the descriptors with it. Returns its number.
 
         gids: 16-byte GIDs, the first is index 0. limits: max_qp, max_cq, max_mr, max_pd, max_channels, max_ah,
-        max_mcast, pinned_bytes. Raises OSError: EMFILE when every number is taken, or what mapping the segments gave.
+        max_mcast, max_srq, max_xrcd, pinned_bytes. Raises OSError: EMFILE when every number is taken, or what mapping the segments gave.
         """
         cdef uint32_t number
         cdef ffr_session *s
@@ -242,6 +242,8 @@ cdef class Reactor:
         s.limit.max_channels = limits["max_channels"]
         s.limit.max_ah = limits["max_ah"]
         s.limit.max_mcast = limits["max_mcast"]
+        s.limit.max_srq = limits["max_srq"]
+        s.limit.max_xrcd = limits["max_xrcd"]
         s.limit.pinned_bytes = limits["pinned_bytes"]
         for kind in range(FFR_KINDS):
             s.first[kind] = FFR_NONE

@@ -14,7 +14,7 @@
 #include "ffcore/stats.h"
 
 #define FFR_STATE_MAGIC 0x74734646u
-#define FFR_STATE_VERSION 2u
+#define FFR_STATE_VERSION 3u
 #define FFR_NONE 0xffffffffu
 
 enum {
@@ -25,6 +25,10 @@ enum {
 	FFR_PDS = 1 << 16,
 	FFR_CHANNELS = 1 << 14, /* completion channels and, one per context, async channels */
 	FFR_AHS = 1 << 18,
+	FFR_SRQS = 1 << 14,	/* an SRQ's number is made as a QPN is */
+	FFR_XRCDS = 1 << 12,
+	FFR_OPENERS = 1 << 14,	/* handles from ibv_open_qp */
+	FFR_OPENERS_QP = 64,	/* ... for one QP */
 	FFR_MCASTS = 1 << 14,	/* attachments of QPs to multicast groups */
 	FFR_MCAST_BUCKETS = 1024,
 	FFR_MCAST_QPS = 128,	/* ... to one group: a message is copied so often in a turn, 0.5 MB at most */
@@ -48,11 +52,11 @@ struct ffr_object {
 };
 
 struct ffr_limits {
-	uint32_t max_qp, max_cq, max_mr, max_pd, max_channels, max_ah, max_mcast, pad;
+	uint32_t max_qp, max_cq, max_mr, max_pd, max_channels, max_ah, max_mcast, max_srq, max_xrcd, pad;
 	uint64_t pinned_bytes;
 };
 
-enum ffr_kind { FFR_PD, FFR_MR, FFR_CQ, FFR_QP, FFR_CHANNEL, FFR_AH, FFR_MCAST, FFR_KINDS };
+enum ffr_kind { FFR_PD, FFR_MR, FFR_CQ, FFR_QP, FFR_CHANNEL, FFR_AH, FFR_MCAST, FFR_SRQ, FFR_XRCD, FFR_OPENER, FFR_KINDS };
 
 struct ffr_session {
 	uint32_t used;
@@ -116,7 +120,10 @@ struct ffr_cq {
 	uint32_t ring_pages, before_pages; /* 0: there is no such ring of its own */
 };
 
-/* A receive queue: a QP's own, or an SRQ's. */
+/*
+ * A receive queue: a QP's own, or an SRQ's. A QP that an SRQ feeds has one without entries: session, pd and max_sge are the
+ * SRQ's then, and index counts what the QP has received.
+ */
 struct ffr_rq {
 	uint64_t ring; /* offset of slot 0 in the session's control segment */
 	uint64_t done; /* offset of the ff_a32 in which `index` is published */
@@ -125,6 +132,9 @@ struct ffr_rq {
 	uint32_t index; /* the next receive WQE to use */
 	uint32_t missed; /* index + 1 when an unreliable message has waited for that WQE in vain */
 	uint32_t session, pd;
+	uint32_t srqn; /* the SRQ that feeds the QP, of XRC its last message; 0: none */
+	uint32_t held; /* ... a WQE of which the QP has taken for a long message: state.held[qp] */
+	uint32_t qp;
 };
 
 enum ffr_wait {
@@ -166,6 +176,50 @@ struct ffr_qp {
 	uint32_t peer_generation;
 	uint32_t list, idle;
 	uint32_t list_next, list_prev;
+	/* XRC_RECV: no rings and no bell (pages is 0); pd, recv_cq and rq are those of the SRQ that the last message named */
+	uint64_t domain; /* of its xrcd */
+	uint32_t xrcd;
+	uint32_t opener; /* first of its further handles */
+	uint32_t orphan; /* its maker's handle is gone: those keep it */
+};
+
+struct ffr_srq {
+	struct ffr_object o;
+	uint32_t srqn;
+	uint32_t generation;
+	uint32_t type; /* enum ibv_srq_type */
+	uint32_t context;
+	uint32_t limit; /* armed: an event when fewer WQEs than this are left; 0: not */
+	uint32_t cq, xrcd; /* of XRC */
+	uint64_t domain;
+	struct ffr_rq rq;
+	uint64_t offset; /* of struct ff_srq_shared, and of its first ring */
+	uint32_t pages;
+	uint32_t ring_pages; /* 0: the ring in use is the first one */
+	/* a resize under way: from turn on, WQEs are in another ring */
+	uint64_t next_ring;
+	uint32_t turn, next_entries, next_pages; /* next_pages 0: none is */
+};
+
+/* A handle for an XRC domain. What a file stands for is one domain to all processes of a container. */
+struct ffr_xrcd {
+	struct ffr_object o;
+	uint32_t context;
+	uint32_t flags; /* FF_XRCD_FILE: of a file */
+	uint64_t domain; /* its number, never used again */
+	uint64_t device, inode;
+};
+
+/* ibv_open_qp: one more handle for an XRC_RECV QP. */
+struct ffr_opener {
+	struct ffr_object o;
+	uint32_t qp, next;
+	uint32_t context, xrcd;
+};
+
+/* A receive WQE as it stands in its slot. */
+struct ffr_held {
+	uint64_t wqe[(FF_RECV_HEADER + FF_MAX_SGE * sizeof(struct ff_sge)) / 8];
 };
 
 struct ffr_ah {
@@ -200,6 +254,11 @@ struct ffr_state {
 	struct ffr_mr mr[FFR_MRS];
 	struct ffr_ah ah[FFR_AHS];
 	struct ffr_mcast mcast[FFR_MCASTS];
+	struct ffr_srq srq[FFR_SRQS];
+	struct ffr_xrcd xrcd[FFR_XRCDS];
+	struct ffr_opener opener[FFR_OPENERS];
+	struct ffr_held held[FFR_QPS]; /* pages of it exist where QPs have held WQEs */
+	uint64_t domains;	       /* XRC domains made so far */
 	uint32_t mcast_bucket[FFR_MCAST_BUCKETS]; /* first of each list, or FFR_NONE */
 	struct ff_extent block[FFR_EXTENT_BLOCKS][FFR_BLOCK_EXTENTS];
 };

@@ -17,6 +17,10 @@ cdef extern from "ffr/state.h" nogil:
         FFR_PDS
         FFR_CHANNELS
         FFR_AHS
+        FFR_SRQS
+        FFR_XRCDS
+        FFR_OPENERS
+        FFR_OPENERS_QP
         FFR_MCASTS
         FFR_MCAST_BUCKETS
         FFR_MCAST_QPS
@@ -35,6 +39,9 @@ cdef extern from "ffr/state.h" nogil:
         FFR_CHANNEL
         FFR_AH
         FFR_MCAST
+        FFR_SRQ
+        FFR_XRCD
+        FFR_OPENER
         FFR_KINDS
         FFR_RUN
         FFR_WAIT_RNR
@@ -62,6 +69,8 @@ cdef extern from "ffr/state.h" nogil:
         uint32_t max_channels
         uint32_t max_ah
         uint32_t max_mcast
+        uint32_t max_srq
+        uint32_t max_xrcd
         uint64_t pinned_bytes
 
     ctypedef struct ffr_session "struct ffr_session":
@@ -137,6 +146,9 @@ cdef extern from "ffr/state.h" nogil:
         uint32_t missed
         uint32_t session
         uint32_t pd
+        uint32_t srqn
+        uint32_t held
+        uint32_t qp
 
     ctypedef struct ffr_qp "struct ffr_qp":
         ffr_object o
@@ -175,6 +187,47 @@ cdef extern from "ffr/state.h" nogil:
         uint32_t idle
         uint32_t list_next
         uint32_t list_prev
+        uint64_t domain
+        uint32_t xrcd
+        uint32_t opener
+        uint32_t orphan
+
+    ctypedef struct ffr_srq "struct ffr_srq":
+        ffr_object o
+        uint32_t srqn
+        uint32_t generation
+        uint32_t type
+        uint32_t context
+        uint32_t limit
+        uint32_t cq
+        uint32_t xrcd
+        uint64_t domain
+        ffr_rq rq
+        uint64_t offset
+        uint32_t pages
+        uint32_t ring_pages
+        uint64_t next_ring
+        uint32_t turn
+        uint32_t next_entries
+        uint32_t next_pages
+
+    ctypedef struct ffr_xrcd "struct ffr_xrcd":
+        ffr_object o
+        uint32_t context
+        uint32_t flags
+        uint64_t domain
+        uint64_t device
+        uint64_t inode
+
+    ctypedef struct ffr_opener "struct ffr_opener":
+        ffr_object o
+        uint32_t qp
+        uint32_t next
+        uint32_t context
+        uint32_t xrcd
+
+    ctypedef struct ffr_held "struct ffr_held":
+        uint64_t *wqe
 
     ctypedef struct ffr_ah "struct ffr_ah":
         ffr_object o
@@ -208,6 +261,11 @@ cdef extern from "ffr/state.h" nogil:
         ffr_ah *ah
         ffr_mcast *mcast
         uint32_t *mcast_bucket
+        ffr_srq *srq
+        ffr_xrcd *xrcd
+        ffr_opener *opener
+        ffr_held *held
+        uint64_t domains
         ff_extent block[1][64]
 
     ctypedef struct ffr_view "struct ffr_view":
@@ -248,4 +306,5 @@ cdef extern from "ffr/state.h" nogil:
 
 cdef ffr_object *object_at(ffr_state *state, int kind, uint32_t index) noexcept nogil
 cdef uint32_t object_new(ffr_router *r, int kind, uint32_t session) noexcept nogil
+cdef void object_move(ffr_router *r, int kind, uint32_t index, uint32_t session) noexcept nogil  # to another session
 cdef void object_free(ffr_router *r, int kind, uint32_t index) noexcept nogil

@@ -17,6 +17,12 @@ cdef ffr_object *object_at(ffr_state *state, int kind, uint32_t index) noexcept 
         return &state.ah[index].o
     if kind == FFR_MCAST:
         return &state.mcast[index].o
+    if kind == FFR_SRQ:
+        return &state.srq[index].o
+    if kind == FFR_XRCD:
+        return &state.xrcd[index].o
+    if kind == FFR_OPENER:
+        return &state.opener[index].o
     return &state.channel[index].o
 
 
@@ -33,13 +39,42 @@ cdef uint32_t capacity(int kind) noexcept nogil:
         return FFR_AHS
     if kind == FFR_MCAST:
         return FFR_MCASTS
+    if kind == FFR_SRQ:
+        return FFR_SRQS
+    if kind == FFR_XRCD:
+        return FFR_XRCDS
+    if kind == FFR_OPENER:
+        return FFR_OPENERS
     return FFR_CHANNELS
+
+
+cdef void enlist(ffr_router *r, int kind, uint32_t index, uint32_t session) noexcept nogil:
+    cdef ffr_object *o = object_at(r.state, kind, index)
+    cdef ffr_session *s = &r.state.session[session]
+    o.session = session
+    o.prev = FFR_NONE
+    o.next = s.first[kind]
+    if o.next != FFR_NONE:
+        object_at(r.state, kind, o.next).prev = index
+    s.first[kind] = index
+    s.count[kind] += 1
+
+
+cdef void strike(ffr_router *r, int kind, uint32_t index) noexcept nogil:
+    cdef ffr_object *o = object_at(r.state, kind, index)
+    cdef ffr_session *s = &r.state.session[o.session]
+    if o.prev != FFR_NONE:
+        object_at(r.state, kind, o.prev).next = o.next
+    else:
+        s.first[kind] = o.next
+    if o.next != FFR_NONE:
+        object_at(r.state, kind, o.next).prev = o.prev
+    s.count[kind] -= 1
 
 
 cdef uint32_t object_new(ffr_router *r, int kind, uint32_t session) noexcept nogil:
     """A fresh object on its session's list, its head filled in; FFR_NONE when the table is full."""
     cdef ffr_tables *table = &r.state.table
-    cdef ffr_session *s = &r.state.session[session]
     cdef uint32_t index = table.free[kind]
     cdef ffr_object *o
     if index != FFR_NONE:
@@ -52,27 +87,19 @@ cdef uint32_t object_new(ffr_router *r, int kind, uint32_t session) noexcept nog
     else:
         return FFR_NONE
     o.used = 1
-    o.session = session
     o.references = 0
-    o.prev = FFR_NONE
-    o.next = s.first[kind]
-    if o.next != FFR_NONE:
-        object_at(r.state, kind, o.next).prev = index
-    s.first[kind] = index
-    s.count[kind] += 1
+    enlist(r, kind, index, session)
     return index
+
+
+cdef void object_move(ffr_router *r, int kind, uint32_t index, uint32_t session) noexcept nogil:
+    strike(r, kind, index)
+    enlist(r, kind, index, session)
 
 
 cdef void object_free(ffr_router *r, int kind, uint32_t index) noexcept nogil:
     cdef ffr_object *o = object_at(r.state, kind, index)
-    cdef ffr_session *s = &r.state.session[o.session]
-    if o.prev != FFR_NONE:
-        object_at(r.state, kind, o.prev).next = o.next
-    else:
-        s.first[kind] = o.next
-    if o.next != FFR_NONE:
-        object_at(r.state, kind, o.next).prev = o.prev
-    s.count[kind] -= 1
+    strike(r, kind, index)
     o.used = 0
     o.next = r.state.table.free[kind]
     r.state.table.free[kind] = index

@@ -7,11 +7,13 @@ verbs documents, and does a bounded amount of work.
 
 from libc.stdint cimport uint32_t
 
-from ffr.state cimport FFR_AHS, FFR_CQS, FFR_CHANNELS, FFR_MRS, FFR_PDS, FFR_QPS, ffr_router
+from ffr.state cimport FFR_AHS, FFR_CQS, FFR_CHANNELS, FFR_MRS, FFR_OPENERS, FFR_PDS, FFR_QPS, FFR_SRQS, FFR_XRCDS, \
+    ffr_router
 
 
 cdef inline bint owns_qp(ffr_router *r, uint32_t session, uint32_t handle) noexcept nogil:
-    return handle < FFR_QPS and r.state.qp[handle].o.used and r.state.qp[handle].o.session == session
+    return (handle < FFR_QPS and r.state.qp[handle].o.used and r.state.qp[handle].o.session == session
+            and not r.state.qp[handle].orphan)
 
 cdef inline bint owns_cq(ffr_router *r, uint32_t session, uint32_t handle) noexcept nogil:
     return handle < FFR_CQS and r.state.cq[handle].o.used and r.state.cq[handle].o.session == session
@@ -24,6 +26,15 @@ cdef inline bint owns_pd(ffr_router *r, uint32_t session, uint32_t handle) noexc
 
 cdef inline bint owns_ah(ffr_router *r, uint32_t session, uint32_t handle) noexcept nogil:
     return handle < FFR_AHS and r.state.ah[handle].o.used and r.state.ah[handle].o.session == session
+
+cdef inline bint owns_srq(ffr_router *r, uint32_t session, uint32_t handle) noexcept nogil:
+    return handle < FFR_SRQS and r.state.srq[handle].o.used and r.state.srq[handle].o.session == session
+
+cdef inline bint owns_xrcd(ffr_router *r, uint32_t session, uint32_t handle) noexcept nogil:
+    return handle < FFR_XRCDS and r.state.xrcd[handle].o.used and r.state.xrcd[handle].o.session == session
+
+cdef inline bint owns_opener(ffr_router *r, uint32_t session, uint32_t handle) noexcept nogil:
+    return handle < FFR_OPENERS and r.state.opener[handle].o.used and r.state.opener[handle].o.session == session
 
 cdef inline bint owns_channel(ffr_router *r, uint32_t session, uint32_t handle, bint is_async) noexcept nogil:
     return (handle < FFR_CHANNELS and r.state.channel[handle].o.used and r.state.channel[handle].o.session == session

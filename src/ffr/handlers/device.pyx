@@ -67,6 +67,9 @@ cdef int query_device(ffr_router *r, uint32_t session, const void *body, void *r
     d.max_qp_init_rd_atom = FFR_MAX_RD_ATOMIC
     d.max_inline = FF_MAX_INLINE
     d.max_ah = s.limit.max_ah
+    d.max_srq = s.limit.max_srq
+    d.max_srq_wr = FFR_MAX_WR
+    d.max_srq_sge = FF_MAX_SGE
     d.max_mcast_qp = FFR_MCAST_QPS
     d.max_mcast_attached = s.limit.max_mcast
     return 0

@@ -2,17 +2,18 @@ from libc.errno cimport EBUSY, EINVAL, ENOMEM, EOPNOTSUPP
 from libc.stdint cimport uint64_t
 from libc.string cimport memset
 
-from ffcore.control cimport (FF_NO_HANDLE, ff_cap, ff_cmd_create_qp, ff_cmd_handle, ff_cmd_modify_qp, ff_qp_attr,
+from ffcore.control cimport (FF_NO_HANDLE, FF_QP_OPENED, ff_cap, ff_cmd_create_qp, ff_cmd_handle, ff_cmd_modify_qp, ff_qp_attr,
                              ff_reply_create_qp, ff_reply_query_qp, ff_reply_state)
 from ffcore.shm cimport (FF_MAX_INLINE, FF_MAX_SGE, FF_OP_CMP_SWP, FF_OP_FETCH_ADD, FF_OP_READ, FF_OP_SEND,
                          FF_OP_SEND_IMM, FF_OP_WRITE, FF_OP_WRITE_IMM, FF_PAGE, FF_QPS_PER_SESSION, FF_RECV_HEADER,
                          FF_WQE_HEADER, ff_and64, ff_qp_shared, ff_session, ff_sge)
-from ffr.cq cimport async_event
-from ffr.handlers.base cimport owns_cq, owns_pd, owns_qp
+from ffr.handlers.base cimport owns_cq, owns_pd, owns_qp, owns_srq
 from ffr.handlers.transitions cimport transition_check
+from ffr.handlers.xrc cimport create_target, qp_adopt, qp_named, qp_unopen
 from ffr.mem.region cimport ring_alloc, ring_free
 from ffr.nic.registry cimport nic_enter, nic_for, nic_leave
-from ffr.qp cimport qp_activate, qp_error, qp_reset, qp_set_state, qp_unlist
+from ffr.qp cimport qp_activate, qp_error, qp_event, qp_reset, qp_set_state, qp_unlist
+from ffr.srq cimport srq_feed, srq_find
 from ffr.state cimport (FFR_MAX_RD_ATOMIC, FFR_MAX_WR, FFR_NONE, FFR_QP, FFR_RUN, ffr_qp, ffr_session, object_free,
                         object_new)
 
@@ -22,6 +23,9 @@ cdef extern from "<infiniband/verbs.h>" nogil:
         IBV_QPT_RC
         IBV_QPT_UC
         IBV_QPT_UD
+        IBV_QPT_XRC_SEND
+        IBV_QPT_XRC_RECV
+        IBV_SRQT_BASIC
         IBV_QPS_RESET
         IBV_QPS_RTR
         IBV_QPS_RTS
@@ -81,7 +85,7 @@ cdef uint32_t opcodes_of(uint32_t qp_type) noexcept nogil:
         return send
     if qp_type == IBV_QPT_UC:
         return send | write
-    if qp_type == IBV_QPT_RC:
+    if qp_type == IBV_QPT_RC or qp_type == IBV_QPT_XRC_SEND:
         return send | write | 1 << FF_OP_READ | 1 << FF_OP_CMP_SWP | 1 << FF_OP_FETCH_ADD
     return 0
 
@@ -104,12 +108,19 @@ cdef int lay_out(const ff_cap *cap, ff_reply_create_qp *a) noexcept nogil:
 
 cdef int check_create(ffr_router *r, uint32_t session, const ff_cmd_create_qp *c) noexcept nogil:
     cdef const ff_cap *cap = &c.cap
-    if not owns_pd(r, session, c.pd) or not owns_cq(r, session, c.send_cq) or not owns_cq(r, session, c.recv_cq):
+    cdef bint receives = c.type != IBV_QPT_XRC_SEND
+    if not owns_pd(r, session, c.pd) or not owns_cq(r, session, c.send_cq):
         return EINVAL
-    if not r.state.pd[c.pd].context == r.state.cq[c.send_cq].context == r.state.cq[c.recv_cq].context:
+    if r.state.pd[c.pd].context != r.state.cq[c.send_cq].context:
         return EINVAL                        # a context that is closed takes its CQs with it
-    if opcodes_of(c.type) == 0 or c.srq != FF_NO_HANDLE:
+    if receives and not (owns_cq(r, session, c.recv_cq) and r.state.cq[c.recv_cq].context == r.state.pd[c.pd].context):
+        return EINVAL
+    if opcodes_of(c.type) == 0:
         return EOPNOTSUPP
+    if receives and c.srq != FF_NO_HANDLE and not (
+            owns_srq(r, session, c.srq) and r.state.srq[c.srq].type == IBV_SRQT_BASIC
+            and r.state.srq[c.srq].context == r.state.pd[c.pd].context):
+        return EINVAL
     if cap.max_send_wr > FFR_MAX_WR or cap.max_recv_wr > FFR_MAX_WR or cap.max_inline > FF_MAX_INLINE:
         return EINVAL
     if cap.max_send_sge > FF_MAX_SGE or cap.max_recv_sge > FF_MAX_SGE:
@@ -128,27 +139,11 @@ cdef uint32_t bell_new(ffr_session *s) noexcept nogil:
     return FFR_NONE
 
 
-cdef int create_qp(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil:
-    cdef const ff_cmd_create_qp *c = <const ff_cmd_create_qp *>body
-    cdef ff_reply_create_qp *a = <ff_reply_create_qp *>reply
-    cdef ffr_session *s = &r.state.session[session]
-    cdef ff_session *shared = <ff_session *>r.view[session].control
-    cdef uint32_t index, pages, generation
+cdef uint32_t qp_new(ffr_router *r, uint32_t session, uint32_t qp_type) noexcept nogil:
+    cdef uint32_t index = object_new(r, FFR_QP, session), generation
     cdef ffr_qp *q
-    cdef int error = check_create(r, session, c)
-    if error:
-        return error
-    pages = <uint32_t>lay_out(&c.cap, a)
-    a.bell = bell_new(s)
-    if a.bell == FFR_NONE:
-        return ENOMEM
-    a.offset = ring_alloc(r, session, pages)
-    if a.offset == 0:
-        return ENOMEM
-    index = object_new(r, FFR_QP, session)
     if index == FFR_NONE:
-        ring_free(r, session, a.offset, pages)
-        return ENOMEM
+        return FFR_NONE
     q = &r.state.qp[index]
     generation = q.generation + 1
     if index < 2 and not generation & 0xff:  # QPNs 0 and 1 are the management QPs'
@@ -156,11 +151,69 @@ cdef int create_qp(ffr_router *r, uint32_t session, const void *body, void *repl
     memset(<char *>q + sizeof(q.o), 0, sizeof(ffr_qp) - sizeof(q.o))
     q.generation = generation
     q.qpn = (generation & 0xff) << 16 | index
-    q.type = c.type
-    q.opcodes = opcodes_of(c.type)
-    q.pd = c.pd
-    q.send_cq = c.send_cq
+    q.type = qp_type
+    q.opcodes = opcodes_of(qp_type)
+    q.pd = q.send_cq = q.recv_cq = q.bell = q.xrcd = q.opener = q.peer = FFR_NONE
+    q.rq.qp = index
+    memset(&r.qp_stats[index], 0, sizeof(r.qp_stats[index]))
+    r.qp_stats[index].qpn = q.qpn
+    r.qp_stats[index].session = session
+    return index
+
+
+cdef void attach(ffr_router *r, uint32_t index, const ff_cmd_create_qp *c, const ff_reply_create_qp *a) noexcept nogil:
+    """The QP uses these from now on."""
+    cdef ffr_qp *q = &r.state.qp[index]
+    q.pd, q.send_cq = c.pd, c.send_cq
+    r.state.pd[q.pd].o.references += 1
+    r.state.cq[q.send_cq].o.references += 1
+    if c.type == IBV_QPT_XRC_SEND:
+        return
     q.recv_cq = c.recv_cq
+    r.state.cq[q.recv_cq].o.references += 1
+    if c.srq != FF_NO_HANDLE:
+        srq_feed(&q.rq, &r.state.srq[c.srq])
+        r.state.srq[c.srq].o.references += 1
+        return
+    q.rq.ring, q.rq.entries, q.rq.stride = a.rq_offset, a.rq_entries, a.rq_stride
+    q.rq.done = a.offset + <uint64_t>&(<ff_qp_shared *>NULL).rq_done
+    q.rq.max_sge, q.rq.session, q.rq.pd = a.cap.max_recv_sge, q.o.session, c.pd
+
+
+cdef void wish(const ff_cmd_create_qp *c, ff_cap *cap) noexcept nogil:
+    """What it has no receive queue for is not granted."""
+    cap[0] = c.cap
+    if c.srq != FF_NO_HANDLE or c.type == IBV_QPT_XRC_SEND:
+        cap.max_recv_wr = cap.max_recv_sge = 0
+
+
+cdef int create_qp(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil:
+    cdef const ff_cmd_create_qp *c = <const ff_cmd_create_qp *>body
+    cdef ff_reply_create_qp *a = <ff_reply_create_qp *>reply
+    cdef ffr_session *s = &r.state.session[session]
+    cdef ff_session *shared = <ff_session *>r.view[session].control
+    cdef uint32_t index, pages
+    cdef ff_cap cap
+    cdef ffr_qp *q
+    cdef int error
+    if c.type == IBV_QPT_XRC_RECV:
+        return create_target(r, session, c, a)
+    error = check_create(r, session, c)
+    if error:
+        return error
+    wish(c, &cap)
+    pages = <uint32_t>lay_out(&cap, a)
+    a.bell = bell_new(s)
+    if a.bell == FFR_NONE:
+        return ENOMEM
+    a.offset = ring_alloc(r, session, pages)
+    if a.offset == 0:
+        return ENOMEM
+    index = qp_new(r, session, c.type)
+    if index == FFR_NONE:
+        ring_free(r, session, a.offset, pages)
+        return ENOMEM
+    q = &r.state.qp[index]
     q.sq_sig_all = c.sq_sig_all
     q.bell = a.bell
     q.context = r.state.pd[c.pd].context
@@ -169,19 +222,10 @@ cdef int create_qp(ffr_router *r, uint32_t session, const void *body, void *repl
     a.sq_offset += a.offset
     a.rq_offset += a.offset
     q.sq_offset, q.sq_entries, q.sq_stride = a.sq_offset, a.sq_entries, a.sq_stride
-    q.rq.ring, q.rq.entries, q.rq.stride = a.rq_offset, a.rq_entries, a.rq_stride
-    q.rq.done = a.offset + <uint64_t>&(<ff_qp_shared *>NULL).rq_done
-    q.rq.max_sge, q.rq.session, q.rq.pd = a.cap.max_recv_sge, session, c.pd
     q.cap = a.cap
-    q.peer = FFR_NONE
-    r.state.pd[q.pd].o.references += 1
-    r.state.cq[q.send_cq].o.references += 1
-    r.state.cq[q.recv_cq].o.references += 1
+    attach(r, index, c, a)
     ff_and64(&shared.qp_bell[q.bell >> 6], ~(<uint64_t>1 << (q.bell & 63)))
     s.bell_qp[q.bell] = index
-    memset(&r.qp_stats[index], 0, sizeof(r.qp_stats[index]))
-    r.qp_stats[index].qpn = q.qpn
-    r.qp_stats[index].session = session
     qp_set_state(r, index, IBV_QPS_RESET)
     a.handle = index
     a.qpn = q.qpn
@@ -260,30 +304,40 @@ cdef void take_values(ff_qp_attr *to, uint32_t mask, const ff_qp_attr *a) noexce
         to.alt_timeout = a.alt_timeout
 
 
+cdef uint32_t relevant(uint32_t qp_type, uint32_t mask) noexcept nogil:
+    """XRC's halves are modified with all that RC takes, as a rule; each leaves out what the other half has."""
+    if qp_type == IBV_QPT_XRC_SEND:
+        return mask & ~<uint32_t>(IBV_QP_MAX_DEST_RD_ATOMIC | IBV_QP_MIN_RNR_TIMER)
+    if qp_type == IBV_QPT_XRC_RECV:
+        return mask & ~<uint32_t>(IBV_QP_MAX_QP_RD_ATOMIC | IBV_QP_RETRY_CNT | IBV_QP_RNR_RETRY)
+    return mask
+
+
 cdef int modify_qp(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil:
     cdef const ff_cmd_modify_qp *c = <const ff_cmd_modify_qp *>body
-    cdef uint32_t state
+    cdef uint32_t state, mask, index = qp_named(r, session, c.handle)
     cdef ffr_qp *q
     cdef int error
-    if not owns_qp(r, session, c.handle):
+    if index == FFR_NONE:
         return EINVAL
-    q = &r.state.qp[c.handle]
-    state = c.attr.qp_state if c.mask & IBV_QP_STATE else q.state
-    if c.mask & IBV_QP_CUR_STATE and c.attr.cur_qp_state != q.state:
+    q = &r.state.qp[index]
+    mask = relevant(q.type, c.mask)
+    state = c.attr.qp_state if mask & IBV_QP_STATE else q.state
+    if mask & IBV_QP_CUR_STATE and c.attr.cur_qp_state != q.state:
         return EINVAL
-    error = transition_check(q.type, q.state, state, c.mask)
-    error = error or check_values(r, &r.state.session[session], c.mask, &c.attr)
+    error = transition_check(q.type, q.state, state, mask)
+    error = error or check_values(r, &r.state.session[session], mask, &c.attr)
     if error:
         return error
-    take_values(&q.attr, c.mask, &c.attr)
+    take_values(&q.attr, mask, &c.attr)
     q.retries = q.attr.retry_cnt
     q.rnr_retries = q.attr.rnr_retry
     if state == IBV_QPS_RESET:
-        qp_reset(r, c.handle)
+        qp_reset(r, index)
     elif state == IBV_QPS_ERR:
-        qp_error(r, c.handle, False)
+        qp_error(r, index, False)
     else:
-        enter(r, c.handle, state, c.mask & IBV_QP_EN_SQD_ASYNC_NOTIFY and c.attr.en_sqd_async_notify)
+        enter(r, index, state, mask & IBV_QP_EN_SQD_ASYNC_NOTIFY and c.attr.en_sqd_async_notify)
     (<ff_reply_state *>reply).qp_state = q.state
     return 0
 
@@ -298,23 +352,23 @@ cdef void enter(ffr_router *r, uint32_t index, uint32_t state, bint notify) noex
         r.qp_stats[index].dest_qpn = q.attr.dest_qpn
     qp_set_state(r, index, state)
     nic_enter(r, index, before)
-    if state == IBV_QPS_RTS:
+    if state == IBV_QPS_RTS and q.pages:
         qp_activate(r, index)                # what was posted in SQD
     elif state == IBV_QPS_SQD:
         # The current WQE stays where it is: SQD stops between packets of a message as it does between messages.
         qp_unlist(r, index)
         q.wait = FFR_RUN
         if notify:
-            async_event(r, q.context, IBV_EVENT_SQ_DRAINED, index)
+            qp_event(r, index, IBV_EVENT_SQ_DRAINED)
 
 
 # ---- query and destroy ----
 
 cdef int query_qp(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil:
-    cdef uint32_t index = (<ff_cmd_handle *>body).handle
+    cdef uint32_t index = qp_named(r, session, (<ff_cmd_handle *>body).handle)
     cdef ff_reply_query_qp *a = <ff_reply_query_qp *>reply
     cdef ffr_qp *q
-    if not owns_qp(r, session, index):
+    if index == FFR_NONE:
         return EINVAL
     q = &r.state.qp[index]
     a.attr = q.attr
@@ -332,20 +386,38 @@ cdef void qp_free(ffr_router *r, uint32_t index) noexcept nogil:
     qp_unlist(r, index)
     q.generation += 1                        # peers find nobody
     q.state = IBV_QPS_RESET
+    r.qp_stats[index].qpn = 0
+    if q.type == IBV_QPT_XRC_RECV:
+        r.state.xrcd[q.xrcd].o.references -= 1
+    else:
+        detach(r, q)
+    object_free(r, FFR_QP, index)
+
+
+cdef void detach(ffr_router *r, ffr_qp *q) noexcept nogil:
     r.state.session[q.o.session].bell_qp[q.bell] = FFR_NONE
     r.state.pd[q.pd].o.references -= 1
     r.state.cq[q.send_cq].o.references -= 1
-    r.state.cq[q.recv_cq].o.references -= 1
-    r.qp_stats[index].qpn = 0
+    if q.recv_cq != FFR_NONE:
+        r.state.cq[q.recv_cq].o.references -= 1
+    if q.rq.srqn:
+        srq_find(r, q.rq.srqn).o.references -= 1
     ring_free(r, q.o.session, q.offset, q.pages)
-    object_free(r, FFR_QP, index)
+
+
+cdef void qp_close(ffr_router *r, uint32_t index) noexcept nogil:
+    """The handle of the QP's maker goes; who has opened the QP keeps it."""
+    r.state.qp[index].orphan = 1
+    qp_adopt(r, index)
 
 
 cdef int destroy_qp(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil:
     cdef uint32_t index = (<ff_cmd_handle *>body).handle
+    if index & FF_QP_OPENED:
+        return qp_unopen(r, session, index & ~FF_QP_OPENED)
     if not owns_qp(r, session, index):
         return EINVAL
     if r.state.qp[index].o.references:       # attached to a multicast group
         return EBUSY
-    qp_free(r, index)
+    qp_close(r, index)
     return 0

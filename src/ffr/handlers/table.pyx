@@ -6,7 +6,8 @@ from ffcore.control cimport (FF_CMD_ALLOC_PD, FF_CMD_ATTACH_MCAST, FF_CMD_CLOSE_
                              FF_CMD_DEREG_MR, FF_CMD_DESTROY_AH, FF_CMD_DESTROY_CHANNEL, FF_CMD_DESTROY_CQ,
                              FF_CMD_DESTROY_QP, FF_CMD_DETACH_MCAST, FF_CMD_LAST, FF_CMD_MODIFY_QP, FF_CMD_OPEN_CONTEXT,
                              FF_CMD_QUERY_DEVICE, FF_CMD_QUERY_GIDS, FF_CMD_QUERY_PORT, FF_CMD_QUERY_QP,
-                             FF_CMD_REG_MR, FF_CMD_RESIZE_CQ, ff_body)
+                             FF_CMD_REG_MR, FF_CMD_RESIZE_CQ, FF_CMD_CLOSE_XRCD, FF_CMD_CREATE_SRQ, FF_CMD_DESTROY_SRQ,
+                             FF_CMD_MODIFY_SRQ, FF_CMD_OPEN_QP, FF_CMD_OPEN_XRCD, FF_CMD_QUERY_SRQ, ff_body)
 from ffcore.shm cimport (FF_COMMAND_BODY, ff_command_slot, ff_exchange32, ff_load32, ff_load32_acquire, ff_session,
                          ff_store32_release)
 from ffr.handlers.ah cimport create_ah, destroy_ah
@@ -16,6 +17,8 @@ from ffr.handlers.device cimport close_context, open_context, query_device, quer
 from ffr.handlers.mcast cimport attach_mcast, detach_mcast
 from ffr.handlers.pd_mr cimport alloc_pd, dealloc_pd, dereg_mr, reg_mr
 from ffr.handlers.qp cimport create_qp, destroy_qp, modify_qp, query_qp
+from ffr.handlers.srq cimport create_srq, destroy_srq, modify_srq, query_srq
+from ffr.handlers.xrc cimport close_xrcd, open_qp, open_xrcd
 from ffr.state cimport ffr_session
 
 
@@ -49,6 +52,13 @@ handlers[FF_CMD_CREATE_AH] = create_ah
 handlers[FF_CMD_DESTROY_AH] = destroy_ah
 handlers[FF_CMD_ATTACH_MCAST] = attach_mcast
 handlers[FF_CMD_DETACH_MCAST] = detach_mcast
+handlers[FF_CMD_CREATE_SRQ] = create_srq
+handlers[FF_CMD_MODIFY_SRQ] = modify_srq
+handlers[FF_CMD_QUERY_SRQ] = query_srq
+handlers[FF_CMD_DESTROY_SRQ] = destroy_srq
+handlers[FF_CMD_OPEN_XRCD] = open_xrcd
+handlers[FF_CMD_CLOSE_XRCD] = close_xrcd
+handlers[FF_CMD_OPEN_QP] = open_qp
 
 
 cdef bint answer(ffr_router *r, uint32_t session) noexcept nogil:

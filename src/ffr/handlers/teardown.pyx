@@ -2,22 +2,25 @@ from ffr.handlers.ah cimport ah_free
 from ffr.handlers.cq cimport cq_free
 from ffr.handlers.mcast cimport mcast_free
 from ffr.handlers.pd_mr cimport mr_free
-from ffr.handlers.qp cimport qp_free
-from ffr.state cimport (FFR_AH, FFR_CHANNEL, FFR_CQ, FFR_MCAST, FFR_MR, FFR_NONE, FFR_PD, FFR_QP, object_at,
-                        object_free)
+from ffr.handlers.qp cimport qp_close
+from ffr.handlers.srq cimport srq_free
+from ffr.handlers.xrc cimport opener_free, xrcd_free
+from ffr.state cimport (FFR_AH, FFR_CHANNEL, FFR_CQ, FFR_MCAST, FFR_MR, FFR_NONE, FFR_OPENER, FFR_PD, FFR_QP, FFR_SRQ,
+                        FFR_XRCD, object_at, object_free)
 
 
 cdef extern from "<unistd.h>" nogil:
     int close(int fd)
 
 
-# Users before what they use: an attachment names a QP, a QP a CQ and a PD, an MR and an AH a PD, a CQ a channel.
+# Users before what they use: an attachment and an opener name a QP, a QP a CQ, a PD and an SRQ or an XRC domain, an SRQ a CQ,
+# a PD and a domain, an MR and an AH a PD, a CQ a channel.
 cdef enum:
-    ORDER = 7
+    ORDER = 10
 
 cdef int kinds[ORDER]
 
-kinds[:] = [FFR_MCAST, FFR_QP, FFR_MR, FFR_AH, FFR_CQ, FFR_PD, FFR_CHANNEL]
+kinds[:] = [FFR_MCAST, FFR_OPENER, FFR_QP, FFR_SRQ, FFR_MR, FFR_AH, FFR_CQ, FFR_XRCD, FFR_PD, FFR_CHANNEL]
 
 
 cdef uint32_t context_of(ffr_router *r, int kind, uint32_t index) noexcept nogil:
@@ -33,6 +36,12 @@ cdef uint32_t context_of(ffr_router *r, int kind, uint32_t index) noexcept nogil
         return r.state.cq[index].context
     if kind == FFR_PD:
         return r.state.pd[index].context
+    if kind == FFR_SRQ:
+        return r.state.srq[index].context
+    if kind == FFR_XRCD:
+        return r.state.xrcd[index].context
+    if kind == FFR_OPENER:
+        return r.state.opener[index].context
     return r.state.channel[index].context
 
 
@@ -40,9 +49,15 @@ cdef void free_one(ffr_router *r, int kind, uint32_t index) noexcept nogil:
     if kind == FFR_MCAST:
         mcast_free(r, index)
     elif kind == FFR_QP:
-        qp_free(r, index)
+        qp_close(r, index)
     elif kind == FFR_AH:
         ah_free(r, index)
+    elif kind == FFR_SRQ:
+        srq_free(r, index)
+    elif kind == FFR_XRCD:
+        xrcd_free(r, index)
+    elif kind == FFR_OPENER:
+        opener_free(r, index)
     elif kind == FFR_MR:
         mr_free(r, index)
     elif kind == FFR_CQ:

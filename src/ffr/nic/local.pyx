@@ -1,5 +1,5 @@
-"""Connected QPs, RC and UC, between two containers of this host: requester and responder in one step, since both ends'
-memory is mapped here.
+"""Connected QPs, RC, UC and XRC, between two containers of this host: requester and responder in one step, since both
+ends' memory is mapped here.
 
 What the wire would carry is decided in place: the responder's checks give the requester the status that its NAK would
 (IBTA 9.7.5.2, 9.9.2), and the responder's own error where the standard asks for one. UC has no NAKs: a request that RC
@@ -11,8 +11,7 @@ from libc.string cimport memcpy
 
 from ffcore.engine cimport ff_engine_move, ff_move, ff_segment
 from ffcore.shm cimport (FF_CQE_IMM, FF_OP_CMP_SWP, FF_OP_READ, FF_OP_SEND_IMM, FF_OP_WRITE_IMM, FF_WQE_SOLICITED,
-                         ff_guest_cmp_swp, ff_guest_fetch_add, ff_store32_release, ff_wqe)
-from ffr.cq cimport async_event
+                         ff_guest_cmp_swp, ff_guest_fetch_add, ff_store32_release, ff_wqe, ff_wqe_srqn)
 from ffr.guard cimport FFR_FAULT, guarded
 from ffr.mem.keys cimport resolve
 from ffr.nic.base cimport NIC_IDLE, NIC_WORKED
@@ -20,9 +19,10 @@ from ffr.nic.local_message cimport (DONE, EMPTY, IBV_QPS_RTS, IBV_WC_LOC_LEN_ERR
                                     PART, PATIENCE_NS, READY, STOPPED, count, dropped, fail, fault_is_local, fetch,
                                     give_up, local_of, owns, patience_left, receives, request, take_receive,
                                     wait_is_over)
-from ffr.qp cimport (FFR_BATCH, FFR_TURN_BYTES, qp_error, qp_received, qp_sent, qp_shared, qp_sq_slot,
+from ffr.qp cimport (FFR_BATCH, FFR_TURN_BYTES, qp_error, qp_event, qp_received, qp_sent, qp_shared, qp_sq_slot,
                      qp_wait)
-from ffr.rq cimport rq_of, rq_ready, rq_slot
+from ffr.rq cimport rq_hold, rq_of, rq_ready, rq_slot
+from ffr.srq cimport xrc_select
 from ffr.state cimport FFR_NONE, FFR_QPS, FFR_RUN, FFR_WAIT_ACK, FFR_WAIT_RNR, ffr_qp, ffr_router, ffr_rq
 
 
@@ -33,6 +33,8 @@ cdef extern from "ffcore/timers.h" nogil:
 cdef extern from "<infiniband/verbs.h>" nogil:
     enum:
         IBV_QPT_UC
+        IBV_QPT_XRC_SEND
+        IBV_QPT_XRC_RECV
         IBV_WC_REM_INV_REQ_ERR
         IBV_WC_REM_ACCESS_ERR
         IBV_WC_REM_OP_ERR
@@ -49,6 +51,10 @@ cdef extern from "<infiniband/verbs.h>" nogil:
 
 # ---- the peer ----
 
+cdef inline uint32_t opposite(uint32_t qp_type) noexcept nogil:
+    return IBV_QPT_XRC_RECV if qp_type == IBV_QPT_XRC_SEND else qp_type
+
+
 cdef ffr_qp *peer_of(ffr_router *r, uint32_t index) noexcept nogil:
     """The QP that this one is connected to, if it is there and is connected back; NULL: nobody answers."""
     cdef ffr_qp *q = &r.state.qp[index]
@@ -59,7 +65,7 @@ cdef ffr_qp *peer_of(ffr_router *r, uint32_t index) noexcept nogil:
             return p
         q.peer = FFR_NONE
     p = &r.state.qp[q.attr.dest_qpn & (FFR_QPS - 1)]
-    if not p.o.used or p.qpn != q.attr.dest_qpn or not receives(p) or p.type != q.type:
+    if not p.o.used or p.qpn != q.attr.dest_qpn or not receives(p) or p.type != opposite(q.type):
         return NULL
     if p.attr.dest_qpn != q.qpn:
         return NULL
@@ -146,7 +152,7 @@ cdef int refuse(ffr_router *r, uint32_t index, const ff_wqe *w, ffr_qp *p, uint8
     r.session_stats[p.o.session].access_errors += 1
     if unreliable(r, index):
         return lost(r, index, w)
-    async_event(r, p.context, IBV_EVENT_QP_ACCESS_ERR if status == IBV_WC_REM_ACCESS_ERR else IBV_EVENT_QP_REQ_ERR, peer)
+    qp_event(r, peer, IBV_EVENT_QP_ACCESS_ERR if status == IBV_WC_REM_ACCESS_ERR else IBV_EVENT_QP_REQ_ERR)
     qp_error(r, peer, False)
     return fail(r, index, w, status)
 
@@ -226,6 +232,7 @@ cdef int execute_send(ffr_router *r, uint32_t index, const ff_wqe *w, ffr_qp *p,
     if outcome == FFR_FAULT:
         return faulted(r, index, w, p, q)
     if outcome == PART:
+        rq_hold(r, rq_of(r, p))
         return PART
     count(r, index, peer, q.length)
     qp_received(r, peer, q.wr_id, IBV_WC_SUCCESS, IBV_WC_RECV, FF_CQE_IMM if w.opcode == FF_OP_SEND_IMM else 0,
@@ -249,6 +256,8 @@ cdef int execute_write(ffr_router *r, uint32_t index, const ff_wqe *w, ffr_qp *p
     if outcome == FFR_FAULT:
         return faulted(r, index, w, p, q)
     if outcome == PART:
+        if w.opcode == FF_OP_WRITE_IMM:
+            rq_hold(r, rq_of(r, p))
         return PART
     count(r, index, peer, q.length)
     if w.opcode == FF_OP_WRITE_IMM:
@@ -328,6 +337,8 @@ cdef int step(ffr_router *r, uint32_t index, request *q) noexcept nogil:
     p = peer_of(r, index)
     if p == NULL:
         return nobody(r, index, w)
+    if r.state.qp[index].type == IBV_QPT_XRC_SEND and not xrc_select(r, p, ff_wqe_srqn(w)[0]):
+        return refuse(r, index, w, p, IBV_WC_REM_INV_REQ_ERR)
     q.remote_count = 0
     if w.opcode <= FF_OP_SEND_IMM:
         return execute_send(r, index, w, p, q)

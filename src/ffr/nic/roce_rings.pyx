@@ -20,7 +20,7 @@ from ffr.roce.requester cimport requester_stop
 from ffr.roce.responder cimport responder_flush
 from ffr.roce.udp cimport udp_commit, udp_room
 from ffr.roce.wire cimport roce_emit
-from ffr.rq cimport rq_of, rq_ready, rq_slot
+from ffr.rq cimport rq_hold, rq_of, rq_ready, rq_slot
 from ffr.state cimport FFR_NONE, ffr_qp, ffr_router, ffr_rq
 
 
@@ -190,12 +190,13 @@ cdef uint8_t load_receive(roce_nic *n, roce_qp *q) noexcept nogil:
 
 
 cdef bint take_receive(void *context, roce_qp *q, uint32_t srqn, roce_receive *w) noexcept nogil:
-    """The WQE stays where it is until it completes: a QP has one open message, and its queue feeds nobody else."""
+    """The WQE stays where it is until it completes: a QP has one open message. One of an SRQ becomes the QP's own."""
     cdef roce_nic *n = <roce_nic *>context
     cdef ffr_rq *rq = rq_of(n.router, qp_of(n, q))
     if not rq_ready(n.router, rq):
         n.router.session_stats[qp_of(n, q).o.session].rnr_waits += 1
         return False
+    rq_hold(n.router, rq)
     w.index = rq.index
     w.status = load_receive(n, q)
     w.length = <uint32_t>min(n.receive.length, <uint64_t>0xFFFFFFFF) if w.status == IBV_WC_SUCCESS else 0

@@ -18,6 +18,8 @@ SESSION_LIMITS = {
     "max_channels": 32,  # completion and async channels: one descriptor of the router's each
     "max_ah": 16384,
     "max_mcast": 256,  # attachments of QPs to multicast groups
+    "max_srq": 1024,
+    "max_xrcd": 64,  # XRC domains
     "pinned_bytes": 8 * GIB,  # registered memory
     "control_bytes": 64 * MIB,  # rings: the control segment's size
     "memory_bytes": 32 * GIB,  # offsets for registered memory: the (sparse) memory segment's size
