@@ -4,6 +4,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memcmp, memcpy, memset
 
 from ffcore.roce cimport FF_ICRC_SIZE, ff_bth, ff_deth, ff_get16, ff_get32, ff_put16, ff_put32
+from ffcore.shm cimport FF_CQE_GRH, FF_CQE_IPV4
 
 
 cdef extern from "ffcore/grh.h" nogil:
@@ -91,6 +92,11 @@ cdef inline void ff_grh_write(ff_grh *grh, const ff_grh_fields *f, uint32_t udp_
     grh.hop_limit = f.hop_limit
     memcpy(grh.sgid, f.sgid, 16)
     memcpy(grh.dgid, f.dgid, 16)
+
+
+cdef inline uint8_t ff_grh_cqe_flags(const ff_grh *grh) noexcept nogil:
+    """Of a datagram that came with it: the first byte is an IPv6 header's, or one of those that IPv4 leaves 0."""
+    return FF_CQE_GRH if grh.version_class_flow[0] >> 4 == 6 else FF_CQE_GRH | FF_CQE_IPV4
 
 
 cdef inline void ff_gid_of_ipv4(uint8_t *gid, const uint8_t *address) noexcept nogil:

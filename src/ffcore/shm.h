@@ -138,7 +138,14 @@ struct ff_srq_shared {
 
 /* ---- completion queues -------------------------------------------------------------------------------------- */
 
-enum ff_cqe_flags { FF_CQE_IMM = 1, FF_CQE_GRH = 2, FF_CQE_INV = 4, FF_CQE_SOLICITED = 8, FF_CQE_DEAD = 0x80 };
+enum ff_cqe_flags {
+	FF_CQE_IMM = 1,
+	FF_CQE_GRH = 2,
+	FF_CQE_INV = 4,
+	FF_CQE_SOLICITED = 8,
+	FF_CQE_IPV4 = 0x10, /* with GRH: its last 20 bytes are an IPv4 header; else the 40 are an IPv6 header */
+	FF_CQE_DEAD = 0x80
+};
 
 struct ff_cqe {
 	uint64_t wr_id;

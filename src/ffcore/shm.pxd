@@ -112,6 +112,7 @@ cdef extern from "ffcore/shm.h" nogil:
         FF_CQE_GRH
         FF_CQE_INV
         FF_CQE_SOLICITED
+        FF_CQE_IPV4
         FF_CQE_DEAD
 
     ctypedef struct ff_cqe "struct ff_cqe":

@@ -65,8 +65,7 @@ cdef public int ffv_ibv_init_ah_from_wc(ibv_context *context, uint8_t port_num, 
     cdef ff_reply_gids table
     cdef int index, error
     memset(attr, 0, sizeof(ibv_ah_attr))
-    attr.dlid = wc.slid
-    attr.sl = wc.sl
+    attr.dlid = wc.slid                              # and sl 0: what wc.sl says is no service level (cq_ring.pxd)
     attr.src_path_bits = wc.dlid_path_bits
     attr.port_num = port_num
     if not wc.wc_flags & IBV_WC_GRH or ff_grh_read(<ff_grh *>grh, &from_):

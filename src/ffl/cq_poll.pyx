@@ -6,7 +6,7 @@ from libc.stdint cimport int64_t, uint32_t
 from ffcore.shm cimport (FF_ARM_NEXT, FF_ARM_NONE, FF_ARM_SOLICITED, FF_CQE_DEAD, FF_FLAG_OVERSUBSCRIBED,
                          FF_FLAG_SLOW_YIELD, ff_cas32, ff_cqe, ff_fence, ff_load32, ff_load32_acquire, ff_pause,
                          ff_store32)
-from ffl.cq_ring cimport consume, ff_cq_turn, next_cqe, wc_flags_of
+from ffl.cq_ring cimport consume, ff_cq_turn, next_cqe, sl_of, wc_flags_of
 from ffl.kernel cimport fail, futex_wait, likely, sched_yield
 from ffl.lock cimport spin_lock, spin_unlock
 from ffl.objects cimport ffl_cq
@@ -35,7 +35,7 @@ cdef inline void translate(ff_cqe *cqe, ibv_wc *wc) noexcept nogil:
     wc.wc_flags = wc_flags_of(cqe)
     wc.pkey_index = cqe.pkey_index
     wc.slid = 0
-    wc.sl = 0
+    wc.sl = sl_of(cqe)
     wc.dlid_path_bits = 0
 
 

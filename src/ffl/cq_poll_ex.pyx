@@ -9,7 +9,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from posix.time cimport CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime, timespec
 
 from ffcore.shm cimport FF_CQE_DEAD, ff_cqe, ff_load32
-from ffl.cq_ring cimport consume, ff_cq_idle, ff_cq_turn, next_cqe, wc_flags_of
+from ffl.cq_ring cimport consume, ff_cq_idle, ff_cq_turn, next_cqe, sl_of, wc_flags_of
 from ffl.kernel cimport likely
 from ffl.lock cimport spin_lock, spin_unlock
 from ffl.objects cimport ffl_cq
@@ -108,7 +108,7 @@ cdef uint32_t read_slid(ibv_cq_ex *cq) noexcept nogil:
 
 
 cdef uint8_t read_sl(ibv_cq_ex *cq) noexcept nogil:
-    return 0
+    return sl_of(current(cq))
 
 
 cdef uint8_t read_dlid_path_bits(ibv_cq_ex *cq) noexcept nogil:

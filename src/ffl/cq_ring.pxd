@@ -1,12 +1,19 @@
 """The completion ring, as both ways to poll (cq_poll.pyx, cq_poll_ex.pyx) use it: inline, for they are the hot path."""
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
-from ffcore.shm cimport (FF_CQE_DEAD, FF_CQE_GRH, FF_CQE_IMM, FF_CQE_INV, FF_QPS_PER_SESSION, ff_cqe, ff_load32_acquire,
-                         ff_store32_release)
+from ffcore.shm cimport (FF_CQE_DEAD, FF_CQE_GRH, FF_CQE_IMM, FF_CQE_INV, FF_CQE_IPV4, FF_QPS_PER_SESSION, ff_cqe,
+                         ff_load32_acquire, ff_store32_release)
 from ffl.kernel cimport likely
 from ffl.objects cimport ffl_cq, ffl_qp
 from ffl.verbs cimport IBV_WC_GRH, IBV_WC_RECV, IBV_WC_WITH_IMM, IBV_WC_WITH_INV
+
+cdef enum:
+    # What NICs whose completions have no other place for it put into a RoCE v2 datagram's service level (IBTA A17.4.5.1
+    # wants it told): that UDP carried it, and which IP. UCX reads it to find the addresses in the GRH.
+    OVER_UDP = 8
+    OVER_IPV6 = 1
+    OVER_IPV4 = 2
 
 # After an empty poll: give way to the router, and now and then see whether it is still there. 0, or -1 and errno EIO.
 cdef extern int ff_cq_idle(ffl_cq *cq) noexcept nogil                # cq_poll.pyx
@@ -26,6 +33,12 @@ cdef inline ff_cqe *next_cqe(ffl_cq *cq) noexcept nogil:
 cdef inline unsigned int wc_flags_of(const ff_cqe *cqe) noexcept nogil:
     return ((IBV_WC_WITH_IMM if cqe.flags & FF_CQE_IMM else 0) | (IBV_WC_GRH if cqe.flags & FF_CQE_GRH else 0)
             | (IBV_WC_WITH_INV if cqe.flags & FF_CQE_INV else 0))
+
+
+cdef inline uint8_t sl_of(const ff_cqe *cqe) noexcept nogil:
+    if likely(not cqe.flags & FF_CQE_GRH):
+        return 0
+    return <uint8_t>(OVER_UDP | (OVER_IPV4 if cqe.flags & FF_CQE_IPV4 else OVER_IPV6))
 
 
 cdef inline void consume(ffl_cq *cq, ff_cqe *cqe) noexcept nogil:

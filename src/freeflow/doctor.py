@@ -19,6 +19,7 @@ from pathlib import Path
 from ffcore.handshake import LAYOUT_VERSION, WELCOME_SIZE, pack_hello, parse_welcome
 from ffcore.paths import RouterPaths
 from freeflow.control import Control
+from freeflow.device_files import are_there
 from freeflow.errors import FreeFlowError
 from freeflow.launch import VERBS_LIBRARY, LaunchError, find_library
 
@@ -184,6 +185,14 @@ def programs(here):
     return finding(OK, "perftest and ibverbs-utils are installed")
 
 
+def device_files(here):
+    """Where UCX, Open MPI and scripts look for the device."""
+    if are_there():
+        return finding(OK, "/sys/class/infiniband and /dev/infiniband/uverbs0 show the device")
+    return finding(WARN, "no /sys/class/infiniband here: UCX will not use the device, other programs do",
+                   "start programs as root with `freeflow run`, or mount the files when the container is made")
+
+
 def _loaded_verbs_library():
     """Asks a child, whose dynamic linker obeys LD_PRELOAD and LD_LIBRARY_PATH as a program's does."""
     source = (f"import ctypes; ctypes.CDLL({VERBS_LIBRARY!r})\n"
@@ -295,4 +304,4 @@ def _limit(amount):
     return f"{amount / GIB:.1f} GiB"
 
 
-CHECKS = [session, router, map_of_hosts, traffic_path, library, programs, kernel, userfaultfd, limits, cgroup]
+CHECKS = [session, router, map_of_hosts, traffic_path, library, programs, device_files, kernel, userfaultfd, limits, cgroup]

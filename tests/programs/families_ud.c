@@ -61,12 +61,15 @@ static void there_and_back(const void *row)
 	wr = request(SEND_ID, IBV_WR_SEND, &sge, 1, NULL, 0);
 	post_to(&a, &wr, ibv_create_ah(a.pd, &attr), b.qp->qp_num);
 	wc = expect(b.recv_cq, RECV_ID, IBV_WC_SUCCESS);
+	/* Over UDP, and which IP: where the addresses are in those 40 bytes. UCX asks it of the service level. */
+	CHECK_EQ(wc.sl, route->from_ipv4 && route->to_ipv4 ? 0xa : 0x9);
 	if (!route->from_ipv4 || !route->to_ipv4)
 		check_ipv6((struct ibv_grh *)b.buffer, &a, &b);
 	CHECK_EQ(ibv_init_ah_from_wc(b.context, 1, &wc, (struct ibv_grh *)b.buffer, &attr), 0);
 	CHECK_EQ(attr.grh.sgid_index, b.gid_index);
 	CHECK_EQ(attr.grh.traffic_class, 0x28);
 	CHECK_EQ(attr.grh.hop_limit, 9);
+	CHECK_EQ(attr.sl, 0);
 	CHECK(memcmp(&attr.grh.dgid, &a.gid, 16) == 0, "the way back");
 	sge = part(&b, 1000, LENGTH);
 	post_to(&b, &wr, ibv_create_ah(b.pd, &attr), wc.src_qp);

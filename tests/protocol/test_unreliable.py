@@ -6,7 +6,7 @@ from roce_pair import AT, KEY, NOW, converse, names, packet, pair, parsed, psns,
 from ffr.roce import harness as h
 
 FULL = bytes(range(256)) * 4
-GRH = bytes(range(40))
+GRH = b"\x60" + bytes(range(39))
 
 
 def uc(receives=4, size=4096, **attributes):
@@ -126,6 +126,13 @@ def test_ud_message_is_one_packet():
     a.post_send("send", bytes(1025))
     a.send(NOW)
     assert statuses(a) == [("send", "loc_len")]
+
+
+def test_an_ipv4_header_is_told_from_an_ipv6_one():
+    """The completion says which, for whoever looks for the addresses."""
+    b = ud()
+    b.receive(ud_packet(), NOW, grh=bytes(20) + b"\x45" + bytes(19))
+    assert b.completions[0][3]["flags"] == h.CQE_GRH | h.CQE_IPV4
 
 
 def test_ud_receive_has_a_grh():

@@ -5,9 +5,9 @@ from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from ffcore.engine cimport ff_engine_move, ff_move
-from ffcore.grh cimport FF_HOP_LIMIT, ff_gid_is_multicast, ff_grh, ff_grh_fields, ff_grh_write
+from ffcore.grh cimport FF_HOP_LIMIT, ff_gid_is_multicast, ff_grh, ff_grh_cqe_flags, ff_grh_fields, ff_grh_write
 from ffcore.roce cimport FF_ICRC_SIZE, FF_QPN_MASK, ff_bth, ff_deth
-from ffcore.shm cimport FF_CQE_GRH, FF_CQE_IMM, FF_OP_SEND_IMM, FF_WQE_SOLICITED, ff_store32_release, ff_wqe
+from ffcore.shm cimport FF_CQE_IMM, FF_OP_SEND_IMM, FF_WQE_SOLICITED, ff_store32_release, ff_wqe
 from ffr.guard cimport FFR_FAULT, guarded
 from ffr.mcast cimport mcast_next
 from ffr.nic.base cimport NIC_IDLE, NIC_WORKED
@@ -84,6 +84,10 @@ cdef void address(ffr_router *r, uint32_t index, const ff_wqe *w, const ffr_ah *
     d.q.source[0].length = sizeof(ff_grh)
 
 
+cdef uint8_t grh_flags(const request *q) noexcept nogil:
+    return ff_grh_cqe_flags(<const ff_grh *>q.source[0].at)
+
+
 # ---- receivers that are not ready ----
 
 cdef bint wait_for(ffr_router *r, uint32_t index, uint32_t to) noexcept nogil:
@@ -141,7 +145,7 @@ cdef int deliver(ffr_router *r, uint32_t index, const ff_wqe *w, uint32_t to, re
     q.done += m.length
     count(r, index, to, q.length)
     qp_received(r, to, q.wr_id, IBV_WC_SUCCESS, IBV_WC_RECV,
-                FF_CQE_GRH | (FF_CQE_IMM if w.opcode == FF_OP_SEND_IMM else 0), m.length, w.imm,
+                grh_flags(q) | (FF_CQE_IMM if w.opcode == FF_OP_SEND_IMM else 0), m.length, w.imm,
                 r.state.qp[index].qpn, w.flags & FF_WQE_SOLICITED)
     return DONE
 

@@ -22,6 +22,7 @@ SEND_OPCODES = {"send": FF_OP_SEND, "send_imm": FF_OP_SEND_IMM, "send_inv": FF_O
                 "fetch_add": FF_OP_FETCH_ADD, "local_inv": FF_OP_LOCAL_INV, "bad": FF_OP_LAST}
 SIGNALED, SOLICITED, FENCE = FF_WQE_SIGNALED, FF_WQE_SOLICITED, FF_WQE_FENCE
 CQE_IMM, CQE_GRH, CQE_INV, CQE_SOLICITED = FF_CQE_IMM, FF_CQE_GRH, FF_CQE_INV, FF_CQE_SOLICITED
+CQE_IPV4 = FF_CQE_IPV4
 STATUS = {"ok": IBV_WC_SUCCESS, "loc_len": IBV_WC_LOC_LEN_ERR, "loc_qp_op": IBV_WC_LOC_QP_OP_ERR,
           "loc_prot": IBV_WC_LOC_PROT_ERR, "flush": IBV_WC_WR_FLUSH_ERR, "bad_resp": IBV_WC_BAD_RESP_ERR,
           "rem_inv_req": IBV_WC_REM_INV_REQ_ERR, "rem_access": IBV_WC_REM_ACCESS_ERR, "rem_op": IBV_WC_REM_OP_ERR,

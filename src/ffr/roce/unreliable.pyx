@@ -1,5 +1,6 @@
 """UC keeps PSNs only to notice that a message is no longer whole; UD's packets stand alone."""
 
+from ffcore.grh cimport ff_grh, ff_grh_cqe_flags
 from ffcore.roce cimport *
 from ffcore.shm cimport FF_CQE_GRH, FF_CQE_IMM, FF_CQE_SOLICITED
 from libc.string cimport memset
@@ -141,4 +142,5 @@ cdef void ud_receive(roce_qp *q, const roce_env *env, const roce_packet *p) noex
     if status:
         fail(q, env, p, <uint8_t>status)
         return
-    complete(q, env, p, IBV_WC_SUCCESS, FF_GRH_SIZE + p.size, FF_CQE_GRH)
+    complete(q, env, p, IBV_WC_SUCCESS, FF_GRH_SIZE + p.size,
+             ff_grh_cqe_flags(<const ff_grh *>p.grh) if p.grh != NULL else <uint8_t>FF_CQE_GRH)

@@ -15,8 +15,14 @@ from freeflow.cli.options import router_options
 def command(tcp, directory, name, program):
     """Run CMD so that it finds the device ff0, whose router is that of FREEFLOW_DIR and FFR_NAME.
 
+    Root's programs get /sys/class/infiniband and /dev/infiniband/uverbs0 as well, in a mount namespace of their own,
+    unless whoever made the container has mounted them.
+
     The exit status is CMD's. 125: it could not be started, 126: it is not executable, 127: not found.
     """
     with launching():
-        from freeflow import launch
-        launch.replace_by(list(program), launch.environment(launch.router_at(directory, name), os.environ, tcp))
+        from freeflow import device_files, launch
+        router = launch.router_at(directory, name)
+        variables = launch.environment(router, os.environ, tcp)
+        device_files.provide(router)
+        launch.replace_by(list(program), variables)

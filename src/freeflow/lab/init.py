@@ -14,6 +14,8 @@ from pathlib import Path
 from freeflow.lab import cgroups, linux
 from freeflow.lab.model import RUN_INSIDE
 
+DEVICES = ("null", "zero", "full", "random", "urandom", "tty", "ptmx", "userfaultfd")
+STREAMS = {"fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2"}
 PING_GROUPS = "/proc/sys/net/ipv4/ping_group_range"  # whose group is in it may ping without privileges
 
 
@@ -42,6 +44,7 @@ def furnish(spec):
     quiet = linux.MS_NOSUID | linux.MS_NODEV
     linux.mount("proc", "/proc", "proc", quiet | linux.MS_NOEXEC)
     linux.mount("sysfs", "/sys", "sysfs", quiet | linux.MS_NOEXEC | linux.MS_RDONLY)  # its own /sys/class/net
+    own_devices()
     linux.mount("shm", "/dev/shm", "tmpfs", quiet, "mode=1777")
     if os.path.isdir("/dev/mqueue"):
         linux.mount("mqueue", "/dev/mqueue", "mqueue", quiet | linux.MS_NOEXEC)
@@ -50,6 +53,24 @@ def furnish(spec):
     cover(spec["run"], RUN_INSIDE, spec["run_binds"])
     release_named_namespaces()
     Path(PING_GROUPS).write_text("0 2147483647")
+
+
+def own_devices():
+    """A /dev of its own, with what container runtimes give: what FreeFlow adds later (device_files.py) is not seen
+    outside. Terminals are the machine's, for programs run in the caller's."""
+    nodes = {name: os.stat(f"/dev/{name}") for name in DEVICES if os.path.exists(f"/dev/{name}")}
+    folders = [name for name in ("pts", "shm", "mqueue") if os.path.isdir(f"/dev/{name}")]
+    terminals = linux.open_tree("/dev/pts")
+    linux.mount("dev", "/dev", "tmpfs", linux.MS_NOSUID | linux.MS_NOEXEC, "mode=755,size=64k")
+    for name, seen in nodes.items():
+        os.mknod(f"/dev/{name}", seen.st_mode, seen.st_rdev)
+        os.chmod(f"/dev/{name}", seen.st_mode & 0o777)
+    for name in folders:
+        os.mkdir(f"/dev/{name}")
+    linux.move_mount(terminals, "/dev/pts")
+    os.close(terminals)
+    for name, target in STREAMS.items():
+        os.symlink(target, f"/dev/{name}")
 
 
 def cover(staging, target, binds):

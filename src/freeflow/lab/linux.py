@@ -13,6 +13,7 @@ CONTAINER_NAMESPACES = CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWPID 
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
 MS_BIND, MS_MOVE, MS_REC, MS_SLAVE = 4096, 8192, 16384, 1 << 19
 MNT_DETACH = 2
+AT_FDCWD, OPEN_TREE_CLONE, MOVE_MOUNT_F_EMPTY_PATH = -100, 1, 4
 
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NAME, PR_SET_NO_NEW_PRIVS = 1, 4, 15, 38
 
@@ -41,6 +42,21 @@ def mount(source, target, kind=None, flags=0, data=None):
 
 def unmount(target, flags=0):
     _call(_libc.umount2, os.fsencode(target), ctypes.c_int(flags), what=str(target))
+
+
+def open_tree(path):
+    """A copy of what is mounted at path, not mounted anywhere yet: a descriptor, which lets go of it when closed."""
+    descriptor = _libc.open_tree(ctypes.c_int(AT_FDCWD), os.fsencode(path), ctypes.c_uint(OPEN_TREE_CLONE | os.O_CLOEXEC))
+    if descriptor < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), str(path))
+    return descriptor
+
+
+def move_mount(descriptor, target):
+    """Mounts what open_tree gave."""
+    _call(_libc.move_mount, ctypes.c_int(descriptor), b"", ctypes.c_int(AT_FDCWD), os.fsencode(target),
+          ctypes.c_uint(MOVE_MOUNT_F_EMPTY_PATH), what=str(target))
 
 
 def sethostname(name):

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from freeflow.errors import FreeFlowError
-from freeflow.lab import cgroups, etcd, network, routers, state
+from freeflow.lab import cgroups, devices, etcd, network, routers, state
 from freeflow.lab.down import take_down
 from freeflow.lab.model import ETCD, HOME_INSIDE, ROUTER_INSIDE
 from freeflow.lab.processes import Process
@@ -88,8 +88,9 @@ class Making:
         for host in self.plan.hosts:
             routers.wait_ready(self.routers[host.name], host.directory / "router.log")
             routers.introduce(host, {name: process.pid for name, process in self.record.processes.items()})
-        if not self.router_command:  # a stand-in knows no map
+        if not self.router_command:  # a stand-in knows no map and has no device
             routers.await_map(self.plan)
+            self.show_devices()
         self.let_go()
         return self.record
 
@@ -144,6 +145,12 @@ class Making:
             network.apply(network.ports(self.plan, host, pids))
             for container in host.containers:
                 network.apply(network.inside(container, pids[container.name], congestion_control))
+
+    def show_devices(self):
+        for host in self.plan.hosts:
+            for container in host.containers:
+                if why := devices.show(self.record.processes[container.name]):
+                    self.say(f"{container.name} has no /sys/class/infiniband: {why}")
 
     def abandon(self):
         """Containers that were not let go yet end when their pipe does."""

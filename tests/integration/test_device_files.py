@@ -1,0 +1,78 @@
+"""The device as files: what /sys/class/infiniband and /dev/infiniband say, where they are seen, and where they are not."""
+
+import os
+import re
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from lab_checks import said
+from places import FREEFLOW
+
+PORT = "/sys/class/infiniband/ff0/ports/1"
+
+
+@pytest.fixture(scope="module")
+def files(lab):
+    """{path: text} of all files of the device, in h1c1."""
+    listed = said(lab.exec("h1c1", "grep", "-r", "", "/sys/class/infiniband", "/sys/class/infiniband_verbs"))
+    return dict(line.split(":", 1) for line in listed.splitlines())
+
+
+def test_a_port_as_the_kernel_writes_it(files):
+    wanted = {"state": "4: ACTIVE", "phys_state": "5: LinkUp", "link_layer": "Ethernet", "pkeys/0": "0xffff",
+              "rate": "100 Gb/sec (4X EDR)", "lid": "0x0", "gid_attrs/types/0": "RoCE v2", "gid_attrs/ndevs/0": "eth0",
+              "gids/0": "0000:0000:0000:0000:0000:ffff:0a20:0101", "gids/15": "0000:" * 7 + "0000"}
+    assert {name: files[f"{PORT}/{name}"] for name in wanted} == wanted
+    assert f"{PORT}/gid_attrs/types/1" not in files  # an unused entry has none that can be read
+    assert files["/sys/class/infiniband_verbs/uverbs0/ibdev"] == "ff0"
+    assert files["/sys/class/infiniband_verbs/abi_version"] == "6"
+
+
+def test_files_and_verbs_say_the_same(lab, files):
+    told = said(lab.exec("h1c1", "ibv_devinfo", "-v"))
+    words = dict(re.findall(r"^\s*([\w.]+):\s+(.*?)\s*$", told, re.MULTILINE))
+    assert words["node_guid"] == files["/sys/class/infiniband/ff0/node_guid"]
+    assert words["sys_image_guid"] == files["/sys/class/infiniband/ff0/sys_image_guid"]
+    assert words["fw_ver"] == files["/sys/class/infiniband/ff0/fw_ver"]
+    assert int(words["vendor_id"], 0) == int(files["/sys/class/infiniband/ff0/device/vendor"], 0)
+    assert re.search(r"GID\[\s*0\]:\s+::ffff:10\.32\.1\.1, RoCE v2", told)
+
+
+def test_each_container_has_its_own(lab):
+    assert said(lab.exec("h1c2", "cat", f"{PORT}/gids/0")).endswith("0a20:0102")
+
+
+def test_a_character_device_that_anybody_may_open(lab):
+    assert said(lab.exec("h1c1", "stat", "-c", "%F %a", "/dev/infiniband/uverbs0")) == "character special file 666"
+    assert lab.exec("h1c1", "sh", "-c", ": <> /dev/infiniband/uverbs0").returncode == 0
+    assert lab.exec("h1c1", "sh", "-c", f"echo x > {PORT}/state").returncode != 0
+
+
+def test_the_rest_of_sys_class_is_as_it_was(lab):
+    assert said(lab.exec("h1c1", "cat", "/sys/class/net/eth0/address")).count(":") == 5
+    inside = set(said(lab.exec("h1c1", "ls", "/sys/class")).split())
+    assert inside - {"infiniband", "infiniband_verbs"} == set(os.listdir("/sys/class")) - {"infiniband", "infiniband_verbs"}
+    assert said(lab.exec("h1c1", "ls", "/sys/class/tty/")).split() == sorted(os.listdir("/sys/class/tty"))
+
+
+def test_a_container_s_own_dev(lab):
+    """What container runtimes give, and nothing of the machine's disks."""
+    inside = set(said(lab.exec("h1c1", "ls", "/dev")).split())
+    assert {"null", "zero", "full", "random", "urandom", "tty", "ptmx", "pts", "shm", "fd", "stdin"} <= inside
+    assert not any(stat.S_ISBLK(os.stat(f"/dev/{name}").st_mode) for name in inside if os.path.exists(f"/dev/{name}"))
+    assert said(lab.exec("h1c1", "sh", "-c", "echo lost > /dev/null; head -c 3 /dev/zero | wc -c")) == "3"
+
+
+def run_by_root(router, *command):
+    return subprocess.run([*FREEFLOW, "run", "--dir", str(router.directory), "--", *command], capture_output=True,
+                          text=True, timeout=30)
+
+
+def test_freeflow_run_mounts_them_for_its_program_alone(shared_router):
+    looked = run_by_root(shared_router, "sh", "-c", f"cat {PORT}/gid_attrs/types/0; test -c /dev/infiniband/uverbs0 && echo node")
+    assert said(looked).splitlines() == ["RoCE v2", "node"]
+    assert not Path("/sys/class/infiniband/ff0").exists() and not Path("/dev/infiniband/uverbs0").exists()
+

@@ -1,0 +1,38 @@
+"""UCX and libfabric, as Debian has them: they find the device, and UCX's own benchmark runs over it."""
+
+import re
+
+import pytest
+
+from freeflow.pair import run_pair
+from lab_checks import said
+
+PORT = 13337  # ucx_perftest's own
+FINAL = re.compile(r"^Final:\s+(\d+)\s+(.*)$", re.MULTILINE)
+TRANSPORTS = ["ud_verbs"]
+TESTS = [("tag_lat", 8), ("tag_lat", 1 << 20), ("tag_bw", 64), ("tag_bw", 65536), ("ucp_am_lat", 64), ("stream_bw", 4096)]
+
+
+def test_ucx_lists_the_device(lab):
+    told = said(lab.exec("h1c1", "ucx_info", "-d"))
+    for transport in TRANSPORTS:
+        found = re.search(rf"Transport: {transport}\n#\s+Device: ff0:1\n", told)
+        assert found, told
+        assert "failed to open interface" not in told[found.end():].split("Transport:")[0]
+
+
+@pytest.mark.parametrize("test, size", TESTS)
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_ucx_perftest(lab, transport, test, size):
+    variables = ["env", f"UCX_TLS={transport},self", "UCX_NET_DEVICES=ff0:1"]
+    options = ["-t", test, "-s", str(size), "-n", "200" if size > 65536 else "2000", "-w", "100"]
+    words = [*variables, "ucx_perftest", "-p", str(PORT)]
+    server, client = run_pair(lab.words("h1c1", *words), lab.words("h1c2", *words, "h1c1", *options), PORT)
+    assert (server.status, client.status) == (0, 0), f"{server}\n{client}"
+    final = FINAL.search(client.stdout)
+    assert final and all(float(figure) > 0 for figure in final[2].split()), client.stdout
+
+
+def test_libfabric_lists_the_device(lab):
+    told = said(lab.exec("h1c1", "fi_info", "-p", "verbs"))
+    assert re.search(r"provider: verbs\n\s+fabric: .*\n\s+domain: ff0", told), told

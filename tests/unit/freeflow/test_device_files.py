@@ -1,0 +1,50 @@
+"""What the device's files say, and when `freeflow run` leaves mounts alone."""
+
+from dataclasses import replace
+
+import pytest
+
+from freeflow import device_files
+from freeflow.device import Device, Gid
+from freeflow.device_files import Link, colons, cpu_mask, tree
+
+PORT = {"state": 4, "phys_state": 5, "active_width": 2, "active_speed": 32, "gid_tbl_len": 4, "port_cap_flags": 0x4010000}
+V4, V6 = bytes(10) + b"\xff\xff\x0a\x20\x01\x01", bytes.fromhex("fd00" + "00" * 13 + "07")
+FF0 = Device("ff0", "uverbs0", "0.1.0", bytes.fromhex("02fff1000a200101"), 0x1234, 4129, 1, PORT,
+             {0: Gid(V4, "RoCE v2", "eth0"), 2: Gid(V6, "RoCE v2", "")})
+
+
+def port_of(device):
+    below = "infiniband/ff0/ports/1/"
+    return {name.removeprefix(below): said for name, said in tree(device, 2).items() if name.startswith(below)}
+
+
+def test_gids_and_their_attributes():
+    port = port_of(FF0)
+    assert [port[f"gids/{index}"] for index in (0, 1, 2)] == [colons(V4), "0000:" * 7 + "0000", colons(V6)]
+    assert sorted(name for name in port if name.startswith("gid_attrs")) == [
+        "gid_attrs/ndevs/0", "gid_attrs/ndevs/2", "gid_attrs/types/0", "gid_attrs/types/2"]
+
+
+@pytest.mark.parametrize("width, speed, said", [(2, 32, "100 Gb/sec (4X EDR)"), (1, 1, "2.5 Gb/sec (1X SDR)"),
+                                                (2, 64, "200 Gb/sec (4X HDR)")])
+def test_rate(width, speed, said):
+    assert port_of(replace(FF0, port=PORT | {"active_width": width, "active_speed": speed}))["rate"] == said
+
+
+def test_every_file_is_text_or_a_link_below_the_classes():
+    for name, said in tree(FF0, 2).items():
+        assert not name.startswith("/") and isinstance(said, (str, Link))
+
+
+@pytest.mark.parametrize("count, mask", [(1, "00000001"), (2, "00000003"), (32, "ffffffff"), (40, "000000ff,ffffffff")])
+def test_cpu_masks(count, mask):
+    assert cpu_mask(count) == mask
+
+
+@pytest.mark.parametrize("uid, there", [(1000, False), (0, True)])
+def test_nothing_is_mounted_without_root_or_a_second_time(monkeypatch, uid, there):
+    monkeypatch.setattr(device_files.os, "geteuid", lambda: uid)
+    monkeypatch.setattr(device_files, "are_there", lambda: there)
+    monkeypatch.setattr(device_files, "ask", lambda router: pytest.fail("nobody had to be asked"))
+    device_files.provide(None)
