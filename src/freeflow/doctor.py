@@ -304,4 +304,5 @@ def _limit(amount):
     return f"{amount / GIB:.1f} GiB"
 
 
-CHECKS = [session, router, map_of_hosts, traffic_path, library, programs, device_files, kernel, userfaultfd, limits, cgroup]
+CHECKS = [session, router, map_of_hosts, traffic_path, library, programs, device_files, kernel, userfaultfd, limits,
+          cgroup]
