@@ -10,7 +10,7 @@
 #include <assert.h>
 #include <stdint.h>
 
-#define FF_TCP_VERSION 1u /* changes whenever a byte of this file does */
+#define FF_TCP_VERSION 2u /* changes whenever a byte of this file does */
 
 enum ff_tcp_op {
 	FF_TCP_LISTEN = 1, /* this listener exists; with FF_TCP_ACCEPTS: and is accepted from through the library */
@@ -29,13 +29,14 @@ enum ff_tcp_verdict {
 	FF_TCP_GO,
 	FF_TCP_CONFIRM, /* connect, then SETTLE before changing over */
 	FF_TCP_IN_USE,	/* this 4-tuple is an accelerated connection that lives: EADDRNOTAVAIL */
+	FF_TCP_LOOK,	/* SETTLE, when the other host does not answer: GO unless the client's end has been reset */
 };
 
 /* Why a connection stays on the overlay. The broker counts each. */
 enum ff_tcp_reason {
 	FF_TCP_ACCELERATED = 0,
 	FF_TCP_NO_CONTAINER,   /* the address is no container's that this router knows */
-	FF_TCP_OTHER_HOST,     /* the container is on a host that cannot be reached directly */
+	FF_TCP_OTHER_HOST,     /* the container is on a host whose router is not linked with this one */
 	FF_TCP_REFUSED,	       /* policy */
 	FF_TCP_FOREIGN_SOURCE, /* the program is bound to an address that is not its container's */
 	FF_TCP_NO_LISTENER,    /* nobody listens there; the overlay says so itself */
@@ -47,6 +48,8 @@ enum ff_tcp_reason {
 	FF_TCP_RESOURCES,      /* no descriptors or memory in the router */
 	FF_TCP_NOT_OFFERED,    /* accepted, and the client had not asked: it has no FreeFlow */
 	FF_TCP_BAD_REQUEST,    /* another version, or a claim on what is somebody else's */
+	FF_TCP_OWN_PORT,       /* to another host from a port that the program chose: see the link's port below */
+	FF_TCP_PRIVILEGED,     /* to another host by a program that could use a host's socket against the host */
 	FF_TCP_REASONS
 };
 
@@ -95,9 +98,24 @@ struct ff_tcp_name {
 	struct ff_tcp_end client, server;
 };
 
+/*
+ * Between hosts the connection is a TCP socket of the hosts, and its name stands in its packet filter, which is locked.
+ * The filter admits only what comes from the one peer that the socket is for, so whoever holds it hears from nobody else;
+ * behind its return instructions stand the words of struct ff_tcp_name, and whether this is the server's end, each as the
+ * constant of an instruction that is never reached. The client's port is the one that its host's socket has there: the
+ * kernel keeps that unique for as long as the connection lives.
+ */
+enum {
+	FF_TCP_FILTER_CHECKS = 12, /* IPv6 needs them all */
+	FF_TCP_FILTER_WORDS = 12,  /* sizeof(struct ff_tcp_name) / 4 */
+	FF_TCP_FILTER_SIDE = FF_TCP_FILTER_CHECKS + FF_TCP_FILTER_WORDS, /* 1: the server's end */
+	FF_TCP_FILTER_LENGTH = FF_TCP_FILTER_SIDE + 2,			 /* the last one must return */
+};
+
 static_assert(sizeof(struct ff_tcp_end) == 20, "ff_tcp_end");
 static_assert(sizeof(struct ff_tcp_request) == 88, "ff_tcp_request");
 static_assert(sizeof(struct ff_tcp_reply) == 56, "ff_tcp_reply");
 static_assert(sizeof(struct ff_tcp_name) == 48, "ff_tcp_name fits sockaddr_un and has no holes");
+static_assert(sizeof(struct ff_tcp_name) == 4 * FF_TCP_FILTER_WORDS, "and a filter");
 
 #endif

@@ -48,6 +48,7 @@ struct ffs_entry *ffs_fresh_stream(int fd); /* fd's entry if it is an unshared T
 uint32_t ffs_forks(void);
 const char *ffs_broker_path(void);
 int ffs_in_prefix(const uint8_t address[16]); /* VNET_PREFIX; IPv4 is IPv4-mapped */
+int ffs_may_be_hosts(const uint8_t address[16]); /* HOST_IP_PREFIX; without it: not a container's by VNET_PREFIX */
 void ffs_warn_no_router(void);		      /* once, and only while stderr is what it was at the start */
 
 /* ---- the broker (sock_session.pyx) ---- */

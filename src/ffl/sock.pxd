@@ -32,6 +32,7 @@ cdef extern from "ffl/sock.h" nogil:
     uint32_t ffs_forks()
     const char *ffs_broker_path()
     int ffs_in_prefix(const uint8_t *)
+    int ffs_may_be_hosts(const uint8_t *)
     void ffs_warn_no_router()
     int ffs_call(ff_tcp_request *, ff_tcp_reply *, int *)
     int ffs_call_giving(ff_tcp_request *, ff_tcp_reply *, int *, int *)

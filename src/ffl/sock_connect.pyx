@@ -59,18 +59,20 @@ cdef public int ffs_connect(int fd, const sockaddr *to, unsigned length) noexcep
 cdef int connect_as_ever(int fd, const sockaddr *to, unsigned length) noexcept nogil:
     """A socket that has changed over says what a connected one says."""
     cdef ff_tcp_name name
-    cdef int status = libc_connect(fd, to, length)
-    cdef int side, fresh
-    if status == 0 or get_errno() != EINVAL or to == NULL or length < sizeof(uint16_t):
-        return status
-    side = ffs_connection(fd, &name)
-    if side == FFS_NOT_OURS:
-        return status
-    if to.sa_family != AF_UNSPEC:
+    cdef int status, side, fresh
+    if to != NULL and length >= sizeof(uint16_t) and to.sa_family == AF_UNSPEC:
+        side = ffs_connection(fd, &name)
+        return libc_connect(fd, to, length) if side == FFS_NOT_OURS else disconnect(fd, side, &name)
+    status = libc_connect(fd, to, length)
+    if status != 0 and get_errno() == EINVAL and ffs_connection(fd, &name) != FFS_NOT_OURS:
         set_errno(EISCONN)
-        return -1
-    fresh = raw_socket(name.client.domain if side == FFS_CLIENT else name.server.domain, SOCK_STREAM | SOCK_CLOEXEC, 0)
-    return ffs_swap(fd, fresh, FFS_FIN) if fresh >= 0 else -1  # disconnected: a socket that can connect anew
+    return status
+
+
+cdef int disconnect(int fd, int side, ff_tcp_name *name) noexcept nogil:
+    """A socket that can connect anew is a new one, and the container's own."""
+    cdef int fresh = raw_socket(name.client.domain if side == FFS_CLIENT else name.server.domain, SOCK_STREAM | SOCK_CLOEXEC, 0)
+    return ffs_swap(fd, fresh, FFS_FIN) if fresh >= 0 else -1
 
 
 cdef bint wanted(attempt *a) noexcept nogil:
@@ -129,12 +131,16 @@ cdef int settle(attempt *a, int flags) noexcept nogil:
     cdef ff_tcp_reply answer
     cdef int passed
     memset(&ask, 0, sizeof(ask))
+    memset(&answer, 0, sizeof(answer))
     ask.op = FF_TCP_SETTLE
     ask.flags = flags
     ask.id = a.answer.id
-    if ffs_call(&ask, &answer, &passed) == 0:
+    ask.local = a.answer.local
+    if ffs_call(&ask, &answer, &passed) == 0 and answer.verdict != FF_TCP_LOOK:
         return answer.verdict
-    # The router is gone, and with it every server's end that nobody had claimed: ours has hung up then.
+    # A router is gone, and with it every server's end that nobody had claimed: ours has hung up then.
+    if flags & FF_TCP_ABANDON and answer.verdict == FF_TCP_LOOK:
+        return FF_TCP_PLAIN  # another host's server cannot have accepted what was not established here
     if a.passed < 0 or raw_poll_one(a.passed, POLLIN, 0) & POLLHUP:
         return FF_TCP_PLAIN
     return FF_TCP_GO

@@ -91,7 +91,7 @@ cdef public int ffs_setsockopt(int fd, int level, int option, const void *value,
         if level == SOL_SOCKET and option == SO_LINGER or level == IPPROTO_TCP:
             leave_alone_if_special(fd, level, option, value, length)
         return 0
-    if get_errno() != EOPNOTSUPP or ffs_connection(fd, &name) == FFS_NOT_OURS:
+    if not not_this_sockets(level) or ffs_connection(fd, &name) == FFS_NOT_OURS:
         return status
     return remember(fd, level, option, value, length)
 
@@ -103,7 +103,18 @@ cdef bint keeps_its_buffer(int fd, const void *value, unsigned length) noexcept 
     if value == NULL or length < sizeof(int):
         return False
     memcpy(&asked, value, sizeof(int))
-    return asked >= SMALL_BUFFER // 2 and ffs_connection(fd, &name) != FFS_NOT_OURS
+    return asked >= SMALL_BUFFER // 2 and is_pair(fd) and ffs_connection(fd, &name) != FFS_NOT_OURS
+
+
+cdef bint is_pair(int fd) noexcept nogil:
+    cdef int domain = 0
+    cdef unsigned length = sizeof(domain)
+    return raw_getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &length) == 0 and domain == AF_UNIX
+
+
+cdef bint not_this_sockets(int level) noexcept nogil:
+    """Of a failed call: the pair knows nothing of the level, or an IPv4 socket between hosts nothing of IPv6."""
+    return get_errno() == EOPNOTSUPP or level == IPPROTO_IPV6 and get_errno() == ENOPROTOOPT
 
 
 cdef void leave_alone_if_special(int fd, int level, int option, const void *value, unsigned length) noexcept nogil:
@@ -148,7 +159,7 @@ cdef public int ffs_getsockopt(int fd, int level, int option, void *value, unsig
     if level == SOL_SOCKET:
         if option not in (SO_DOMAIN, SO_PROTOCOL, SO_PEERCRED, SO_PEERSEC):
             return status
-    elif status == 0 or get_errno() != EOPNOTSUPP:
+    elif status == 0 or not not_this_sockets(level):
         return status
     side = ffs_connection(fd, &name)
     if side == FFS_NOT_OURS or value == NULL or length == NULL:

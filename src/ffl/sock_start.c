@@ -13,8 +13,12 @@ struct prefix {
 	int bits;
 };
 
-static struct prefix prefixes[PREFIXES];
-static int prefix_count;
+struct prefixes {
+	struct prefix of[PREFIXES];
+	int count;
+};
+
+static struct prefixes virtual, hosts; /* VNET_PREFIX, HOST_IP_PREFIX */
 static char broker_path[sizeof(((struct sockaddr_un *)0)->sun_path)];
 static int quiet; /* FREEFLOW_LOG=error */
 static struct stat stderr_at_start;
@@ -56,8 +60,8 @@ static int parse_prefix(const char *text, struct prefix *found)
 	return found->bits >= 0 && found->bits <= 128;
 }
 
-/* VNET_PREFIX: "10.32.0.0/16", or several with commas between. */
-static void parse_prefixes(const char *text)
+/* "10.32.0.0/16", or several with commas between. */
+static void parse_prefixes(struct prefixes *found, const char *text)
 {
 	char copy[256];
 	char *rest = NULL;
@@ -65,9 +69,9 @@ static void parse_prefixes(const char *text)
 	if (!text || strlen(text) >= sizeof(copy))
 		return;
 	strcpy(copy, text);
-	for (char *word = strtok_r(copy, ", ", &rest); word && prefix_count < PREFIXES; word = strtok_r(NULL, ", ", &rest))
-		if (parse_prefix(word, &prefixes[prefix_count]))
-			prefix_count++;
+	for (char *word = strtok_r(copy, ", ", &rest); word && found->count < PREFIXES; word = strtok_r(NULL, ", ", &rest))
+		if (parse_prefix(word, &found->of[found->count]))
+			found->count++;
 }
 
 static int matches(const struct prefix *p, const uint8_t address[16])
@@ -91,14 +95,26 @@ static int nobodys(const uint8_t address[16])
 	return address[0] == 0xff || (address[0] == 0xfe && (address[1] & 0xc0) == 0x80);
 }
 
+static int any_matches(const struct prefixes *p, const uint8_t address[16])
+{
+	for (int i = 0; i < p->count; i++)
+		if (matches(&p->of[i], address))
+			return 1;
+	return 0;
+}
+
 int ffs_in_prefix(const uint8_t address[16])
 {
 	if (nobodys(address))
 		return 0;
-	for (int i = 0; i < prefix_count; i++)
-		if (matches(&prefixes[i], address))
-			return 1;
-	return !prefix_count; /* without VNET_PREFIX the broker is asked about every address */
+	return !virtual.count || any_matches(&virtual, address); /* without VNET_PREFIX the broker is asked about all */
+}
+
+int ffs_may_be_hosts(const uint8_t address[16])
+{
+	if (hosts.count)
+		return any_matches(&hosts, address);
+	return !virtual.count || !any_matches(&virtual, address);
 }
 
 void ffs_warn_no_router(void)
@@ -122,7 +138,8 @@ __attribute__((constructor)) static void start(void)
 
 	if (length >= (int)sizeof(broker_path))
 		broker_path[0] = 0;
-	parse_prefixes(getenv("VNET_PREFIX"));
+	parse_prefixes(&virtual, getenv("VNET_PREFIX"));
+	parse_prefixes(&hosts, getenv("HOST_IP_PREFIX"));
 	quiet = log && !strcmp(log, "error");
 	if (syscall(SYS_fstat, 2, &stderr_at_start)) /* fstat is newer than the oldest libc that this serves */
 		quiet = 1;

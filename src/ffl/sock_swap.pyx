@@ -3,6 +3,11 @@
 from ffl.sock cimport *
 from ffl.sock_sys cimport *
 
+cdef extern from "ffl/sock_raw.h" nogil:
+    enum:
+        TCP_NODELAY, TCP_CORK, TCP_USER_TIMEOUT, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT, TCP_LINGER2, TCP_NOTSENT_LOWAT
+        IP_TOS
+
 cdef enum:
     OPTION_ROOM = 16        # bytes: the longest of those below, struct timeval
     SNDBUF_LOCKED = 1       # SO_BUF_LOCK: the program chose the size
@@ -26,24 +31,64 @@ cdef public int ffs_swap(int fd, int replacement, int close_how) noexcept nogil:
 
 
 cdef public void ffs_carry_options(int before, int after) noexcept nogil:
-    carry_option(before, after, SO_KEEPALIVE)
-    carry_option(before, after, SO_OOBINLINE)
-    carry_option(before, after, SO_RCVTIMEO)
-    carry_option(before, after, SO_SNDTIMEO)
-    carry_option(before, after, SO_LINGER)
-    carry_buffers(before, after)
+    cdef int protocol = 0
+    cdef unsigned length = sizeof(protocol)
+    carry_option(before, after, SOL_SOCKET, SO_KEEPALIVE)
+    carry_option(before, after, SOL_SOCKET, SO_OOBINLINE)
+    carry_option(before, after, SOL_SOCKET, SO_RCVTIMEO)
+    carry_option(before, after, SOL_SOCKET, SO_SNDTIMEO)
+    carry_option(before, after, SOL_SOCKET, SO_LINGER)
+    if raw_getsockopt(after, SOL_SOCKET, SO_PROTOCOL, &protocol, &length) == 0 and protocol == IPPROTO_TCP:
+        carry_tcp(before, after)
+    else:
+        carry_buffers(before, after)
 
 
-cdef void carry_option(int before, int after, int option) noexcept nogil:
+cdef void carry_tcp(int before, int after) noexcept nogil:
+    """To a socket between hosts. Its congestion control is its host's choice; the rest is the program's."""
+    carry_option(before, after, IPPROTO_TCP, TCP_NODELAY)
+    carry_option(before, after, IPPROTO_TCP, TCP_CORK)
+    carry_option(before, after, IPPROTO_TCP, TCP_USER_TIMEOUT)
+    carry_option(before, after, IPPROTO_IP, IP_TOS)
+    carry_changed(before, after, TCP_KEEPIDLE)
+    carry_changed(before, after, TCP_KEEPINTVL)
+    carry_changed(before, after, TCP_KEEPCNT)
+    carry_changed(before, after, TCP_LINGER2)
+    carry_changed(before, after, TCP_NOTSENT_LOWAT)
+    carry_locked(before, after, SNDBUF_LOCKED, SO_SNDBUF)
+    carry_locked(before, after, RCVBUF_LOCKED, SO_RCVBUF)
+
+
+cdef void carry_changed(int before, int after, int option) noexcept nogil:
+    """Options of TCP with a value of their own in a new socket, such as `after` is."""
+    cdef int own = 0
+    cdef int wanted = 0
+    cdef unsigned length = sizeof(int)
+    if raw_getsockopt(before, IPPROTO_TCP, option, &wanted, &length) == 0:
+        if raw_getsockopt(after, IPPROTO_TCP, option, &own, &length) == 0 and own != wanted:
+            raw_setsockopt(after, IPPROTO_TCP, option, &wanted, sizeof(wanted))
+
+
+cdef void carry_locked(int before, int after, int bit, int option) noexcept nogil:
+    cdef int locked = 0
+    cdef int size = 0
+    cdef unsigned length = sizeof(int)
+    if raw_getsockopt(before, SOL_SOCKET, SO_BUF_LOCK, &locked, &length) == 0 and locked & bit:
+        if raw_getsockopt(before, SOL_SOCKET, option, &size, &length) == 0:
+            size //= 2  # the kernel doubles what it is given and shows the double
+            raw_setsockopt(after, SOL_SOCKET, option, &size, sizeof(size))
+
+
+cdef void carry_option(int before, int after, int level, int option) noexcept nogil:
     """Options whose value in a new socket is all zeros."""
     cdef char value[OPTION_ROOM]
     cdef unsigned length = OPTION_ROOM
     cdef unsigned i
-    if raw_getsockopt(before, SOL_SOCKET, option, value, &length) != 0:
+    if raw_getsockopt(before, level, option, value, &length) != 0:
         return
     for i in range(length):
         if value[i] != 0:
-            raw_setsockopt(after, SOL_SOCKET, option, value, length)
+            raw_setsockopt(after, level, option, value, length)
             return
 
 

@@ -9,7 +9,7 @@ cdef extern from "ffl/sock_raw.h" nogil:
         IPPROTO_IP, IPPROTO_TCP, IPPROTO_IPV6
         SOL_SOCKET, SO_COOKIE, SO_BUF_LOCK, SO_DOMAIN, SO_PROTOCOL, SO_TYPE, SO_ERROR, SO_PEERCRED, SO_KEEPALIVE
         SO_LINGER, SO_OOBINLINE, SO_RCVTIMEO, SO_SNDTIMEO, SO_RCVLOWAT, SO_SNDBUF, SO_RCVBUF, SO_ACCEPTCONN
-        SO_PEERSEC, SO_PASSCRED, SO_PASSSEC
+        SO_GET_FILTER, SO_PEERSEC, SO_PASSCRED, SO_PASSSEC
         SCM_RIGHTS, MSG_NOSIGNAL, MSG_CTRUNC, MSG_CMSG_CLOEXEC, MSG_PEEK, MSG_DONTWAIT
         F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL, F_SETFL, FD_CLOEXEC, F_GETOWN, F_SETOWN
         O_NONBLOCK, O_CLOEXEC, O_ASYNC, O_RDONLY
@@ -62,6 +62,10 @@ cdef extern from "ffl/sock_raw.h" nogil:
     struct linger:
         int l_onoff
         int l_linger
+    struct sock_filter:
+        uint16_t code
+        uint8_t jt, jf
+        uint32_t k
     union epoll_data_t:
         uint64_t u64
     struct epoll_event:

@@ -24,6 +24,8 @@ from ffr.router import Router
 
 LOG_LEVELS = {"error": logging.ERROR, "warn": logging.WARNING, "info": logging.INFO, "debug": logging.DEBUG}
 
+KEY_BYTES_MAX = 4096
+
 log = logging.getLogger("ffr")
 
 
@@ -35,7 +37,7 @@ def main(arguments=None):
     try:
         paths = RouterPaths.of(options.dir, options.name)
         policies = Policies.of_file(options.policy) if options.policy else Policies()
-        asyncio.run(serve(paths, policies, options.polling, map_of(options)))
+        asyncio.run(serve(paths, policies, options.polling, map_of(options), key_of(options.key)))
     except (PlaceTaken, ValueError, OSError) as error:
         log.debug("cannot start", exc_info=True)
         sys.exit(f"freeflow router: {error}")
@@ -52,7 +54,17 @@ def map_of(options):
     return {}
 
 
-async def serve(paths, policies, polling, where=None):
+def key_of(path):
+    """The hosts' common key, from a file that its owner alone can read; None without one. Raises ValueError, OSError."""
+    if not path:
+        return None
+    with open(path, "rb") as file:
+        if os.fstat(file.fileno()).st_mode & 0o077:
+            raise ValueError(f"the key {path} can be read by others than its owner: chmod 600 {path}")
+        return file.read(KEY_BYTES_MAX).strip()
+
+
+async def serve(paths, policies, polling, where=None, key=None):
     """From the first file to the last: what is set up here is taken down here, in reverse."""
     from ffr.nic import roce  # here, so that the command line's mistakes are told without them
     from ffr.reactor import Reactor
@@ -71,7 +83,7 @@ async def serve(paths, policies, polling, where=None):
         roce.open_nic(reactor.router)
         reactor.start()
         undo.callback(reactor.stop)
-        router = Router(paths, reactor, counters, policies, stopped)
+        router = Router(paths, reactor, counters, policies, stopped, key)
         undo.callback(router.close)
         router.use_map(**(where or {}))
         await router.start()
@@ -92,6 +104,7 @@ def _parse(arguments):
     where.add_argument("--etcd", metavar="URL[,URL]", help="the etcd that says which container is on which host")
     parser.add_argument("--address", metavar="IP", help="this host's among them (with --etcd); found out where there is"
                                                         " no doubt")
+    parser.add_argument("--key", metavar="FILE", help="the hosts' common secret, for TCP mode; see docs/tcp-mode.md")
     options = parser.parse_args(arguments)
     if options.address and not options.etcd:
         parser.error("--address goes with --etcd; a file of --hosts has a line for it")

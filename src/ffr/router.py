@@ -33,13 +33,14 @@ HOST_REFRESH_S = 1.0  # how old the router's own addresses may be when a program
 class Router:
     """Runs in an asyncio loop, in the thread beside the reactor's."""
 
-    def __init__(self, paths, reactor, counters, policies, stopped):
-        """`stopped`: the asyncio.Event that ends the router."""
+    def __init__(self, paths, reactor, counters, policies, stopped, key=None):
+        """`stopped`: the asyncio.Event that ends the router. `key`: what the hosts' brokers of TCP mode know each other
+        by, bytes."""
         self.paths, self.reactor, self.counters = paths, reactor, counters
         self.registry = Registry()
         self.registry.add_host(Namespace.own(), addresses.own())
         self.sessions = Sessions(reactor, policies)
-        self.tcp = TcpMode(paths.tcp_socket, self.registry)
+        self.tcp = TcpMode(paths.tcp_socket, self.registry, key)
         self.hosts = HostMap()
         self.underlay = Underlay(reactor)
         self.hosts.listen(self._on_moved)
@@ -152,6 +153,7 @@ class Router:
         """This host is `own` among the others."""
         self.underlay.open(own)
         self.hosts.own = own
+        self.tcp.hosts.set_own(own)
 
     def stop(self):
         self._stopped.set()
@@ -180,6 +182,7 @@ class Router:
 
     def _on_moved(self, changes):
         self.underlay.moved(changes)
+        self.tcp.hosts.moved(changes)
         self.underlay.measure(self.hosts.others())
 
     def _on_reaped(self):

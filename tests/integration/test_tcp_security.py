@@ -18,7 +18,7 @@ def session():
     sock.settimeout(5)
     sock.connect(os.environ["FREEFLOW_DIR"] + "/router.tcp.sock")
     return sock
-def call(sock, op, local=("0.0.0.0", 0), peer=("0.0.0.0", 0), cookie=0, token=0, id=0, flags=0, version=1):
+def call(sock, op, local=("0.0.0.0", 0), peer=("0.0.0.0", 0), cookie=0, token=0, id=0, flags=0, version=2):
     sock.send(REQUEST.pack(version, op, 7, flags, cookie, token, id, end_of(*local), end_of(*peer), 32768, 60999, 0))
     data, fds, _, _ = socket.recv_fds(sock, 100, 4)
     _, sequence, verdict, reason, token, id, local, _ = REPLY.unpack(data)
@@ -145,7 +145,7 @@ for _ in range(300):
         for _ in range(rng.randrange(1, 6)):
             data = bytearray(rng.randbytes(rng.choice((88, 88, 88, 1, 87, 89, 4000))))
             if rng.random() < 0.8:
-                data[:8] = struct.pack("II", 1, rng.randrange(0, 7))
+                data[:8] = struct.pack("II", 2, rng.randrange(0, 7))
             fds = array.array("i", [0, 1])
             s.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)] if rng.random() < 0.3 else [])
     except OSError:

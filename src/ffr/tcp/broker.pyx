@@ -7,10 +7,12 @@ import threading
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from ffcore.tcp cimport *
 from ffr.tcp.kernel cimport identify, open_diag, receive_request
+from ffr.tcp.peers cimport *
+from ffr.tcp.remote cimport errands_free, errands_make, hear_peer, links_came, peer_lost
 from ffr.tcp.serve cimport idle_ms, keep_house, serve
 from ffr.tcp.state cimport *
 from ffr.tcp.tables cimport *
@@ -26,7 +28,7 @@ cdef extern from "ffr/tcp/kernel.h" nogil:
     struct sockaddr:
         pass
     enum:
-        EPOLLIN, EPOLL_CTL_ADD, EPOLL_CLOEXEC, EFD_NONBLOCK, EFD_CLOEXEC, SOCK_NONBLOCK, SOCK_CLOEXEC, CLONE_NEWNET
+        EPOLLIN, EPOLL_CTL_ADD, EPOLL_CLOEXEC, EFD_NONBLOCK, EFD_CLOEXEC, SOCK_NONBLOCK, SOCK_CLOEXEC, CLONE_NEWNET, O_RDONLY, O_CLOEXEC
     int pthread_mutex_init(pthread_mutex_t *, void *)
     int pthread_mutex_lock(pthread_mutex_t *)
     int pthread_mutex_unlock(pthread_mutex_t *)
@@ -36,6 +38,7 @@ cdef extern from "ffr/tcp/kernel.h" nogil:
     int eventfd(unsigned, int)
     int accept4(int, sockaddr *, void *, int)
     int unshare(int)
+    int open(const char *, int)
     int close(int)
     ssize_t read(int, void *, size_t)
 
@@ -47,7 +50,8 @@ cdef enum:
     SHARE = 4            # of the sessions, for one container
 
 REASONS = ("accelerated", "no_container", "other_host", "refused", "foreign_source", "no_listener", "plain_listener",
-           "path", "not_claimed", "abandoned", "quota", "resources", "not_offered", "bad_request")
+           "path", "not_claimed", "abandoned", "quota", "resources", "not_offered", "bad_request", "own_port",
+           "privileged")
 
 
 cdef class Broker:
@@ -68,6 +72,9 @@ cdef class Broker:
             raise OSError("no descriptors for the TCP broker")
         if tables_make(&self.b, min(resource.getrlimit(resource.RLIMIT_NOFILE)[0], 1 << 20)) != 0:
             raise MemoryError
+        if peers_make(&self.b) != 0 or errands_make(&self.b) != 0:
+            raise MemoryError
+        self.b.home = self.b.quiet_place = -1
 
     def __init__(self, path):
         self.path = os.fspath(path)
@@ -78,12 +85,22 @@ cdef class Broker:
 
     def __dealloc__(self):
         tables_free(&self.b)
+        peers_free(&self.b)
+        errands_free(&self.b)
+        for fd in (self.b.home, self.b.quiet_place):
+            if fd >= 0:
+                close(fd)
         close(self.b.epoll)
         close(self.b.wake)
 
     def start(self):
         self.thread = threading.Thread(target=self._run, name="tcp-broker", daemon=True)
         self.thread.start()
+
+    @property
+    def thread_id(self):
+        """As the kernel numbers it, once it was started."""
+        return self.thread.native_id
 
     def stop(self):
         """Existing connections go on; what nobody has accepted yet is reset."""
@@ -124,10 +141,63 @@ cdef class Broker:
             if index != NONE:
                 container_drop(&self.b, index)
 
+    # ---- other hosts ----
+
+    def open_links(self, own, door):
+        """own: this host's address among the hosts, 16 bytes. door: a listening, non-blocking socket, the broker's from
+        now on, at which the data links of others arrive."""
+        with Locked(self):
+            if self.b.link_door >= 0:
+                close(self.b.link_door)
+            self.b.link_door = os.dup(door)
+            memcpy(self.b.own, <const uint8_t *>(<bytes>own), 16)
+            watch(&self.b, self.b.link_door, <uint64_t>TAG_LINK_DOOR << 32)
+
+    def place(self, address, host):
+        """A container's address, 16 bytes, is behind host (as open_links), or behind nobody: None."""
+        cdef uint32_t peer
+        with Locked(self):
+            if host is None:
+                place_take(&self.b, <const uint8_t *>(<bytes>address))
+                return
+            peer = peer_put(&self.b, <const uint8_t *>(<bytes>host))
+            if peer == NONE or place_put(&self.b, <const uint8_t *>(<bytes>address), peer) != 0:
+                raise ValueError("more hosts or addresses than there is room for")
+
+    def add_link(self, host, asks, control, secret):
+        """A control link with that host, which its two ends have proved; control: its socket, duplicated here. asks:
+        this end asks. secret: 16 bytes that data links of the same direction say."""
+        cdef uint32_t peer
+        cdef int fd = os.dup(control)
+        with Locked(self):
+            peer = peer_put(&self.b, <const uint8_t *>(<bytes>host))
+            if peer == NONE:
+                close(fd)
+                raise ValueError(f"more than {PEERS} other hosts")
+            if channel_open(&self.b, peer, asks, fd, <const uint8_t *>(<bytes>secret)) != 0:
+                raise OSError("no room to watch a control link")
+        os.eventfd_write(self.b.wake, 1)
+
+    def drop_host(self, host):
+        cdef uint32_t peer
+        with Locked(self):
+            peer = peer_at(&self.b, <const uint8_t *>(<bytes>host))
+            if peer != NONE:
+                peer_lost(&self.b, peer, True)
+                peer_lost(&self.b, peer, False)
+
+    def linked(self, host):
+        """Whether questions can be asked there."""
+        cdef uint32_t peer
+        with Locked(self):
+            peer = peer_at(&self.b, <const uint8_t *>(<bytes>host))
+            return peer != NONE and self.b.peers[peer].ask.fd >= 0
+
     def counters(self):
         """Connects by outcome (REASONS), and what is under way. A connection is counted when its server accepts it."""
         with Locked(self):
             found = {name: self.b.counts[i] for i, name in enumerate(REASONS)}
+            found.update(links_out=self.b.links_out, links_in=self.b.links_in)
             found.update(pending=self.b.pendings, sessions_refused=self.b.sessions_refused, dropped=self.b.dropped)
             found["listeners"] = sum(self.b.containers[i].listeners for i in range(CONTAINERS)
                                      if self.b.containers[i].used)
@@ -140,7 +210,9 @@ cdef class Broker:
         with nogil:
             # Pairs live in a namespace without interfaces: a socket's owner may ask it for its namespace's, and with
             # CAP_NET_ADMIN change them. Without the right to make one they live in the router's.
-            unshare(CLONE_NEWNET)
+            self.b.home = open(b"/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC)
+            if self.b.home >= 0 and unshare(CLONE_NEWNET) == 0:
+                self.b.quiet_place = open(b"/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC)
             work(self)
 
 
@@ -193,12 +265,31 @@ cdef void work(Broker of) noexcept nogil:
         ready = epoll_wait(b.epoll, events, BATCH, ready)
         pthread_mutex_lock(&of.lock)
         for i in range(ready):
-            if events[i].data.u64 == DOOR:
-                open_door(b)
-            elif events[i].data.u64 < SESSIONS:
-                hear(b, <uint32_t>events[i].data.u64)
+            happened(b, events[i].data.u64)
         keep_house(b)
     pthread_mutex_unlock(&of.lock)
+
+
+cdef void happened(broker *b, uint64_t tag) noexcept nogil:
+    cdef uint32_t index = <uint32_t>tag
+    cdef uint32_t kind = <uint32_t>(tag >> 32)
+    cdef uint32_t peer
+    cdef uint64_t count
+    if kind == TAG_LINK:
+        peer = link_look(b, index)
+        if peer != NONE:
+            links_came(b, peer)
+    elif kind == TAG_ASK or kind == TAG_SERVE:
+        hear_peer(b, index, kind == TAG_ASK)
+    elif kind == TAG_LINK_DOOR:
+        links_accept(b)
+    elif tag == DOOR:
+        open_door(b)
+    elif tag == WAKE:
+        read(b.wake, &count, sizeof(count))
+        b.next_sweep_ms = 0
+    else:
+        hear(b, index)
 
 
 cdef void open_door(broker *b) noexcept nogil:

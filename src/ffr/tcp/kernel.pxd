@@ -26,6 +26,9 @@ cdef int find_socket(int diag, const ff_tcp_end *local, const ff_tcp_end *remote
 # A NETLINK_SOCK_DIAG socket inside the namespace that netns is open on; the calling thread comes back. fd or -errno.
 cdef int open_diag(int netns) noexcept nogil
 
+# The calling thread enters the namespace that fd is open on. 0 or -errno.
+cdef int enter(int fd) noexcept nogil
+
 # The namespace that the peer of an accepted unix socket made its socket in, and the peer's user. 0 or -errno.
 cdef int identify(int fd, uint64_t *device, uint64_t *inode, uint32_t *uid) noexcept nogil
 

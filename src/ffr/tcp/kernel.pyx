@@ -174,6 +174,10 @@ cdef int open_diag(int netns) noexcept nogil:
     return fd
 
 
+cdef int enter(int fd) noexcept nogil:
+    return 0 if setns(fd, CLONE_NEWNET) == 0 else -tcp_errno()
+
+
 cdef int identify(int fd, uint64_t *device, uint64_t *inode, uint32_t *uid) noexcept nogil:
     cdef ucred who
     cdef unsigned length = sizeof(who)

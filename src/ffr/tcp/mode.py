@@ -1,8 +1,11 @@
-"""TCP mode as a part of the router: the broker, kept to what the registry says."""
+"""TCP mode as a part of the router: the broker, kept to what the registry and the map say."""
 
+import hashlib
 import logging
 
 from ffr.registry import HOST
+from ffr.tcp.fence import Fence
+from ffr.tcp.hosts import Hosts
 
 log = logging.getLogger(__name__)
 
@@ -11,23 +14,30 @@ class TcpMode:
     """Without the rights that it needs (CAP_SYS_ADMIN, to look into containers' namespaces) it serves nobody, and
     sockets stay on the overlay."""
 
-    def __init__(self, path, registry):
+    def __init__(self, path, registry, key=None):
+        """key: see hosts.py."""
         from ffr.tcp.broker import Broker  # here, so that the control room's tests need no compiled modules
         self._broker = Broker(path)
-        self._tenants = {}
+        self._fence = Fence()
+        self.hosts = Hosts(self._broker, self._fence)
+        if key is not None:
+            self.hosts.set_key(key)
         for container in registry:
             self.add(container)
 
     def start(self):
         self._broker.start()
+        self.hosts.start()
 
     def close(self):
+        self.hosts.close()
         self._broker.stop()
+        self._fence.close()
 
     def add(self, container):
         """Also for one whose addresses have changed."""
         try:
-            self._broker.add_container(container.namespace.fd, container.gids, self._number(container.tenant))
+            self._broker.add_container(container.namespace.fd, container.gids, _number(container.tenant))
         except (OSError, ValueError) as error:
             log.log(logging.INFO if container.name == HOST else logging.WARNING,
                     "TCP mode leaves %s on the overlay: %s", container.name, error)
@@ -36,9 +46,10 @@ class TcpMode:
         self._broker.remove_container(container.namespace.id.device, container.namespace.id.inode)
 
     def status(self):
-        """Connects by outcome, and what is under way (broker.pyx: counters)."""
-        return self._broker.counters()
+        """Connects by outcome, what is under way (broker.pyx: counters), and which other hosts are linked."""
+        return self._broker.counters() | {"hosts": self.hosts.status(), "fenced": self._fence.why_not or True}
 
-    def _number(self, tenant):
-        """Tenants are compared only, so the first one is 0, the next one 1."""
-        return self._tenants.setdefault(tenant, len(self._tenants))
+
+def _number(tenant):
+    """Tenants are compared only, also with those of other hosts."""
+    return int.from_bytes(hashlib.sha256(tenant.encode()).digest()[:8], "little")

@@ -2,7 +2,11 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
 from ffcore.tcp cimport *
+from ffr.tcp.decide cimport *
 from ffr.tcp.kernel cimport (STATE_LISTEN, find_socket, found_socket, make_pair, name_pair, send_reply)
+from ffr.tcp.link cimport link_hold, link_left, link_reset
+from ffr.tcp.peers cimport channel_flush, links_sweep, place_of
+from ffr.tcp.remote cimport (errands_expire, is_remote, peer_lost, remote_connect, remote_settle)
 from ffr.tcp.state cimport *
 from ffr.tcp.tables cimport *
 
@@ -17,14 +21,14 @@ cdef extern from "<sys/random.h>" nogil:
 cdef enum:
     PORT_TRIES = 64           # two tries find one of 28 000 when 10 000 are taken, 50 when 26 000 are
     GROUP_TRIES = 256         # 4 microseconds each; finds a member of a group of 40 with 99.8 %
-    CLAIM_WAIT_MS = 20        # for a listener that nobody was seen to accept from yet
     SWEEP_MS = 250
     FIRST_LOOK_MS = 250       # accepting within this is the rule
     LAST_LOOK_MS = 8000       # a server that is slow to accept is looked at ever more rarely
     TAKEN_MS = 500            # between accept and claim lies one message
     SHARE = 4                 # of the listeners, for one container
     PENDING_SHARE = 2         # of the pending connections
-    TAKEN = NONE - 1          # acceptor's answer
+    LOST_MS = 150000          # a SYN is sent again for 127 s at most (tcp_syn_retries)
+    FLUSH_MS = 1
 
 
 cdef int serve(broker *b, uint32_t index, ff_tcp_request *ask) noexcept nogil:
@@ -88,34 +92,42 @@ cdef bint owns(broker *b, session *s, ff_tcp_request *ask, found_socket *found) 
     return False
 
 
-cdef bint is_v4(const uint8_t *address) noexcept nogil:
-    return address[10] == 0xff and address[11] == 0xff and address[0] == 0
-
-
 # ---- connect ----
 
 cdef int serve_connect(broker *b, uint32_t index, ff_tcp_request *ask, ff_tcp_reply *answer) noexcept nogil:
     cdef session *s = &b.sessions[index]
-    cdef int ends[2]
-    cdef uint32_t server = NONE
+    cdef uint32_t server = container_at(b, ask.peer.address)
+    cdef uint32_t peer = place_of(b, ask.peer.address) if server == NONE else NONE
+    if peer != NONE:
+        answer.reason = remote_connect(b, index, peer, ask)
+        if answer.reason == FF_TCP_ACCELERATED:
+            return 0
+    else:
+        answer.reason = refusal(b, s, ask, server)
+        if answer.reason == FF_TCP_ACCELERATED:
+            return connect_here(b, s, ask, server, answer)
+    b.counts[answer.reason] += 1
+    return send_reply(s.fd, answer, -1)
+
+
+cdef int connect_here(broker *b, session *s, ff_tcp_request *ask, uint32_t server, ff_tcp_reply *answer) noexcept nogil:
     cdef bint chosen = ask.local.port != 0
+    cdef int ends[2]
     cdef uint32_t p
     cdef int status
-    answer.reason = refusal(b, s, ask, &server)
-    if answer.reason == FF_TCP_ACCELERATED:
-        answer.reason = FF_TCP_RESOURCES
-        if make_pair(ends) == 0:
-            p = offer(b, s.container, server, ask, ends[1], answer)
-            if p != NONE:
-                answer.id = pending_id(b, p)
-                answer.local = b.waiting[p].client_end
-                status = send_reply(s.fd, answer, ends[0])
-                if status != 0:
-                    pending_drop(b, p)
-                close(ends[0])
-                return status
+    answer.reason = FF_TCP_RESOURCES
+    if make_pair(ends) == 0:
+        p = offer(b, s.container, server, ask, ends[1], answer)
+        if p != NONE:
+            answer.id = pending_id(b, p)
+            answer.local = b.waiting[p].client_end
+            status = send_reply(s.fd, answer, ends[0])
+            if status != 0:
+                pending_drop(b, p)
             close(ends[0])
-            close(ends[1])
+            return status
+        close(ends[0])
+        close(ends[1])
     if answer.reason == FF_TCP_QUOTA and not chosen:
         answer.local.port = unused_port(b, ask)
     b.counts[answer.reason] += 1
@@ -140,33 +152,14 @@ cdef uint16_t unused_port(broker *b, ff_tcp_request *ask) noexcept nogil:
     return port
 
 
-cdef uint32_t refusal(broker *b, session *s, ff_tcp_request *ask, uint32_t *server) noexcept nogil:
+cdef uint32_t refusal(broker *b, session *s, ff_tcp_request *ask, uint32_t server) noexcept nogil:
     """Reasons that need no look at the kernel. Fills in the source address where the program left it open."""
     cdef container *c = &b.containers[s.container]
-    cdef uint32_t i
-    server[0] = container_at(b, ask.peer.address)
-    if server[0] == NONE:
+    if server == NONE:
         return FF_TCP_NO_CONTAINER
-    if b.containers[server[0]].tenant != c.tenant:
+    if b.containers[server].tenant != c.tenant:
         return FF_TCP_REFUSED
-    for i in range(c.addresses):
-        if is_v4(c.address[i]) != is_v4(ask.peer.address):
-            continue
-        if unbound(ask.local.address):
-            memcpy(ask.local.address, c.address[i], 16)
-            return FF_TCP_ACCELERATED
-        if memcmp(ask.local.address, c.address[i], 16) == 0:
-            return FF_TCP_ACCELERATED
-    return FF_TCP_FOREIGN_SOURCE
-
-
-cdef bint unbound(const uint8_t *address) noexcept nogil:
-    """:: or 0.0.0.0"""
-    cdef int i
-    for i in range(16):
-        if address[i] != 0 and not (i in (10, 11) and address[i] == 0xff):
-            return False
-    return True
+    return FF_TCP_ACCELERATED if own_source(c, &ask.local, &ask.peer) else FF_TCP_FOREIGN_SOURCE
 
 
 cdef uint32_t offer(broker *b, uint32_t client, uint32_t server, ff_tcp_request *ask, int end,
@@ -177,7 +170,7 @@ cdef uint32_t offer(broker *b, uint32_t client, uint32_t server, ff_tcp_request 
     for i in range(1 if chosen else PORT_TRIES):
         if not chosen:
             ask.local.port = draw_port(b, ask)
-        l = acceptor(b, server, ask, answer)
+        l = acceptor(b, server, &ask.peer, &ask.local, &answer.reason)
         if l == TAKEN:
             continue
         if l == NONE:
@@ -193,7 +186,7 @@ cdef uint32_t offer(broker *b, uint32_t client, uint32_t server, ff_tcp_request 
         p = pending_put(b, &ask.local, &ask.peer)
         fill(b, p, client, server, l, end)
         answer.reason = FF_TCP_ACCELERATED
-        answer.verdict = FF_TCP_GO if b.listeners[l].accepts and path_known(b, client, l) else FF_TCP_CONFIRM
+        answer.verdict = FF_TCP_GO if b.listeners[l].accepts and path_known(b, &ask.local, l) else FF_TCP_CONFIRM
         return p
     answer.verdict = FF_TCP_IN_USE if chosen else FF_TCP_PLAIN
     return NONE
@@ -203,22 +196,6 @@ cdef uint16_t draw_port(broker *b, const ff_tcp_request *ask) noexcept nogil:
     cdef uint32_t low = max(<uint32_t>ask.port_low, <uint32_t>1024)
     cdef uint32_t high = max(low, <uint32_t>ask.port_high)
     return <uint16_t>(low + draw(b) % (high - low + 1))
-
-
-cdef uint32_t acceptor(broker *b, uint32_t server, const ff_tcp_request *ask, ff_tcp_reply *answer) noexcept nogil:
-    """Who would get the SYN: the kernel's own look-up, so wildcard binds, IPV6_V6ONLY and SO_REUSEPORT are its rules."""
-    cdef found_socket found
-    cdef uint32_t l
-    if find_socket(b.containers[server].diag, &ask.peer, &ask.local, &found) != 0:
-        answer.reason = FF_TCP_NO_LISTENER
-        return NONE
-    if found.state != STATE_LISTEN:
-        return TAKEN  # an overlay connection with these very ports
-    l = listener_of(b, server, found.cookie)
-    if l == NONE or b.listeners[l].distrusted:
-        answer.reason = FF_TCP_PLAIN_LISTENER
-        return NONE
-    return l
 
 
 cdef void fill(broker *b, uint32_t index, uint32_t client, uint32_t server, uint32_t l, int end) noexcept nogil:
@@ -240,66 +217,19 @@ cdef int serve_settle(broker *b, uint32_t index, ff_tcp_request *ask, ff_tcp_rep
     cdef session *s = &b.sessions[index]
     cdef uint32_t p = pending_of_id(b, ask.id)
     cdef uint32_t reason
+    if is_remote(ask.id):
+        answer.reason = remote_settle(b, index, ask, &answer.verdict)
+        return 0 if answer.reason == FF_TCP_ACCELERATED else send_reply(s.fd, answer, -1)
     if p == NONE or b.waiting[p].client != s.container:
         return settled(b, s.fd, answer, FF_TCP_ACCELERATED)
     if ask.flags & FF_TCP_ABANDON:
         pending_drop(b, p)
         return settled(b, s.fd, answer, FF_TCP_ABANDONED)
-    reason = path_seen(b, p)
-    if reason == FF_TCP_ACCELERATED and b.listeners[b.waiting[p].listener].accepts:
-        path_note(b, b.waiting[p].client, b.waiting[p].listener)
-        return settled(b, s.fd, answer, FF_TCP_ACCELERATED)
-    if reason != FF_TCP_ACCELERATED:
-        pending_drop(b, p)
+    reason = settle(b, p)
+    if reason != FF_TCP_NOT_CLAIMED:
         return settled(b, s.fd, answer, reason)
-    wait_for_claim(b, p, index, ask.sequence)
+    wait_for_claim(b, p, index, s.generation, ask.sequence)
     return 0
-
-
-cdef uint32_t path_seen(broker *b, uint32_t index) noexcept nogil:
-    """The connection that the client has just made, as the server's namespace sees it: with the same addresses?"""
-    cdef pending *p = &b.waiting[index]
-    cdef found_socket found
-    if find_socket(b.containers[p.server].diag, &p.server_end, &p.client_end, &found) == 0:
-        if found.state != STATE_LISTEN:
-            return FF_TCP_ACCELERATED
-    return FF_TCP_PATH
-
-
-cdef int settled(broker *b, int fd, ff_tcp_reply *answer, uint32_t reason) noexcept nogil:
-    answer.reason = reason
-    answer.verdict = FF_TCP_GO if reason == FF_TCP_ACCELERATED else FF_TCP_PLAIN
-    if reason != FF_TCP_ACCELERATED:
-        b.counts[reason] += 1
-    return send_reply(fd, answer, -1)
-
-
-cdef void wait_for_claim(broker *b, uint32_t index, uint32_t waiter, uint32_t sequence) noexcept nogil:
-    cdef pending *p = &b.waiting[index]
-    if p.state == WAITED_FOR:
-        return  # asked twice: one answer
-    p.state = WAITED_FOR
-    p.session = waiter
-    p.session_generation = b.sessions[waiter].generation
-    p.sequence = sequence
-    p.deadline_ms = tcp_now_ms() + CLAIM_WAIT_MS
-    p.waits_next = NONE
-    if b.last_waiting == NONE:
-        b.first_waiting = index
-    else:
-        b.waiting[b.last_waiting].waits_next = index
-    b.last_waiting = index
-
-
-cdef void tell_waiter(broker *b, pending *p, uint32_t reason) noexcept nogil:
-    cdef session *s = &b.sessions[p.session]
-    cdef ff_tcp_reply answer
-    if s.fd < 0 or s.generation != p.session_generation:
-        return
-    memset(&answer, 0, sizeof(answer))
-    answer.version = FF_TCP_VERSION
-    answer.sequence = p.sequence
-    settled(b, s.fd, &answer, reason)
 
 
 # ---- claim ----
@@ -315,14 +245,23 @@ cdef int serve_claim(broker *b, uint32_t index, ff_tcp_request *ask, ff_tcp_repl
     w = &b.waiting[p]
     if w.server != s.container or b.listeners[w.listener].token != ask.token:
         return send_reply(s.fd, answer, -1)
+    if w.client == REMOTE and link_reset(w.end):  # its client was told to stay, or is gone
+        pending_drop(b, p)
+        answer.reason = FF_TCP_ABANDONED
+        return send_reply(s.fd, answer, -1)
     answer.verdict = FF_TCP_GO
     answer.reason = FF_TCP_ACCELERATED
+    if w.client == REMOTE:
+        link_hold(w.end, False)
     status = send_reply(s.fd, answer, w.end)
     b.listeners[w.listener].accepts = True
     b.listeners[w.listener].distrusted = False
-    path_note(b, w.client, w.listener)
+    path_note(b, &w.client_end, w.listener)
     b.claimed += 1
-    b.counts[FF_TCP_ACCELERATED] += 1
+    if w.client == REMOTE:
+        b.links_in += 1
+    else:
+        b.counts[FF_TCP_ACCELERATED] += 1
     if w.state == WAITED_FOR:
         tell_waiter(b, w, FF_TCP_ACCELERATED)
     pending_drop(b, p)
@@ -343,8 +282,12 @@ cdef bint token_known(broker *b, uint32_t container, uint64_t token) noexcept no
 cdef int idle_ms(broker *b) noexcept nogil:
     cdef uint64_t now = tcp_now_ms()
     cdef uint64_t then = b.next_sweep_ms
-    if b.pendings == 0:
+    if b.pendings == 0 and b.strangers == 0 and b.first_errand == NONE and b.linking == 0:
         return -1
+    if b.backlogged:
+        return FLUSH_MS
+    if b.first_errand != NONE:
+        then = min(then, b.errands[b.first_errand].deadline_ms)
     if b.first_waiting != NONE:
         then = min(then, b.waiting[b.first_waiting].deadline_ms)
     return <int>(then - now) if then > now else 0
@@ -357,6 +300,8 @@ cdef void keep_house(broker *b) noexcept nogil:
         i = b.first_waiting
         tell_waiter(b, &b.waiting[i], FF_TCP_NOT_CLAIMED)
         pending_drop(b, i)
+    errands_expire(b, now)
+    flush_peers(b)
     if now < b.next_sweep_ms:
         return
     b.next_sweep_ms = now + SWEEP_MS
@@ -365,6 +310,22 @@ cdef void keep_house(broker *b) noexcept nogil:
             look_after(b, i, now)
     if b.pendings == 0:
         b.pending_high = 0
+    links_sweep(b, now)
+
+
+cdef void flush_peers(broker *b) noexcept nogil:
+    """Control links that did not take all at once: rare, since a message is 80 bytes and an errand waits for each."""
+    cdef uint32_t i
+    b.backlogged = False
+    for i in range(b.peer_high):
+        if not b.peers[i].used:
+            continue
+        if b.peers[i].ask.waiting and channel_flush(&b.peers[i].ask) != 0:
+            peer_lost(b, i, True)
+        if b.peers[i].serve.waiting and channel_flush(&b.peers[i].serve) != 0:
+            peer_lost(b, i, False)
+        if b.peers[i].ask.waiting or b.peers[i].serve.waiting:
+            b.backlogged = True
 
 
 cdef void look_after(broker *b, uint32_t index, uint64_t now) noexcept nogil:
@@ -379,6 +340,8 @@ cdef void look_after(broker *b, uint32_t index, uint64_t now) noexcept nogil:
         elif now - p.taken_ms >= TAKEN_MS:
             b.listeners[p.listener].distrusted = True
             there = False
+    elif not there and p.client == REMOTE:
+        there = may_come(b, p, now)
     elif not there:
         # A SYN that is being sent again: the client's side of it is there.
         there = (find_socket(b.containers[p.client].diag, &p.client_end, &p.server_end, &found) == 0
@@ -387,4 +350,15 @@ cdef void look_after(broker *b, uint32_t index, uint64_t now) noexcept nogil:
         b.dropped += 1
         pending_drop(b, index)
         return
+    p.seen = p.seen or found.state != STATE_LISTEN
     p.look_ms = now + min(max(now - p.born_ms, <uint64_t>FIRST_LOOK_MS), <uint64_t>LAST_LOOK_MS)
+
+
+cdef bint may_come(broker *b, pending *p, uint64_t now) noexcept nogil:
+    """A SYN that another host's client sends again cannot be seen. So: until the client lets go of its end, its
+    listener is closed, or nobody would send it any more. One that was here once does not come again."""
+    cdef found_socket found
+    if p.seen or link_left(p.end) or now - p.born_ms >= LOST_MS:
+        return False
+    return (find_socket(b.containers[p.server].diag, &p.server_end, &p.client_end, &found) == 0
+            and found.cookie == b.listeners[p.listener].cookie)

@@ -13,6 +13,18 @@ cdef enum:
     PENDING = 16384           # connections that nobody has accepted yet; each holds a descriptor
     PENDING_SLOTS = 65536
     SESSIONS = 8192
+    PEERS = 256               # other hosts
+    PLACES = 131072           # hash of all addresses on other hosts: at most a quarter full
+    PLACES_MAX = 32768
+    LINKS = 8192              # data links that are no program's yet
+    LINK_SLOTS = 16384
+    POOL = 64                 # of them, those that wait for one host's connects
+    ARRIVALS = 256            # and those that one host has made for its own: its pool, and what it has in hand
+    STRANGERS = 64            # connections that have not said the secret yet, of all hosts
+    ERRANDS = 4096            # questions to other hosts that are under way
+    OUTBOX = 32768            # bytes to one host that its socket did not take at once
+    MESSAGE = 80              # sizeof(struct ffr_peer_message)
+    REMOTE = NONE - 2         # pending.client: on another host, pending.peer
     PATHS = 4096              # (client, listener) pairs that are known to see each other's true addresses
     REASON_SLOTS = 32
 
@@ -20,7 +32,7 @@ cdef struct container:
     bint used
     uint64_t device, inode    # of its network namespace, as nsfs numbers them
     int diag                  # NETLINK_SOCK_DIAG socket inside it; it also keeps the namespace, and so the inode, ours
-    uint32_t tenant
+    uint64_t tenant
     uint32_t addresses
     uint8_t address[ADDRESSES][16]
     uint32_t pending, sessions, listeners
@@ -49,12 +61,14 @@ cdef struct pending:
     uint32_t generation       # upper half of its id
     uint32_t next             # in its hash chain, or in the list of free ones
     uint32_t client, server   # containers
+    uint32_t peer             # where the client is, if that is REMOTE
+    bint seen                 # its overlay connection, in the server's namespace
     uint32_t listener
     int end                   # the server's, for the claim
     ff_tcp_end client_end, server_end
     uint64_t born_ms, look_ms # look_ms: when to ask the kernel whether anybody can still claim it
     uint64_t taken_ms         # first seen accepted without a claim; 0: not seen
-    uint32_t session, session_generation, sequence  # WAITED_FOR: who waits
+    uint32_t session, session_generation, sequence  # WAITED_FOR: who waits; of a REMOTE one, its request is sequence
     uint64_t deadline_ms
     uint32_t waits_next       # the waiting, oldest first
 
@@ -63,7 +77,65 @@ cdef struct session:
     uint32_t generation
     uint32_t container
     uint32_t uid
+    bint privileged           # see FF_TCP_PRIVILEGED
     uint32_t next_free
+
+cdef struct place:            # a container's address on another host
+    bint used
+    uint32_t peer
+    uint8_t address[16]
+
+cdef struct channel:          # a control link
+    int fd                    # -1: none
+    uint32_t have, waiting    # bytes
+    char inbox[MESSAGE]
+    char outbox[OUTBOX]
+
+cdef struct peer:             # another host
+    bint used
+    uint8_t address[16]
+    uint32_t generation       # of its control links: what was asked over an earlier one is not answered any more
+    channel ask, serve        # for what is asked here, and for what is asked there
+    uint8_t say[16]           # the secrets of data links: which this broker makes,
+    uint8_t expect[16]        # and which that one makes
+    uint32_t pool[POOL]       # links, the last one is taken first
+    uint32_t idle, coming, wanted
+    uint32_t arrived          # links of its
+    uint32_t pending          # its containers' connections that nobody has accepted yet
+    uint64_t retry_ms         # no links are made before
+
+cdef enum link_state:
+    LINK_FREE = 0
+    LINK_COMING               # being connected
+    LINK_IDLE                 # in its peer's pool
+    LINK_TAKEN                # an errand has it
+    LINK_STRANGER             # accepted, and silent so far
+    LINK_ARRIVED              # it said the secret: waits for an offer
+
+cdef struct link:
+    uint32_t state            # enum link_state
+    uint32_t next             # in its hash chain (ARRIVED), or in the list of free ones
+    uint32_t peer
+    int fd
+    uint16_t port             # of who made it
+    uint64_t born_ms
+
+cdef enum errand_state:
+    ERRAND_FREE = 0
+    ERRAND_OFFER              # asked; or waits for a link, if it has none
+    ERRAND_SETTLE
+
+cdef struct errand:
+    uint32_t state            # enum errand_state
+    uint32_t generation       # upper half of its request number
+    uint32_t next, before     # in the list by age, or of free ones
+    uint32_t peer, peer_generation
+    uint32_t session, session_generation, sequence
+    uint32_t link             # NONE: waits for one
+    uint32_t tries
+    uint64_t tenant
+    ff_tcp_end client, server
+    uint64_t deadline_ms
 
 cdef struct broker:
     int epoll, door, wake
@@ -81,7 +153,20 @@ cdef struct broker:
     uint32_t free_session, session_limit
     uint32_t first_waiting, last_waiting
     uint64_t *paths
+    peer *peers
+    place *places
+    uint32_t placed
+    int link_door             # where other hosts' data links arrive, or -1
+    uint8_t own[16]           # this host's address among the hosts
+    link *links
+    uint32_t *link_heads
+    uint32_t free_link, strangers
+    uint32_t peer_high, linking             # peers in use; links that are being connected
+    bint backlogged                         # some control link has more to send
+    errand *errands
+    uint32_t free_errand, first_errand, last_errand
     uint64_t random
     uint64_t next_sweep_ms
     uint64_t counts[REASON_SLOTS]           # by enum ff_tcp_reason, of connects
     uint64_t claimed, sessions_refused, dropped
+    uint64_t links_out, links_in            # connections of hosts that became programs', by who made them

@@ -106,7 +106,7 @@ cdef uint32_t address_slot_of(broker *b, const uint8_t *address) noexcept nogil:
     return slot
 
 
-cdef uint32_t container_put(broker *b, uint64_t device, uint64_t inode, int diag, uint32_t tenant) noexcept nogil:
+cdef uint32_t container_put(broker *b, uint64_t device, uint64_t inode, int diag, uint64_t tenant) noexcept nogil:
     cdef uint32_t i
     for i in range(CONTAINERS):
         if not b.containers[i].used:
@@ -262,7 +262,10 @@ cdef void pending_drop(broker *b, uint32_t index) noexcept nogil:
         unlink_waiting(b, index)
     if gone.end >= 0:
         close(gone.end)
-    b.containers[gone.client].pending -= 1
+    if gone.client == REMOTE:
+        b.peers[gone.peer].pending -= 1
+    else:
+        b.containers[gone.client].pending -= 1
     gone.state = FREE
     gone.next = b.free_pending
     b.free_pending = index
@@ -285,16 +288,16 @@ cdef void unlink_waiting(broker *b, uint32_t index) noexcept nogil:
 
 # ---- paths ----
 
-cdef uint64_t path_key(broker *b, uint32_t client, uint32_t index) noexcept nogil:
-    return mixed(b.listeners[index].cookie ^ <uint64_t>b.listeners[index].container << 52) ^ (client + 1)
+cdef uint64_t path_key(broker *b, const ff_tcp_end *client, uint32_t index) noexcept nogil:
+    return mixed(b.listeners[index].cookie ^ <uint64_t>b.listeners[index].container << 52) ^ hash_address(client.address)
 
 
-cdef bint path_known(broker *b, uint32_t client, uint32_t index) noexcept nogil:
+cdef bint path_known(broker *b, const ff_tcp_end *client, uint32_t index) noexcept nogil:
     cdef uint64_t key = path_key(b, client, index)
     return b.paths[key % PATHS] == key
 
 
-cdef void path_note(broker *b, uint32_t client, uint32_t index) noexcept nogil:
+cdef void path_note(broker *b, const ff_tcp_end *client, uint32_t index) noexcept nogil:
     """One place per key: two that share it push each other out, which costs one confirmation each time."""
     cdef uint64_t key = path_key(b, client, index)
     b.paths[key % PATHS] = key

@@ -17,7 +17,8 @@ from freeflow.cli.options import router_options
 @click.option("--address", metavar="IP", help="This host's among them; needed where it has several and none leads to etcd.")
 @click.option("--hosts", metavar="FILE", help="In place of --etcd: the map written down, or etcd with TLS and users, as "
                                               "TOML (docs/map.md).")
-def command(directory, name, polling, policy, etcd, address, hosts):
+@click.option("--key", metavar="FILE", help="The hosts' common secret: TCP mode between hosts needs one (docs/tcp-mode.md).")
+def command(directory, name, polling, policy, etcd, address, hosts, key):
     """Run this host's router in the foreground, until SIGTERM or SIGINT.
 
     Alone, it serves the containers of this host. With --etcd or --hosts they reach those of other hosts: each runs a
@@ -36,4 +37,6 @@ def command(directory, name, polling, policy, etcd, address, hosts):
         arguments += ["--etcd", etcd]
     if address:
         arguments += ["--address", address]
+    if key:
+        arguments += ["--key", key]
     os.execv(sys.executable, arguments)  # the router is one process, under the pid that its starter knows

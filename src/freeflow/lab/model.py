@@ -143,6 +143,11 @@ class Plan:
         return self.directory / ETCD
 
     @property
+    def key_path(self):
+        """What the hosts' routers know each other by (TCP mode)."""
+        return self.directory / "hosts.key"
+
+    @property
     def wire_netns(self):
         """Holds the bridge that joins more than two hosts; two are joined directly."""
         return f"ff-{self.name}-wire" if self.host_count > 2 else None

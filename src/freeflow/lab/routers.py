@@ -1,5 +1,7 @@
 """A host's router process: start it, wait until it accepts, tell it whose network namespace is whose."""
 
+import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -40,6 +42,17 @@ def start(directory, log, netns=None, name=ROUTER_NAME, command=None, variables=
     with open(log, "wb") as output:
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
                                 env=variables, start_new_session=True)
+
+
+def options(plan):
+    """Of `freeflow router`, on each host of a lab."""
+    return ["--etcd", plan.etcd_url, "--key", str(plan.key_path)] if plan.etcd_url else []
+
+
+def write_key(path):
+    """A secret that the routers share."""
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(secrets.token_hex(32) + "\n")
 
 
 def wait_ready(process, log, timeout_s=READY_WAIT_S):

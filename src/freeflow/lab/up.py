@@ -82,6 +82,7 @@ class Making:
             network.apply(network.host(self.plan, host))
         if self.plan.etcd_url:
             self.start_etcd()
+            routers.write_key(self.plan.key_path)
         for host in self.plan.hosts:
             self.start_router(host)
         self.join_network(self.await_containers())
@@ -134,7 +135,7 @@ class Making:
     def start_router(self, host):
         router = routers.start(host.router_directory, host.directory / "router.log", host.netns_path,
                                command=self.router_command, variables={**os.environ, **routers.prefixes()},
-                               options=["--etcd", self.plan.etcd_url] if self.plan.etcd_url else [])
+                               options=routers.options(self.plan))
         self.routers[host.name] = router
         self.record.processes[host.name] = Process.of(router.pid)
         self.record.save()

@@ -1,0 +1,219 @@
+"""The other hosts' brokers: which there are, and the control links to and from each.
+
+A control link is made by who asks on it. Both ends prove that they know the hosts' key, which whoever runs the hosts
+gives to each router (`freeflow router --key FILE`); without a key no links are made, and connections to
+other hosts stay on the overlay. What a link carries is not encrypted, as the hosts' own traffic is not.
+"""
+
+import asyncio
+import hashlib
+import hmac
+import logging
+import os
+import socket
+
+from ffr.addresses import gid
+
+log = logging.getLogger(__name__)
+
+CONTROL_PORT, DATA_PORT = 4791, 4792  # of TCP (peer.h)
+HELLO = b"freeflow tcp 1\n"
+NONCE, MAC = 16, 32
+SECRET = 16
+KEY_MIN = 16
+PROVE_S = 2.0
+LOOK_S = 0.25  # how soon a link that broke is seen
+RETRY_MAX_S = 4.0  # between attempts at a host that does not answer
+KEEPALIVE_S = 5  # a host that vanished is noticed after three of these,
+SILENT_MS = 2000  # or after this while something is asked
+BACKLOG = 256
+
+
+class Hosts:
+    """Belongs to the router's asyncio loop. broker: what has open_links, place, add_link, drop_host, linked."""
+
+    def __init__(self, broker, fence):
+        """fence: within which the data links' sockets are made (fence.py)."""
+        self._broker, self._fence = broker, fence
+        self._key = None
+        self.own = None  # this host's address among the hosts
+        self._listening = None
+        self._counts = {}  # host -> virtual addresses behind it
+        self._places = {}  # virtual address -> host
+        self._tasks = {}
+        self._started = False
+
+    def start(self):
+        """When the broker runs."""
+        self._started = True
+        self._begin()
+
+    def set_key(self, key):
+        """The hosts' common secret, bytes. Raises ValueError."""
+        if len(key) < KEY_MIN:
+            raise ValueError(f"the hosts' key has {len(key)} bytes, less than {KEY_MIN}")
+        self._key = hashlib.sha256(b"freeflow tcp key\n" + key).digest()
+        self._begin()
+
+    def set_own(self, address):
+        if address != self.own:
+            self.own = address
+            self._begin()
+
+    def moved(self, changes):
+        """{virtual address: the other host that it is behind, or anything else for none}: ipaddress objects."""
+        for address, host in changes.items():
+            self._move(address, host if hasattr(host, "packed") and host not in (self.own, address) else None)
+
+    def close(self):
+        for task in [*self._tasks.values(), self._listening]:
+            if task:
+                task.cancel()
+
+    def status(self):
+        return {str(host): self._broker.linked(gid(host)) for host in self._counts}
+
+    def _move(self, address, host):
+        before = self._places.pop(address, None)
+        if host is not None:
+            self._places[address] = host
+            self._counts[host] = self._counts.get(host, 0) + 1
+        try:
+            self._broker.place(gid(address), gid(host) if host is not None else None)
+        except ValueError as error:
+            log.error("TCP mode leaves %s on the overlay: %s", address, error)
+        if before is not None:
+            self._counts[before] -= 1
+            if not self._counts[before]:
+                self._forget(before)
+        self._begin()
+
+    def _forget(self, host):
+        del self._counts[host]
+        if task := self._tasks.pop(host, None):
+            task.cancel()
+        self._broker.drop_host(gid(host))
+
+    def _begin(self):
+        if not self._started or not self._key or not self.own or not self._counts:
+            return
+        if self._listening is None:
+            self._listening = asyncio.create_task(self._listen())
+        for host in self._counts:
+            if host not in self._tasks:
+                self._tasks[host] = asyncio.create_task(self._keep_linked(host))
+
+    # ---- for what others ask ----
+
+    async def _listen(self):
+        try:
+            self._fence.build()
+            self._fence.admit(self._broker.thread_id)
+            with self._fence.inside(), _listener(self.own, DATA_PORT) as door:
+                self._broker.open_links(gid(self.own), door.fileno())
+            with _listener(self.own, CONTROL_PORT) as control:
+                while True:
+                    one, address = await asyncio.get_running_loop().sock_accept(control)
+                    asyncio.create_task(self._admit(one, address[0]))
+        except OSError as error:
+            log.warning("connections to other hosts stay on the overlay: %s", error)
+
+    async def _admit(self, one, text):
+        """Who calls is a host of the map, and knows the key."""
+        with one:
+            host = next((h for h in self._counts if str(h) == text), None)
+            if host is None:
+                return
+            try:
+                secret = await asyncio.wait_for(self._answer(one, host), PROVE_S)
+                self._broker.add_link(gid(host), False, one.fileno(), secret)
+            except (OSError, ValueError, EOFError, TimeoutError) as error:
+                log.info("no link from %s: %s", host, error or type(error).__name__)
+
+    async def _answer(self, one, host):
+        _prepare(one)
+        loop = asyncio.get_running_loop()
+        mine = os.urandom(NONCE)
+        await loop.sock_sendall(one, HELLO + mine)
+        theirs, proof = _split(await _receive(one, NONCE + MAC), NONCE)
+        if not hmac.compare_digest(proof, self._mac(b"asks", mine, theirs, host, self.own)):
+            raise ValueError("it does not know the key")
+        await loop.sock_sendall(one, self._mac(b"serves", mine, theirs, host, self.own))
+        return self._mac(b"links", mine, theirs, host, self.own)[:SECRET]
+
+    # ---- for what is asked ----
+
+    async def _keep_linked(self, host):
+        wait_s = LOOK_S
+        while True:
+            if not self._broker.linked(gid(host)):
+                try:
+                    await asyncio.wait_for(self._link(host), PROVE_S)
+                    log.info("linked with %s", host)
+                    wait_s = LOOK_S
+                except (OSError, ValueError, EOFError, TimeoutError) as error:
+                    log.info("no link with %s: %s", host, error or type(error).__name__)
+                    wait_s = min(wait_s * 2, RETRY_MAX_S)
+            await asyncio.sleep(wait_s)
+
+    async def _link(self, host):
+        loop = asyncio.get_running_loop()
+        with socket.socket(_family(host), socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC) as one:
+            one.bind((str(self.own), 0))
+            await loop.sock_connect(one, (str(host), CONTROL_PORT))
+            _prepare(one)
+            hello, theirs = _split(await _receive(one, len(HELLO) + NONCE), len(HELLO))
+            if hello != HELLO:
+                raise ValueError("something else answers there")
+            mine = os.urandom(NONCE)
+            await loop.sock_sendall(one, mine + self._mac(b"asks", theirs, mine, self.own, host))
+            proof = await _receive(one, MAC)
+            if not hmac.compare_digest(proof, self._mac(b"serves", theirs, mine, self.own, host)):
+                raise ValueError("it does not know the key")
+            self._broker.add_link(gid(host), True, one.fileno(),
+                                  self._mac(b"links", theirs, mine, self.own, host)[:SECRET])
+
+    def _mac(self, what, server_nonce, client_nonce, client, server):
+        """Bound to both addresses, so that no proof serves between two other hosts."""
+        text = b"\n".join([what, server_nonce, client_nonce, gid(client), gid(server)])
+        return hmac.digest(self._key, text, "sha256")
+
+
+def _family(address):
+    return socket.AF_INET if address.version == 4 else socket.AF_INET6
+
+
+def _listener(address, port):
+    one = socket.socket(_family(address), socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    try:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        one.bind((str(address), port))
+        one.listen(BACKLOG)
+    except OSError as error:
+        one.close()
+        raise OSError(error.errno, f"TCP port {port} of {address}: {os.strerror(error.errno)}") from None
+    return one
+
+
+def _prepare(one):
+    one.setblocking(False)
+    one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL):
+        one.setsockopt(socket.IPPROTO_TCP, option, KEEPALIVE_S)
+    one.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
+    one.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENT_MS)
+
+
+async def _receive(one, size):
+    data = b""
+    while len(data) < size:
+        more = await asyncio.get_running_loop().sock_recv(one, size - len(data))
+        if not more:
+            raise EOFError("it hung up")
+        data += more
+    return data
+
+
+def _split(data, at):
+    return data[:at], data[at:]

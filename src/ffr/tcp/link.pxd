@@ -1,0 +1,24 @@
+"""Data links as sockets: connections between two hosts that become programs' connections (peer.h)."""
+
+from libc.stdint cimport uint8_t, uint16_t, uint64_t
+from ffcore.tcp cimport ff_tcp_end
+
+# On its way to the data door of the host at address, from this host's own. A descriptor or -errno.
+cdef int link_open(const uint8_t *own, const uint8_t *address) noexcept nogil
+
+# The port at this end once it is connected; 0 until then.
+cdef uint16_t link_port(int fd) noexcept nogil
+
+# The next link at the door, and whose it is: fd, or -1 for none.
+cdef int link_accept(int door, uint8_t *address, uint16_t *port) noexcept nogil
+
+cdef int link_say(int fd, const uint8_t *secret) noexcept nogil         # 0 or -1
+cdef int link_hear(int fd, uint8_t *secret) noexcept nogil              # 1; 0: nothing yet; -1: not a link
+
+# Names it as this connection and locks it to its peer, for good. 0 or -errno.
+cdef int link_name(int fd, const ff_tcp_end *client, const ff_tcp_end *server, bint server_side) noexcept nogil
+
+# held: closing it resets it, so that the other end is not taken for a connection that ended in order.
+cdef void link_hold(int fd, bint held) noexcept nogil
+cdef bint link_reset(int fd) noexcept nogil       # the other end is gone, by a reset
+cdef bint link_left(int fd) noexcept nogil        # the other end has closed

@@ -1,0 +1,238 @@
+from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t
+from libc.string cimport memcpy, memset
+
+from ffcore.tcp cimport *
+
+cdef extern from "ffr/tcp/kernel.h" nogil:
+    enum:
+        AF_UNIX, AF_INET, AF_INET6, SOCK_STREAM, SOCK_CLOEXEC, SOCK_NONBLOCK, SOL_SOCKET, SO_LINGER, SO_ATTACH_FILTER
+        SO_LOCK_FILTER, IPPROTO_IP, IPPROTO_TCP, IP_BIND_ADDRESS_NO_PORT, EINPROGRESS, EAGAIN, MSG_DONTWAIT, MSG_NOSIGNAL
+        POLLIN, POLLERR, POLLHUP, POLLRDHUP, F_SETFL
+        BPF_LD, BPF_W, BPF_H, BPF_ABS, BPF_IMM, BPF_JMP, BPF_JEQ, BPF_K, BPF_RET, SKF_NET_OFF
+    struct sockaddr:
+        uint16_t sa_family
+    struct in_addr:
+        uint32_t s_addr
+    struct sockaddr_in:
+        uint16_t sin_family, sin_port
+        in_addr sin_addr
+    struct in6_addr:
+        uint8_t s6_addr[16]
+    struct sockaddr_in6:
+        uint16_t sin6_family, sin6_port
+        in6_addr sin6_addr
+    struct sockaddr_storage:
+        uint16_t ss_family
+    struct linger:
+        int l_onoff, l_linger
+    struct pollfd:
+        int fd
+        short events, revents
+    struct sock_filter:
+        uint16_t code
+        uint8_t jt, jf
+        uint32_t k
+    struct sock_fprog:
+        uint16_t len
+        sock_filter *filter
+    uint16_t htons(uint16_t)
+    uint16_t ntohs(uint16_t)
+    uint32_t ntohl(uint32_t)
+    int socket(int, int, int)
+    int bind(int, const sockaddr *, unsigned)
+    int connect(int, const sockaddr *, unsigned)
+    int accept4(int, sockaddr *, unsigned *, int)
+    int getsockname(int, sockaddr *, unsigned *)
+    int getpeername(int, sockaddr *, unsigned *)
+    int setsockopt(int, int, int, const void *, unsigned)
+    ssize_t send(int, const void *, size_t, int)
+    ssize_t recv(int, void *, size_t, int)
+    int poll(pollfd *, unsigned long, int)
+    int fcntl(int, int, int)
+    int close(int)
+    int tcp_errno()
+cdef extern from "ffr/tcp/peer.h" nogil:
+    enum:
+        FFR_DATA_PORT, FFR_SECRET
+
+cdef enum:
+    IPV4_SOURCE = 12   # bytes into the network header: RFC 791, 3.1
+    IPV6_SOURCE = 8    # RFC 8200, 3
+    WHOLE = 0xffffffff
+
+
+cdef bint is_v4(const uint8_t *address) noexcept nogil:
+    cdef int i
+    for i in range(10):
+        if address[i] != 0:
+            return False
+    return address[10] == 0xff and address[11] == 0xff
+
+
+cdef unsigned name_of(const uint8_t *address, uint16_t port, sockaddr_storage *name) noexcept nogil:
+    cdef sockaddr_in *four = <sockaddr_in *>name
+    cdef sockaddr_in6 *six = <sockaddr_in6 *>name
+    memset(name, 0, sizeof(sockaddr_storage))
+    if is_v4(address):
+        four.sin_family = AF_INET
+        four.sin_port = htons(port)
+        memcpy(&four.sin_addr, address + 12, 4)
+        return sizeof(sockaddr_in)
+    six.sin6_family = AF_INET6
+    six.sin6_port = htons(port)
+    memcpy(&six.sin6_addr, address, 16)
+    return sizeof(sockaddr_in6)
+
+
+cdef uint16_t address_of(const sockaddr_storage *name, uint8_t *address) noexcept nogil:
+    """The port; the address, IPv4-mapped for IPv4."""
+    cdef const sockaddr_in *four = <const sockaddr_in *>name
+    cdef const sockaddr_in6 *six = <const sockaddr_in6 *>name
+    memset(address, 0, 16)
+    if name.ss_family == AF_INET:
+        address[10] = address[11] = 0xff
+        memcpy(address + 12, &four.sin_addr, 4)
+        return ntohs(four.sin_port)
+    memcpy(address, &six.sin6_addr, 16)
+    return ntohs(six.sin6_port)
+
+
+cdef int link_open(const uint8_t *own, const uint8_t *address) noexcept nogil:
+    cdef sockaddr_storage name
+    cdef unsigned length = name_of(own, 0, &name)
+    cdef int on = 1
+    cdef int error
+    cdef int fd = socket(name.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)
+    if fd < 0:
+        return -tcp_errno()
+    setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on))
+    error = bind(fd, <sockaddr *>&name, length)
+    if error == 0:
+        length = name_of(address, FFR_DATA_PORT, &name)
+        error = connect(fd, <sockaddr *>&name, length)
+    if error != 0 and tcp_errno() != EINPROGRESS:
+        error = tcp_errno()
+        close(fd)
+        return -error
+    fcntl(fd, F_SETFL, 0)  # programs' sockets block unless they say otherwise; the connect goes on as it began
+    return fd
+
+
+cdef uint16_t link_port(int fd) noexcept nogil:
+    cdef sockaddr_storage name
+    cdef uint8_t address[16]
+    cdef unsigned length = sizeof(name)
+    if getpeername(fd, <sockaddr *>&name, &length) != 0:
+        return 0
+    length = sizeof(name)
+    if getsockname(fd, <sockaddr *>&name, &length) != 0:
+        return 0
+    return address_of(&name, address)
+
+
+cdef int link_accept(int door, uint8_t *address, uint16_t *port) noexcept nogil:
+    cdef sockaddr_storage name
+    cdef unsigned length = sizeof(name)
+    cdef int fd = accept4(door, <sockaddr *>&name, &length, SOCK_CLOEXEC)
+    if fd >= 0:
+        port[0] = address_of(&name, address)
+    return fd
+
+
+cdef int link_say(int fd, const uint8_t *secret) noexcept nogil:
+    return 0 if send(fd, secret, FFR_SECRET, MSG_DONTWAIT | MSG_NOSIGNAL) == FFR_SECRET else -1
+
+
+cdef int link_hear(int fd, uint8_t *secret) noexcept nogil:
+    cdef ssize_t got = recv(fd, secret, FFR_SECRET, MSG_DONTWAIT)
+    if got == FFR_SECRET:
+        return 1
+    return 0 if got < 0 and tcp_errno() == EAGAIN else -1
+
+
+cdef void link_hold(int fd, bint held) noexcept nogil:
+    cdef linger value
+    value.l_onoff = held
+    value.l_linger = 0
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &value, sizeof(value))
+
+
+cdef bint link_reset(int fd) noexcept nogil:
+    return shows(fd, 0) & (POLLERR | POLLHUP) != 0
+
+
+cdef bint link_left(int fd) noexcept nogil:
+    return shows(fd, POLLRDHUP) & (POLLERR | POLLHUP | POLLRDHUP) != 0
+
+
+cdef int shows(int fd, int events) noexcept nogil:
+    cdef pollfd one
+    one.fd = fd
+    one.events = <short>events
+    one.revents = 0
+    poll(&one, 1, 0)
+    return one.revents
+
+
+# ---- the filter ----
+
+cdef void step(sock_filter *at, int code, uint32_t k, int jt=0, int jf=0) noexcept nogil:
+    at.code = <uint16_t>code
+    at.jt = <uint8_t>jt
+    at.jf = <uint8_t>jf
+    at.k = k
+
+
+cdef uint32_t word_at(const uint8_t *address, int i) noexcept nogil:
+    cdef uint32_t word
+    memcpy(&word, address + 4 * i, 4)
+    return ntohl(word)
+
+
+cdef int admit(sock_filter *f, const uint8_t *address, uint16_t port) noexcept nogil:
+    """Only packets of this peer pass. How many instructions that is: the last two return, one lets in, one drops."""
+    cdef bint four = is_v4(address)
+    cdef int words = 1 if four else 4
+    cdef int drop = 2 * words + 3
+    cdef int i
+    for i in range(words):
+        step(&f[2 * i], BPF_LD | BPF_W | BPF_ABS, <uint32_t>(SKF_NET_OFF + (IPV4_SOURCE if four else IPV6_SOURCE + 4 * i)))
+        step(&f[2 * i + 1], BPF_JMP | BPF_JEQ | BPF_K, word_at(address, 3 if four else i), 0, drop - (2 * i + 2))
+    step(&f[drop - 3], BPF_LD | BPF_H | BPF_ABS, 0)  # the source port comes first: RFC 9293, 3.1
+    step(&f[drop - 2], BPF_JMP | BPF_JEQ | BPF_K, port, 0, 1)
+    step(&f[drop - 1], BPF_RET | BPF_K, WHOLE)
+    step(&f[drop], BPF_RET | BPF_K, 0)
+    return drop + 1
+
+
+cdef int link_name(int fd, const ff_tcp_end *client, const ff_tcp_end *server, bint server_side) noexcept nogil:
+    cdef sock_filter f[FF_TCP_FILTER_LENGTH]
+    cdef sock_fprog program
+    cdef sockaddr_storage peer
+    cdef uint8_t address[16]
+    cdef unsigned length = sizeof(peer)
+    cdef ff_tcp_name name
+    cdef uint32_t words[FF_TCP_FILTER_WORDS]
+    cdef uint16_t port
+    cdef int on = 1
+    cdef int i
+    if getpeername(fd, <sockaddr *>&peer, &length) != 0:
+        return -tcp_errno()
+    port = address_of(&peer, address)
+    memset(&name, 0, sizeof(name))
+    name.family = AF_UNIX
+    name.magic = FF_TCP_NAME_MAGIC
+    name.client = client[0]
+    name.server = server[0]
+    memcpy(words, &name, sizeof(name))
+    for i in range(admit(f, address, port), FF_TCP_FILTER_CHECKS):
+        step(&f[i], BPF_RET | BPF_K, 0)
+    for i in range(FF_TCP_FILTER_WORDS):
+        step(&f[FF_TCP_FILTER_CHECKS + i], BPF_LD | BPF_IMM, words[i])
+    step(&f[FF_TCP_FILTER_SIDE], BPF_LD | BPF_IMM, server_side)
+    step(&f[FF_TCP_FILTER_LENGTH - 1], BPF_RET | BPF_K, 0)
+    program.len = FF_TCP_FILTER_LENGTH
+    program.filter = f
+    if setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) != 0:
+        return -tcp_errno()
+    return 0 if setsockopt(fd, SOL_SOCKET, SO_LOCK_FILTER, &on, sizeof(on)) == 0 else -tcp_errno()
