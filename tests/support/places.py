@@ -15,7 +15,7 @@ from freeflow.control import Control
 from freeflow.errors import FreeFlowError
 from freeflow.lab import routers, state
 from freeflow.lab.down import down, remove_counters
-from freeflow.lab.model import HOME_INSIDE, Plan
+from freeflow.lab.model import HOME_INSIDE, ROUTER_NAME, Plan
 from freeflow.lab.processes import Process
 from freeflow.lab.status import describe
 from freeflow.lab.up import up
@@ -107,6 +107,10 @@ class Lab:
     def popen(self, place, *command, mode=None, **options):
         options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": self.variables()} | options
         return subprocess.Popen(self.words(place, *command, mode=mode), **options)
+
+    def control(self, host):
+        """The control socket of a host's router (freeflow.control.Control)."""
+        return Control(str(self.plan.find(host).router_directory), ROUTER_NAME)
 
     def variables(self, **more):
         return os.environ | {"FREEFLOW_LAB": self.name} | more

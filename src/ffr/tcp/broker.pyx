@@ -299,13 +299,14 @@ cdef void open_door(broker *b) noexcept nogil:
     cdef uint32_t uid = 0
     cdef uint32_t index = NONE
     cdef uint32_t place = NONE
+    cdef int pid = 0
     cdef int fd = accept4(b.door, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)
     if fd < 0:
         return
-    if identify(fd, &device, &inode, &uid) == 0:
+    if identify(fd, &device, &inode, &uid, &pid) == 0:
         index = container_of(b, device, inode)
     if index != NONE and b.containers[index].sessions < b.session_limit // SHARE:
-        place = session_put(b, fd, index, uid)
+        place = session_put(b, fd, index, uid, pid)
     if place == NONE:
         b.sessions_refused += 1
         close(fd)

@@ -2,7 +2,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
 from ffcore.tcp cimport *
-from ffr.tcp.kernel cimport STATE_LISTEN, find_socket, found_socket, send_reply
+from ffr.tcp.kernel cimport STATE_LISTEN, find_socket, found_socket, may_change_networks, send_reply
 from ffr.tcp.peers cimport FFR_PEER_SETTLED, channel_send, ffr_peer_message
 from ffr.tcp.state cimport *
 from ffr.tcp.tables cimport *
@@ -39,6 +39,14 @@ cdef bint own_source(container *c, ff_tcp_end *local, const ff_tcp_end *peer) no
         if memcmp(local.address, c.address[i], 16) == 0:
             return True
     return False
+
+
+cdef bint is_privileged(session *s) noexcept nogil:
+    """Looked up once, where it matters first: a process that lacks the right does not come by it (capabilities(7))."""
+    if not s.looked:
+        s.looked = True
+        s.privileged = may_change_networks(s.pid)
+    return s.privileged
 
 
 cdef uint32_t acceptor(broker *b, uint32_t server, const ff_tcp_end *local, const ff_tcp_end *remote,

@@ -29,8 +29,11 @@ cdef int open_diag(int netns) noexcept nogil
 # The calling thread enters the namespace that fd is open on. 0 or -errno.
 cdef int enter(int fd) noexcept nogil
 
-# The namespace that the peer of an accepted unix socket made its socket in, and the peer's user. 0 or -errno.
-cdef int identify(int fd, uint64_t *device, uint64_t *inode, uint32_t *uid) noexcept nogil
+# The namespace that the peer of an accepted unix socket made its socket in, and the peer's user and process. 0 or -errno.
+cdef int identify(int fd, uint64_t *device, uint64_t *inode, uint32_t *uid, int *pid) noexcept nogil
+
+# Whether that process has, or can come to have, CAP_NET_ADMIN in this process's user namespace. In doubt it does.
+cdef bint may_change_networks(int pid) noexcept nogil
 
 cdef int receive_request(int fd, ff_tcp_request *ask) noexcept nogil  # 1; 0: later; -1: close
 cdef int send_reply(int fd, ff_tcp_reply *answer, int passed) noexcept nogil  # 0 or -1: close

@@ -66,9 +66,19 @@ cdef extern from "ffr/tcp/kernel.h" nogil:
     int open(const char *, int)
     int close(int)
     int setns(int, int)
+    int stat(const char *, stat_t *)
+    ssize_t read(int, void *, size_t)
+    char *strstr(const char *, const char *)
+    size_t strlen(const char *)
     int tcp_errno()
 
+cdef extern from "<stdio.h>" nogil:
+    int snprintf(char *, size_t, const char *, ...)
+cdef extern from "<stdlib.h>" nogil:
+    unsigned long long strtoull(const char *, char **, int)
+
 cdef enum:
+    NET_ADMIN = 1 << 12  # capability.h
     # Bytes in flight, doubled by the kernel. Programs on one host write 128 KB at a time at over 90 Gb/s through 4 MB,
     # and at half of that through the default of 208 KB. It is a limit, charged to who writes, as TCP's 4 MB wmem is.
     PAIR_BUFFER = 4 << 20
@@ -178,7 +188,7 @@ cdef int enter(int fd) noexcept nogil:
     return 0 if setns(fd, CLONE_NEWNET) == 0 else -tcp_errno()
 
 
-cdef int identify(int fd, uint64_t *device, uint64_t *inode, uint32_t *uid) noexcept nogil:
+cdef int identify(int fd, uint64_t *device, uint64_t *inode, uint32_t *uid, int *pid) noexcept nogil:
     cdef ucred who
     cdef unsigned length = sizeof(who)
     cdef stat_t found
@@ -193,7 +203,39 @@ cdef int identify(int fd, uint64_t *device, uint64_t *inode, uint32_t *uid) noex
     device[0] = found.st_dev
     inode[0] = found.st_ino
     uid[0] = who.uid
+    pid[0] = who.pid
     return 0
+
+
+cdef bint may_change_networks(int pid) noexcept nogil:
+    """By /proc/PID/status: what it has now, and what a set-uid program could give it."""
+    cdef char path[64]
+    cdef char text[4096]
+    cdef stat_t own, its
+    cdef ssize_t got = -1
+    cdef int fd
+    snprintf(path, sizeof(path), b"/proc/%d/ns/user", pid)
+    if stat(b"/proc/self/ns/user", &own) != 0 or stat(path, &its) != 0:
+        return True
+    if own.st_ino != its.st_ino:
+        return False  # root of a user namespace of its own, and nobody here
+    snprintf(path, sizeof(path), b"/proc/%d/status", pid)
+    fd = open(path, O_RDONLY | O_CLOEXEC)
+    if fd >= 0:
+        got = read(fd, text, sizeof(text) - 1)
+        close(fd)
+    if got <= 0:
+        return True
+    text[got] = 0
+    if number_after(text, b"\nCapPrm:", 16) & NET_ADMIN:
+        return True
+    return number_after(text, b"\nCapBnd:", 16) & NET_ADMIN and number_after(text, b"\nNoNewPrivs:", 10) != 1
+
+
+cdef uint64_t number_after(const char *text, const char *label, int base) noexcept nogil:
+    """All ones where there is no such line."""
+    cdef const char *at = strstr(text, label)
+    return strtoull(at + strlen(label), NULL, base) if at != NULL else <uint64_t>-1
 
 
 cdef int receive_request(int fd, ff_tcp_request *ask) noexcept nogil:

@@ -5,7 +5,7 @@ from libc.string cimport memcmp, memcpy, memset
 from ffcore.tcp cimport *
 from ffr.tcp.decide cimport *
 from ffr.tcp.kernel cimport send_reply
-from ffr.tcp.link cimport *
+from ffr.tcp.link cimport link_hold, link_name
 from ffr.tcp.peers cimport *
 from ffr.tcp.state cimport *
 from ffr.tcp.tables cimport *
@@ -136,7 +136,7 @@ cdef uint32_t remote_connect(broker *b, uint32_t index, uint32_t peer, ff_tcp_re
         return FF_TCP_FOREIGN_SOURCE
     if ask.local.port != 0:
         return FF_TCP_OWN_PORT
-    if s.privileged:
+    if is_privileged(s):
         return FF_TCP_PRIVILEGED
     i = errand_put(b, ERRAND_OFFER, peer, index, ask.sequence)
     if i == NONE:
@@ -312,6 +312,9 @@ cdef void accept_offer(broker *b, uint32_t peer, ffr_peer_message *m) noexcept n
         return
     if l == TAKEN or pending_of(b, &m.client, &m.server) != NONE:
         m.verdict = FF_TCP_IN_USE
+        return
+    if b.listeners[l].privileged:
+        m.reason = FF_TCP_PRIVILEGED
         return
     m.reason = FF_TCP_RESOURCES
     link = link_arrived(b, peer, m.client.port)

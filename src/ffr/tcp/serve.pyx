@@ -4,7 +4,7 @@ from libc.string cimport memcmp, memcpy, memset
 from ffcore.tcp cimport *
 from ffr.tcp.decide cimport *
 from ffr.tcp.kernel cimport (STATE_LISTEN, find_socket, found_socket, make_pair, name_pair, send_reply)
-from ffr.tcp.link cimport link_hold, link_left, link_reset
+from ffr.tcp.link cimport link_hold, link_left
 from ffr.tcp.peers cimport channel_flush, links_sweep, place_of
 from ffr.tcp.remote cimport (errands_expire, is_remote, peer_lost, remote_connect, remote_settle)
 from ffr.tcp.state cimport *
@@ -69,6 +69,7 @@ cdef int serve_listen(broker *b, uint32_t index, ff_tcp_request *ask, ff_tcp_rep
         if l == NONE or getrandom(&b.listeners[l].token, sizeof(uint64_t), 0) != sizeof(uint64_t):
             return send_reply(s.fd, answer, -1)
         b.listeners[l].domain = ask.local.domain
+        b.listeners[l].privileged = b.peer_high > 0 and is_privileged(s)
     if ask.flags & FF_TCP_ACCEPTS:
         b.listeners[l].accepts = True
     answer.token = b.listeners[l].token
@@ -245,9 +246,9 @@ cdef int serve_claim(broker *b, uint32_t index, ff_tcp_request *ask, ff_tcp_repl
     w = &b.waiting[p]
     if w.server != s.container or b.listeners[w.listener].token != ask.token:
         return send_reply(s.fd, answer, -1)
-    if w.client == REMOTE and link_reset(w.end):  # its client was told to stay, or is gone
+    if w.client == REMOTE and is_privileged(s):  # it is not who named the listener
         pending_drop(b, p)
-        answer.reason = FF_TCP_ABANDONED
+        answer.reason = FF_TCP_PRIVILEGED
         return send_reply(s.fd, answer, -1)
     answer.verdict = FF_TCP_GO
     answer.reason = FF_TCP_ACCELERATED

@@ -49,6 +49,7 @@ cdef struct listener:
     uint32_t next             # in its hash chain
     uint16_t domain
     bint accepts              # through the library, as was seen
+    bint privileged           # whoever named it is
     bint distrusted           # somebody took a connection out of its backlog and never claimed it
 
 cdef enum pending_state:
@@ -77,7 +78,8 @@ cdef struct session:
     uint32_t generation
     uint32_t container
     uint32_t uid
-    bint privileged           # see FF_TCP_PRIVILEGED
+    int pid
+    bint looked, privileged   # whether pid was looked at, and is what FF_TCP_PRIVILEGED says
     uint32_t next_free
 
 cdef struct place:            # a container's address on another host

@@ -30,5 +30,5 @@ cdef void pending_drop(broker *b, uint32_t index) noexcept nogil       # closes 
 cdef bint path_known(broker *b, const ff_tcp_end *client, uint32_t listener) noexcept nogil
 cdef void path_note(broker *b, const ff_tcp_end *client, uint32_t listener) noexcept nogil
 
-cdef uint32_t session_put(broker *b, int fd, uint32_t container, uint32_t uid) noexcept nogil
+cdef uint32_t session_put(broker *b, int fd, uint32_t container, uint32_t uid, int pid) noexcept nogil
 cdef void session_drop(broker *b, uint32_t index) noexcept nogil       # closes its socket

@@ -305,7 +305,7 @@ cdef void path_note(broker *b, const ff_tcp_end *client, uint32_t index) noexcep
 
 # ---- sessions ----
 
-cdef uint32_t session_put(broker *b, int fd, uint32_t index, uint32_t uid) noexcept nogil:
+cdef uint32_t session_put(broker *b, int fd, uint32_t index, uint32_t uid, int pid) noexcept nogil:
     cdef uint32_t i = b.free_session
     if i == NONE or i >= b.session_limit:
         return NONE
@@ -314,6 +314,8 @@ cdef uint32_t session_put(broker *b, int fd, uint32_t index, uint32_t uid) noexc
     b.sessions[i].generation += 1
     b.sessions[i].container = index
     b.sessions[i].uid = uid
+    b.sessions[i].pid = pid
+    b.sessions[i].looked = False
     b.containers[index].sessions += 1
     return i
 
