@@ -100,6 +100,7 @@ class Router:
     def container_add(self, name, netns, addresses, tenant="default"):
         container = self.registry.add(name, open_namespace(netns), addresses, tenant)
         self.tcp.add(container)
+        self.underlay.foreign.add(container)
         self.hosts.here(container.addresses)
         self.store.claim(container)
         log.info("container %s: %s", name, ", ".join(addresses))
@@ -107,6 +108,7 @@ class Router:
 
     def container_remove(self, name):
         container = self.registry.remove(name)
+        self.underlay.foreign.remove(container)
         self.sessions.end_all(container, errno.ENODEV)
         self.admission.forget(container)
         self.tcp.remove(container)

@@ -50,7 +50,7 @@ class End:
         attr.min_rnr_timer = 12
         attr.ah_attr = AHAttr(port_num=1, is_global=1, gr=GlobalRoute(dgid=GID(peer["gid"]), sgid_index=0))
         self.qp.to_rtr(attr)
-        attr.timeout, attr.retry_cnt, attr.rnr_retry = 14, 7, 7
+        attr.timeout, attr.retry_cnt, attr.rnr_retry = 18, 7, 7
         self.qp.to_rts(attr)
 
     def sge(self):

@@ -23,6 +23,7 @@ cdef enum:
     ROCE_GIDS = 65536          # places of the GID map; at most half of them are used
     ROCE_WHEEL = 256           # slots of the timer wheel
     ROCE_TICK_BITS = 18        # a slot is 262 us: the wheel goes round in 67 ms
+    ROCE_HOT = 64              # sockets that are looked at in each pass; others wait for their turn at epoll
     ROCE_QUANTUM = 16          # packets of requests that a QP sends before it is another one's turn
 
 # ---- tables: no pointers ---------------------------------------------------------------------------------------------
@@ -60,6 +61,8 @@ ctypedef struct roce_socket:
     uint32_t pad
     ffr_udp_address address
     uint64_t heard_ns          # when a packet came last
+    uint32_t hot               # in the list of those that are looked at in each pass
+    uint32_t pad2
 
 # Where a virtual address lives.
 ctypedef struct roce_gid:
@@ -137,7 +140,11 @@ ctypedef struct roce_nic:
     uint64_t receive_wr_id
     uint32_t touched[ROCE_TOUCHED]
     uint32_t touched_count
+    int32_t epoll              # over all sockets, itself watched by the router's
+    uint32_t hot_count         # sockets that heard something lately
+    uint16_t hot[ROCE_HOT]
     uint64_t passes
+    uint64_t looked_ns         # when all sockets were asked last
     uint64_t bad_icrc          # packets whose checksum was wrong
     uint64_t strangers         # for no QP, or from elsewhere than its peer
     uint64_t overrun           # of UC and UD, without a receive WQE, and with no room to wait for one
@@ -154,4 +161,3 @@ cdef uint64_t roce_deadline(ffr_router *r) noexcept nogil
 cdef bint roce_reaches(ffr_router *r, uint32_t qp) noexcept nogil
 # A packet for this QP, whose ICRC and origin are right: to its state machine, or to wait for a receive WQE.
 cdef void roce_deliver(roce_nic *n, uint32_t qp, roce_packet *p, const uint8_t *bytes, uint32_t size) noexcept nogil
-cdef bint roce_receives(uint32_t state) noexcept nogil

@@ -9,25 +9,22 @@ import ipaddress
 import os
 
 from cpython.pycapsule cimport PyCapsule_GetPointer
-from libc.string cimport memcmp, memset
+from libc.string cimport memset
 from posix.mman cimport MAP_FAILED, MAP_SHARED, PROT_READ, PROT_WRITE, mmap
 
-from ffcore.icrc cimport ff_icrc_flow_ipv4, ff_icrc_flow_ipv6, ff_icrc_good
-from ffcore.roce cimport (FF_DEFAULT_PKEY, FF_HAS_DETH, FF_ICRC_SIZE, FF_RC, FF_ROCE_PORT, FF_UC, FF_UD,
-                          ff_ack_timeout_ns, ff_bth)
+from ffcore.roce cimport FF_DEFAULT_PKEY, FF_RC, FF_UC, FF_UD, ff_ack_timeout_ns
 from ffcore.shm cimport ff_load32_acquire, ff_store32_release
 from ffr.nic.base cimport NIC_IDLE, NIC_WORKED
 from ffr.nic.local_message cimport dropped
 from ffr.nic.roce_backlog cimport backlog_drop, backlog_needed, backlog_put, backlog_serve
+from ffr.nic.roce_listen cimport listen_to_all
 from ffr.nic.roce_map cimport map_connect, map_obey
 from ffr.nic.roce_rings cimport rings_env, rings_forget
-from ffr.nic.roce_ud cimport ud_take
 from ffr.qp cimport qp_activate, qp_shared, qp_sq_slot, qp_unlist
 from ffr.roce.requester cimport ROCE_IDLE, requester_start, requester_stop, requester_timer
 from ffr.roce.responder cimport responder_due, responder_start
 from ffr.roce.transport cimport transport_receive, transport_request, transport_respond
-from ffr.roce.udp cimport UDP_SLOTS, ffr_udp_in, udp_flush, udp_init, udp_take
-from ffr.roce.wire cimport ROCE_PARSED, roce_packet, roce_parse
+from ffr.roce.udp cimport udp_flush, udp_init
 from ffr.state cimport FFR_LIST_NONE, FFR_NONE, FFR_QPS, ffr_qp
 
 
@@ -47,13 +44,20 @@ cdef extern from "<sys/socket.h>" nogil:
     enum:
         AF_INET
 
+cdef extern from "<sys/epoll.h>" nogil:
+    enum:
+        EPOLL_CLOEXEC
+    int epoll_create1(int flags)
+
+cdef extern from "ffr/loop.h" nogil:
+    enum:
+        FFR_TAG_NIC
+    int ffr_epoll_add(int epoll, int fd, uint32_t tag, uint32_t session)
+
 
 cdef enum:
     SERVE_PACKETS = 512       # requests that all QPs together send in one call: 0.5 ms of a slow CPU
     ANSWERS = 256             # packets that a QP answers with in one turn
-    TAKES = 4                 # batches taken from a socket in one call: 4 MB
-    HOT_NS = 2000000          # a socket that heard something this recently is looked at in each pass
-    COLD_PASSES = 16          # others once in so many
 
 cdef roce_nic nic             # zero until opened: router is NULL
 
@@ -294,50 +298,12 @@ cdef int roce_run(ffr_router *r, uint32_t index) noexcept nogil:
 
 # ---- packets --------------------------------------------------------------------------------------------------------
 
-cdef bint roce_receives(uint32_t state) noexcept nogil:
-    return state == IBV_QPS_RTR or state == IBV_QPS_RTS or state == IBV_QPS_SQD or state == IBV_QPS_SQE
-
-
-cdef uint32_t qp_for(roce_nic *n, const roce_packet *p, const ffr_udp_in *from_, uint32_t socket) noexcept nogil:
-    """The QP that the packet is for, if it comes from where that QP's peer is; FFR_NONE."""
-    cdef uint32_t index = p.qpn & (FFR_QPS - 1)
-    cdef const ffr_qp *q = &n.router.state.qp[index]
-    cdef const roce_peer *peer
-    if not q.o.used or q.qpn != p.qpn or not roce_receives(q.state) or not n.tables.side[index].path:
-        return FFR_NONE
-    peer = &n.tables.peer[n.tables.side[index].path]
-    if peer.socket != socket or memcmp(peer.address.ip, from_.from_.ip, 16):
-        return FFR_NONE
-    return index
-
-
 cdef void touch(roce_nic *n, uint32_t index) noexcept nogil:
     if n.tables.side[index].touched:
         return
     n.tables.side[index].touched = 1
     n.touched[n.touched_count] = index
     n.touched_count += 1
-
-
-cdef void take_in(roce_nic *n, const uint8_t *bytes, uint32_t size, uint16_t segment, const ffr_udp_in *from_,
-                  const ff_icrc_flow *flow, uint32_t socket) noexcept nogil:
-    """One packet, number `segment` of those that came together."""
-    cdef roce_packet p
-    cdef uint32_t index
-    if size < sizeof(ff_bth) + FF_ICRC_SIZE or roce_parse(&p, bytes, size - FF_ICRC_SIZE) != ROCE_PARSED:
-        n.strangers += 1
-        return
-    if p.traits & FF_HAS_DETH:
-        ud_take(n, &p, bytes, size, segment, from_, flow, socket)
-        return
-    index = qp_for(n, &p, from_, socket)
-    if index == FFR_NONE:
-        n.strangers += 1
-        return
-    if not ff_icrc_good(flow, segment, bytes, <uint16_t>size):
-        n.bad_icrc += 1
-        return
-    roce_deliver(n, index, &p, bytes, size - FF_ICRC_SIZE)
 
 
 cdef void roce_deliver(roce_nic *n, uint32_t index, roce_packet *p, const uint8_t *bytes, uint32_t size) noexcept nogil:
@@ -357,38 +323,6 @@ cdef void roce_deliver(roce_nic *n, uint32_t index, roce_packet *p, const uint8_
         touch(n, index)
     transport_receive(&n.tables.qp[index], &n.tables.peer[n.tables.side[index].path].window, &n.env, p,
                       n.router.now_ns)
-
-
-cdef void take_datagram(roce_nic *n, const ffr_udp_in *d, uint32_t socket) noexcept nogil:
-    """A datagram, or several equal ones that the kernel has put together."""
-    cdef ff_icrc_flow flow
-    cdef uint32_t at = 0, size
-    cdef uint16_t segment = 0
-    if d.size > 0xFF00 or d.segment == 0:
-        n.strangers += 1
-        return
-    (ff_icrc_flow_ipv4 if d.from_.family == AF_INET else ff_icrc_flow_ipv6)(
-        &flow, d.from_.ip, n.tables.socket[socket].address.ip, d.from_.port, FF_ROCE_PORT)
-    while at < d.size:
-        size = min(d.segment, d.size - at)
-        take_in(n, d.bytes + at, size, segment, d, &flow, socket)
-        at += size
-        segment += 1
-
-
-cdef int listen(roce_nic *n, uint32_t socket) noexcept nogil:
-    """Takes in what a socket has, up to TAKES batches. How many datagrams."""
-    cdef int got, i, turn, total = 0
-    for turn in range(TAKES):
-        got = udp_take(&n.arena, n.tables.socket[socket].fd)
-        for i in range(got):
-            take_datagram(n, &n.arena.slot[i], socket)
-        total += got
-        if got < UDP_SLOTS:
-            break
-    if total:
-        n.tables.socket[socket].heard_ns = n.router.now_ns
-    return total
 
 
 cdef void answer(roce_nic *n) noexcept nogil:
@@ -423,16 +357,12 @@ cdef void untouch(roce_nic *n, uint32_t index) noexcept nogil:
 cdef int roce_poll(ffr_router *r) noexcept nogil:
     cdef roce_nic *n = &nic
     cdef roce_tables *t = n.tables
-    cdef uint32_t i
     cdef int work
     if n.router == NULL:
         return 0
     work = map_obey(n)
     rings_forget(n)
-    n.passes += 1
-    for i in range(t.sockets):
-        if t.socket[i].fd >= 0 and (r.now_ns - t.socket[i].heard_ns < HOT_NS or n.passes % COLD_PASSES == 0):
-            work += listen(n, i)
+    work += listen_to_all(n)
     if n.backlog.waits:
         work += backlog_serve(n)
     if n.touched_count:
@@ -544,6 +474,7 @@ def open_nic(router, bint segments=True):
     kernel cut up large datagrams (UDP GSO). Raises OSError, RuntimeError when it is open already."""
     cdef void *at
     cdef uint32_t i
+    cdef ffr_router *opened
     if nic.router != NULL:
         raise RuntimeError("the roce NIC is open already")
     fd = os.memfd_create("freeflow-roce", os.MFD_CLOEXEC)
@@ -562,7 +493,11 @@ def open_nic(router, bint segments=True):
     for i in range(ROCE_SOCKETS):
         nic.tables.socket[i].fd = -1
     rings_env(&nic)
-    nic.router = <ffr_router *>PyCapsule_GetPointer(router, "ffr_router")
+    opened = <ffr_router *>PyCapsule_GetPointer(router, "ffr_router")
+    nic.epoll = epoll_create1(EPOLL_CLOEXEC)
+    if nic.epoll < 0 or ffr_epoll_add(opened.epoll, nic.epoll, FFR_TAG_NIC, 0):
+        raise OSError(errnos.EMFILE, "no descriptor for the roce NIC")
+    nic.router = opened
 
 
 def counters():

@@ -199,11 +199,11 @@ cdef int open_socket(roce_nic *n) noexcept nogil:
     cdef roce_socket *s = &n.tables.socket[mailbox.socket]
     if s.fd >= 0:
         udp_forget(&n.arena, s.fd)
-        ffr_epoll_remove(n.router.epoll, s.fd)
+        ffr_epoll_remove(n.epoll, s.fd)
     s.fd = mailbox.fd
     s.address = mailbox.address
     n.tables.sockets = max(n.tables.sockets, mailbox.socket + 1)
-    return ffr_epoll_add(n.router.epoll, s.fd, FFR_TAG_NIC, mailbox.socket) if s.fd >= 0 else 0
+    return ffr_epoll_add(n.epoll, s.fd, FFR_TAG_NIC, mailbox.socket) if s.fd >= 0 else 0
 
 
 cdef int place_gid(roce_nic *n) noexcept nogil:

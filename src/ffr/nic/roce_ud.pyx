@@ -8,8 +8,9 @@ from ffcore.shm cimport FF_OP_SEND_IMM, FF_WQE_SOLICITED
 from ffr.guard cimport FFR_FAULT, guarded
 from ffr.mcast cimport mcast_next
 from ffr.nic.local_message cimport dropped, owns
-from ffr.nic.roce cimport roce_deliver, roce_nic_of, roce_peer, roce_receives
+from ffr.nic.roce cimport roce_deliver, roce_nic_of, roce_peer
 from ffr.nic.roce_backlog cimport backlog_drop
+from ffr.nic.roce_listen cimport roce_receives
 from ffr.nic.roce_map cimport map_gid, map_is_router, map_route, roce_route
 from ffr.roce.qp cimport ROCE_NO_ROOM, ROCE_SENT, roce_qp
 from ffr.roce.udp cimport ffr_udp_address, udp_commit, udp_room

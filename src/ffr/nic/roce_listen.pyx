@@ -1,0 +1,146 @@
+from libc.string cimport memcmp
+
+from ffcore.icrc cimport ff_icrc_flow_ipv4, ff_icrc_flow_ipv6, ff_icrc_good
+from ffcore.roce cimport FF_HAS_DETH, FF_ICRC_SIZE, FF_ROCE_PORT, ff_bth
+from ffr.nic.roce cimport ROCE_HOT, roce_deliver, roce_peer, roce_socket
+from ffr.nic.roce_ud cimport ud_take
+from ffr.roce.udp cimport UDP_SLOTS, ffr_udp_in, udp_take
+from ffr.roce.wire cimport ROCE_PARSED, roce_packet, roce_parse
+from ffr.state cimport FFR_NONE, FFR_QPS, ffr_qp
+
+
+cdef extern from "<infiniband/verbs.h>" nogil:
+    enum:
+        IBV_QPS_RTR
+        IBV_QPS_RTS
+        IBV_QPS_SQD
+        IBV_QPS_SQE
+
+cdef extern from "<sys/socket.h>" nogil:
+    enum:
+        AF_INET
+
+cdef extern from "ffr/loop.h" nogil:
+    enum:
+        FFR_EVENTS
+    int ffr_epoll_wait(int epoll, uint64_t timeout_ns, uint32_t *tags, uint32_t *sessions)
+
+
+cdef enum:
+    TAKES = 4                 # batches taken from a socket in one call: 4 MB
+    HOT_NS = 2000000          # a socket that heard something this recently is looked at in each pass
+    COLD_PASSES = 16          # others are asked for once in so many
+
+
+cdef bint roce_receives(uint32_t state) noexcept nogil:
+    return state == IBV_QPS_RTR or state == IBV_QPS_RTS or state == IBV_QPS_SQD or state == IBV_QPS_SQE
+
+
+cdef uint32_t qp_for(roce_nic *n, const roce_packet *p, const ffr_udp_in *from_, uint32_t socket) noexcept nogil:
+    """The QP that the packet is for, if it comes from where that QP's peer is; FFR_NONE."""
+    cdef uint32_t index = p.qpn & (FFR_QPS - 1)
+    cdef const ffr_qp *q = &n.router.state.qp[index]
+    cdef const roce_peer *peer
+    if not q.o.used or q.qpn != p.qpn or not roce_receives(q.state) or not n.tables.side[index].path:
+        return FFR_NONE
+    peer = &n.tables.peer[n.tables.side[index].path]
+    if peer.socket != socket or memcmp(peer.address.ip, from_.from_.ip, 16):
+        return FFR_NONE
+    return index
+
+
+cdef void take_in(roce_nic *n, const uint8_t *bytes, uint32_t size, uint16_t segment, const ffr_udp_in *from_,
+                  const ff_icrc_flow *flow, uint32_t socket) noexcept nogil:
+    """One packet, number `segment` of those that came together."""
+    cdef roce_packet p
+    cdef uint32_t index
+    if size < sizeof(ff_bth) + FF_ICRC_SIZE or roce_parse(&p, bytes, size - FF_ICRC_SIZE) != ROCE_PARSED:
+        n.strangers += 1
+        return
+    if p.traits & FF_HAS_DETH:
+        ud_take(n, &p, bytes, size, segment, from_, flow, socket)
+        return
+    index = qp_for(n, &p, from_, socket)
+    if index == FFR_NONE:
+        n.strangers += 1
+        return
+    if not ff_icrc_good(flow, segment, bytes, <uint16_t>size):
+        n.bad_icrc += 1
+        return
+    roce_deliver(n, index, &p, bytes, size - FF_ICRC_SIZE)
+
+
+cdef void take_datagram(roce_nic *n, const ffr_udp_in *d, uint32_t socket) noexcept nogil:
+    """A datagram, or several equal ones that the kernel has put together."""
+    cdef ff_icrc_flow flow
+    cdef uint32_t at = 0, size
+    cdef uint16_t segment = 0
+    if d.size > 0xFF00 or d.segment == 0:
+        n.strangers += 1
+        return
+    (ff_icrc_flow_ipv4 if d.from_.family == AF_INET else ff_icrc_flow_ipv6)(
+        &flow, d.from_.ip, n.tables.socket[socket].address.ip, d.from_.port, FF_ROCE_PORT)
+    while at < d.size:
+        size = min(d.segment, d.size - at)
+        take_in(n, d.bytes + at, size, segment, d, &flow, socket)
+        at += size
+        segment += 1
+
+
+cdef int listen(roce_nic *n, uint32_t socket) noexcept nogil:
+    """Takes in what a socket has, up to TAKES batches. How many datagrams."""
+    cdef int got, i, turn, total = 0
+    for turn in range(TAKES):
+        got = udp_take(&n.arena, n.tables.socket[socket].fd)
+        for i in range(got):
+            take_datagram(n, &n.arena.slot[i], socket)
+        total += got
+        if got < UDP_SLOTS:
+            break
+    if total:
+        n.tables.socket[socket].heard_ns = n.router.now_ns
+    return total
+
+
+cdef int ask_all(roce_nic *n) noexcept nogil:
+    """Listens where something has come, and goes on doing so for a while."""
+    cdef uint32_t tags[FFR_EVENTS]
+    cdef uint32_t sockets[FFR_EVENTS]
+    cdef int found = ffr_epoll_wait(n.epoll, 0, tags, sockets), i, total = 0
+    cdef roce_socket *s
+    n.looked_ns = n.router.now_ns
+    for i in range(found):
+        s = &n.tables.socket[sockets[i]]
+        if s.hot:
+            continue
+        total += listen(n, sockets[i])
+        if n.hot_count < ROCE_HOT:
+            s.hot = 1
+            n.hot[n.hot_count] = sockets[i]
+            n.hot_count += 1
+    return total
+
+
+cdef int listen_to_hot(roce_nic *n) noexcept nogil:
+    cdef uint32_t i = 0
+    cdef int total = 0
+    cdef roce_socket *s
+    while i < n.hot_count:                    # bound: ROCE_HOT
+        s = &n.tables.socket[n.hot[i]]
+        if s.fd >= 0:
+            total += listen(n, n.hot[i])
+        if s.fd < 0 or n.router.now_ns - s.heard_ns > HOT_NS:
+            s.hot = 0
+            n.hot_count -= 1
+            n.hot[i] = n.hot[n.hot_count]
+        else:
+            i += 1
+    return total
+
+
+cdef int listen_to_all(roce_nic *n) noexcept nogil:
+    cdef int work = listen_to_hot(n)
+    n.passes += 1
+    if n.passes % COLD_PASSES == 0 or n.router.now_ns - n.looked_ns > HOT_NS:
+        work += ask_all(n)
+    return work

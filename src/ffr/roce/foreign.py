@@ -1,0 +1,94 @@
+"""Peers that know nothing of FreeFlow: they see a container under its virtual address. So the router has a UDP socket
+inside the container's network namespace, bound to that address, and what it sends to and takes from such peers goes
+through there (docs/roce.md, "Foreign peers").
+"""
+
+import ctypes
+import logging
+import os
+from contextlib import contextmanager
+
+from ffr.nic import roce_map
+from ffr.roce.sockets import open_socket
+
+log = logging.getLogger(__name__)
+
+CLONE_NEWNET = 0x40000000
+BUFFER_BYTES = 2 << 20  # of each, each way: many containers, few foreign peers
+NUMBERS = range(1, 1025)  # of the NIC's sockets (ROCE_SOCKETS); 0 is the host's own
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class ForeignSockets:
+    """One for each address of each registered container, while there are numbers left. Where an address has one, the
+    map of the NIC says so (underlay.py)."""
+
+    def __init__(self):
+        self._free = list(reversed(NUMBERS))
+        self._of = {}  # container name -> [(number, address, socket)]
+
+    def add(self, container):
+        """Opens them. A container that cannot have one (its namespace has a RoCE device of its own, say) goes without:
+        then foreign peers are not reached."""
+        if container.name in self._of:
+            return
+        self._of[container.name] = mine = []
+        for address in container.addresses:
+            try:
+                mine.append(self._open(container, address))
+            except OSError as error:
+                log.info("container %s: no peers but FreeFlow's: %s", container.name, error.strerror or error)
+
+    def remove(self, container):
+        """Before its namespace is let go. Connections through them get nothing any more."""
+        for number, address, one in self._of.pop(container.name, ()):
+            roce_map.set_socket(number, -1, str(address))
+            one.close()
+            self._free.append(number)
+
+    def number_of(self, address):
+        """The NIC's number of the socket that is bound to an address; 0: there is none."""
+        return next((n for mine in self._of.values() for n, a, _ in mine if a == address), 0)
+
+    def close(self):
+        for name in list(self._of):
+            for number, address, one in self._of.pop(name):
+                roce_map.set_socket(number, -1, str(address))
+                one.close()
+
+    def __len__(self):
+        return sum(map(len, self._of.values()))
+
+    def _open(self, container, address):
+        if not self._free:
+            raise OSError(f"all {len(NUMBERS)} sockets are in use")
+        with inside(container.namespace.fd):
+            one = open_socket(address, BUFFER_BYTES, early=True)
+        number = self._free.pop()
+        try:
+            roce_map.set_socket(number, one.fileno(), str(address))
+        except BaseException:
+            self._free.append(number)
+            one.close()
+            raise
+        return number, address, one
+
+
+@contextmanager
+def inside(namespace):
+    """This thread in another network namespace, for as long as it takes to make a socket: that stays there."""
+    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        _setns(namespace)
+        try:
+            yield
+        finally:
+            _setns(home)
+    finally:
+        os.close(home)
+
+
+def _setns(fd):
+    if _libc.setns(fd, CLONE_NEWNET):
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error))
