@@ -37,6 +37,9 @@ ctypedef struct ffr_loop:
     uint64_t last_work_ns
     uint64_t last_chores_ns
     uint64_t last_totals_ns
+    uint64_t stand_until_ns   # a yield was slow lately: stand-ins are worth their cost
+    uint64_t stand_span_ns
+    uint64_t last_slow_ns
     uint64_t slow_until_ns
     uint64_t slow_span_ns
     uint32_t slow_score

@@ -96,6 +96,11 @@ class Host:
         """The router's FREEFLOW_DIR; its containers see this one at ROUTER_INSIDE."""
         return self.directory / "router"
 
+    @property
+    def cgroup(self):
+        """Its router's."""
+        return f"freeflow-{self.lab}-{self.name}-router"
+
 
 @dataclass(frozen=True)
 class Plan:
