@@ -1,6 +1,7 @@
 /* See verbs_test.h. */
 #include "verbs_test.h"
 
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 
@@ -136,19 +137,69 @@ static int type_of(const struct wish *wish)
 	return or_usual(wish->type, IBV_QPT_RC);
 }
 
+static struct ibv_xrcd *make_xrcd(struct end *end)
+{
+	struct ibv_xrcd_init_attr attr = {.comp_mask = IBV_XRCD_INIT_ATTR_FD | IBV_XRCD_INIT_ATTR_OFLAGS, .fd = -1,
+					  .oflags = O_CREAT};
+	struct ibv_xrcd *xrcd = ibv_open_xrcd(end->context, &attr);
+
+	CHECK(xrcd, "ibv_open_xrcd: %s", strerror(errno));
+	return xrcd;
+}
+
+struct ibv_srq *make_srq(struct end *end, const struct wish *wish)
+{
+	struct ibv_srq_init_attr_ex attr = {
+		.attr = {.max_wr = (uint32_t)or_usual(wish->srq_wr, 16), .max_sge = (uint32_t)or_usual(wish->sge, 4)},
+		.comp_mask = IBV_SRQ_INIT_ATTR_TYPE | IBV_SRQ_INIT_ATTR_PD, .srq_type = IBV_SRQT_BASIC, .pd = end->pd};
+	struct ibv_srq *srq;
+
+	if (wish->type == IBV_QPT_XRC_RECV) {
+		attr.comp_mask |= IBV_SRQ_INIT_ATTR_XRCD | IBV_SRQ_INIT_ATTR_CQ;
+		attr.srq_type = IBV_SRQT_XRC;
+		attr.xrcd = end->xrcd;
+		attr.cq = end->recv_cq;
+	}
+	srq = ibv_create_srq_ex(end->context, &attr);
+	CHECK(srq, "ibv_create_srq_ex: %s", strerror(errno));
+	return srq;
+}
+
+uint32_t srq_number(struct ibv_srq *srq)
+{
+	uint32_t number;
+
+	CHECK(ibv_get_srq_num(srq, &number) == 0, "ibv_get_srq_num");
+	return number;
+}
+
+static struct ibv_qp *make_xrc_recv(struct end *end)
+{
+	struct ibv_qp_init_attr_ex attr = {.qp_type = IBV_QPT_XRC_RECV, .comp_mask = IBV_QP_INIT_ATTR_XRCD,
+					   .xrcd = end->xrcd};
+	struct ibv_qp *qp = ibv_create_qp_ex(end->context, &attr);
+
+	CHECK(qp, "ibv_create_qp_ex: %s", strerror(errno));
+	return qp;
+}
+
 struct ibv_qp *make_qp(struct end *end, const struct wish *wish)
 {
 	struct ibv_qp_init_attr attr = {
 		.send_cq = end->send_cq,
 		.recv_cq = end->recv_cq,
+		.srq = end->srq,
 		.qp_type = (enum ibv_qp_type)type_of(wish),
 		.sq_sig_all = wish->sig_all,
 		.cap = {.max_send_wr = or_usual(wish->send_wr, 16), .max_recv_wr = or_usual(wish->recv_wr, 16),
 			.max_send_sge = or_usual(wish->sge, 4), .max_recv_sge = or_usual(wish->sge, 4),
 			.max_inline_data = wish->inline_bytes},
 	};
-	struct ibv_qp *qp = ibv_create_qp(end->pd, &attr);
+	struct ibv_qp *qp;
 
+	if (wish->type == IBV_QPT_XRC_RECV)
+		return make_xrc_recv(end);
+	qp = ibv_create_qp(end->pd, &attr);
 	CHECK(qp, "ibv_create_qp: %s", strerror(errno));
 	return qp;
 }
@@ -172,6 +223,10 @@ void open_end(struct end *end, const struct wish *wish)
 	end->size = wish->size ? wish->size : 65536;
 	end->mr = register_memory(end, end->size, wish->mr_access);
 	end->buffer = end->mr->addr;
+	if (wish->type == IBV_QPT_XRC_RECV)
+		end->xrcd = make_xrcd(end);
+	if (wish->srq_wr || end->xrcd)
+		end->srq = make_srq(end, wish);
 	end->qp = make_qp(end, wish);
 }
 
@@ -212,7 +267,8 @@ int rtr_attr(struct ibv_qp_attr *attr, const struct end *end, const struct addre
 	if (type_of(wish) == IBV_QPT_UD)
 		return IBV_QP_STATE;
 	return IBV_QP_STATE | IBV_QP_AV | IBV_QP_PATH_MTU | IBV_QP_DEST_QPN | IBV_QP_RQ_PSN |
-	       (type_of(wish) == IBV_QPT_RC ? IBV_QP_MAX_DEST_RD_ATOMIC | IBV_QP_MIN_RNR_TIMER : 0);
+	       (type_of(wish) == IBV_QPT_RC || type_of(wish) == IBV_QPT_XRC_RECV
+			? IBV_QP_MAX_DEST_RD_ATOMIC | IBV_QP_MIN_RNR_TIMER : 0);
 }
 
 int rts_attr(struct ibv_qp_attr *attr, const struct wish *wish)
@@ -224,7 +280,9 @@ int rts_attr(struct ibv_qp_attr *attr, const struct wish *wish)
 	attr->retry_cnt = wish->retry_cnt == NO_RETRY ? 0 : (uint8_t)or_usual(wish->retry_cnt, 7);
 	attr->rnr_retry = wish->rnr_retry == NO_RETRY ? 0 : (uint8_t)or_usual(wish->rnr_retry, 7);
 	attr->max_rd_atomic = (uint8_t)or_usual(wish->rd_atomic, 4);
-	if (type_of(wish) != IBV_QPT_RC)
+	if (type_of(wish) == IBV_QPT_XRC_RECV)
+		return IBV_QP_STATE | IBV_QP_SQ_PSN | IBV_QP_TIMEOUT;
+	if (type_of(wish) != IBV_QPT_RC && type_of(wish) != IBV_QPT_XRC_SEND)
 		return IBV_QP_STATE | IBV_QP_SQ_PSN;
 	return IBV_QP_STATE | IBV_QP_SQ_PSN | IBV_QP_TIMEOUT | IBV_QP_RETRY_CNT | IBV_QP_RNR_RETRY |
 	       IBV_QP_MAX_QP_RD_ATOMIC;
@@ -308,7 +366,7 @@ void post_recv(struct end *end, uint64_t wr_id, size_t offset, uint32_t length)
 {
 	struct ibv_sge sge = part(end, offset, length);
 	struct ibv_recv_wr wr = {.wr_id = wr_id, .sg_list = &sge, .num_sge = length ? 1 : 0}, *bad;
-	int error = ibv_post_recv(end->qp, &wr, &bad);
+	int error = end->srq ? ibv_post_srq_recv(end->srq, &wr, &bad) : ibv_post_recv(end->qp, &wr, &bad);
 
 	CHECK(error == 0, "ibv_post_recv: %s", strerror(error));
 }

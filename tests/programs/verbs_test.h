@@ -48,6 +48,8 @@ struct end {
 	struct ibv_pd *pd;
 	struct ibv_comp_channel *channel;
 	struct ibv_cq *send_cq, *recv_cq;
+	struct ibv_srq *srq;   /* when not NULL, make_qp's QPs use it and post_recv posts to it */
+	struct ibv_xrcd *xrcd; /* of XRC_RECV */
 	struct ibv_qp *qp;
 	struct ibv_mr *mr;
 	char *buffer;
@@ -60,6 +62,7 @@ struct end {
 struct wish {
 	int type;		   /* enum ibv_qp_type: IBV_QPT_RC */
 	int send_wr, recv_wr;	   /* 16 */
+	int srq_wr;		   /* no SRQ; of XRC_RECV: 16 */
 	int sge;		   /* 4 */
 	int inline_bytes;	   /* none */
 	int cqe;		   /* 64 */
@@ -85,6 +88,8 @@ struct address {
 struct ibv_context *open_device(void);
 void open_end(struct end *end, const struct wish *wish);
 struct ibv_qp *make_qp(struct end *end, const struct wish *wish);
+struct ibv_srq *make_srq(struct end *end, const struct wish *wish); /* of XRC_RECV: in end->xrcd, completing on recv_cq */
+uint32_t srq_number(struct ibv_srq *srq);
 struct ibv_mr *register_memory(struct end *end, size_t size, int access); /* page-aligned, zeroed */
 struct address address_of(const struct end *end);
 
