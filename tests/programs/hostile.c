@@ -1,9 +1,9 @@
 /*
  * Containers that mean harm. For tests/integration/test_hostile.py, which says what must hold.
  *
- * The attackers open a session as any program does and then speak the segment's language themselves (src/ffcore/shm.h):
- * no library checks what they write. Settings come by environment: HOSTILE_SEED, HOSTILE_MS, HOSTILE_KINDS (which
- * of the scribbling threads) and HOSTILE_TARGET, the line that a neighbour (neighbour.c) prints about itself.
+ * The attackers write into their session themselves (raw_session.h). Settings come by environment: HOSTILE_SEED,
+ * HOSTILE_MS, HOSTILE_KINDS (which of the scribbling threads) and HOSTILE_TARGET, the line that a neighbour (neighbour.c)
+ * prints about itself.
  */
 #include "verbs_test.h"
 
@@ -13,7 +13,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 
-#include "ffcore/control.h"
+#include "raw_session.h"
 
 static uint64_t setting(const char *name, uint64_t usual)
 {
@@ -32,195 +32,6 @@ static uint64_t draw(uint64_t *state)
 	return z ^ z >> 31;
 }
 
-/* ---- the session as the attacker sees it ------------------------------------------------------------------------- */
-
-static struct ff_session *session;
-static char *control; /* the same */
-static int memory_fd = -1, event_fd = -1;
-static char *memory;
-
-enum { MEMORY = 4 << 20 }; /* of the memory segment: what the attacker registers, maps and punches */
-
-static void find_session(void)
-{
-	char line[512], path[64], name[128];
-	FILE *maps = fopen("/proc/self/maps", "r");
-	unsigned long start;
-	ssize_t length;
-
-	while (maps && fgets(line, sizeof line, maps))
-		if (!control && strstr(line, "memfd:freeflow-control") && sscanf(line, "%lx", &start) == 1)
-			control = (char *)start;
-	CHECK(control, "no session is mapped");
-	fclose(maps);
-	session = (struct ff_session *)control;
-	for (int fd = 3; fd < 64; fd++) {
-		snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-		length = readlink(path, name, sizeof name - 1);
-		if (length < 0)
-			continue;
-		name[length] = '\0';
-		if (strstr(name, "memfd:freeflow-memory"))
-			memory_fd = fd;
-		else if (strstr(name, "[eventfd]"))
-			event_fd = fd;
-	}
-	CHECK(memory_fd >= 0 && event_fd >= 0, "no descriptors of the session");
-	memory = mmap(NULL, MEMORY, PROT_READ | PROT_WRITE, MAP_SHARED, memory_fd, (off_t)(session->memory_size - MEMORY));
-	CHECK(memory != MAP_FAILED, "mmap: %s", strerror(errno));
-	memset(memory, 0xa7, MEMORY);
-}
-
-static void wake_router(void)
-{
-	eventfd_write(event_fd, 1);
-}
-
-/* Returns the status. The library's own calls go through the same slot: not at the same time. */
-static int command(uint16_t op, const void *request, size_t size, void *reply, size_t reply_size)
-{
-	struct ff_command_slot *slot = &session->command;
-	uint32_t seq = ff_load32(&slot->request_seq) + 1;
-	double limit = now_ms() + 5000;
-
-	slot->op = op;
-	memcpy(slot->request, request, size);
-	ff_store32_release(&slot->request_seq, seq);
-	ff_store32(&session->command_bell, 1);
-	wake_router();
-	while (ff_load32_acquire(&slot->reply_seq) != seq) {
-		CHECK(now_ms() < limit, "command %u is not answered", op);
-		sched_yield();
-	}
-	memcpy(reply, slot->reply, reply_size);
-	return slot->status;
-}
-
-static uint32_t make(uint16_t op, const void *request, size_t size)
-{
-	struct ff_reply_handle reply;
-	int error = command(op, request, size, &reply, sizeof reply);
-
-	CHECK(error == 0, "command %u: %s", op, strerror(error));
-	return reply.handle;
-}
-
-static uint32_t make_of(uint16_t op, uint32_t handle)
-{
-	struct ff_cmd_handle request = {.handle = handle};
-
-	return make(op, &request, sizeof request);
-}
-
-static struct ff_reply_create_cq raw_cq(uint32_t context, uint32_t channel, uint32_t cqe)
-{
-	struct ff_cmd_create_cq request = {.context = context, .cqe = cqe, .channel = channel};
-	struct ff_reply_create_cq reply;
-	int error = command(FF_CMD_CREATE_CQ, &request, sizeof request, &reply, sizeof reply);
-
-	CHECK(error == 0, "create_cq: %s", strerror(error));
-	return reply;
-}
-
-static const struct ff_cap raw_cap = {.max_send_wr = 32, .max_recv_wr = 32, .max_send_sge = 4, .max_recv_sge = 4,
-				      .max_inline = 256};
-
-static struct ff_reply_create_qp raw_qp(uint32_t pd, uint32_t send_cq, uint32_t recv_cq, uint32_t type)
-{
-	struct ff_cmd_create_qp request = {.pd = pd, .send_cq = send_cq, .recv_cq = recv_cq, .srq = FF_NO_HANDLE,
-					   .type = type, .cap = raw_cap};
-	struct ff_reply_create_qp reply;
-	int error = command(FF_CMD_CREATE_QP, &request, sizeof request, &reply, sizeof reply);
-
-	CHECK(error == 0, "create_qp: %s", strerror(error));
-	return reply;
-}
-
-static uint32_t raw_mr(uint32_t pd, uint64_t length)
-{
-	struct ff_cmd_reg_mr request = {.pd = pd, .access = ALL_ACCESS, .length = length, .extents = 1};
-	struct ff_extent extent = {.offset = session->memory_size - MEMORY, .length = length};
-	struct ff_reply_reg_mr reply;
-	int error;
-
-	memcpy(control + FF_PAYLOAD_OFFSET, &extent, sizeof extent);
-	error = command(FF_CMD_REG_MR, &request, sizeof request, &reply, sizeof reply);
-	CHECK(error == 0, "reg_mr: %s", strerror(error));
-	return reply.rkey;
-}
-
-static void raw_modify(uint32_t qp, int mask, const struct ff_qp_attr *attr)
-{
-	struct ff_cmd_modify_qp request = {.handle = qp, .mask = (uint32_t)mask, .attr = *attr};
-	struct ff_reply_state reply;
-	int error = command(FF_CMD_MODIFY_QP, &request, sizeof request, &reply, sizeof reply);
-
-	CHECK(error == 0, "modify_qp %#x: %s", mask, strerror(error));
-}
-
-static void raw_connect(const struct ff_reply_create_qp *qp, uint32_t dest_qpn, const uint8_t *gid)
-{
-	struct ff_qp_attr attr = {.qp_state = IBV_QPS_INIT, .port_num = 1, .access = ALL_ACCESS};
-
-	raw_modify(qp->handle, IBV_QP_STATE | IBV_QP_PKEY_INDEX | IBV_QP_PORT | IBV_QP_ACCESS_FLAGS, &attr);
-	attr = (struct ff_qp_attr){.qp_state = IBV_QPS_RTR, .path_mtu = IBV_MTU_1024, .dest_qpn = dest_qpn,
-				   .max_dest_rd_atomic = 4, .min_rnr_timer = 1, .ah = {.is_global = 1, .port_num = 1}};
-	memcpy(attr.ah.dgid, gid, 16);
-	raw_modify(qp->handle, IBV_QP_STATE | IBV_QP_AV | IBV_QP_PATH_MTU | IBV_QP_DEST_QPN | IBV_QP_RQ_PSN |
-		   IBV_QP_MAX_DEST_RD_ATOMIC | IBV_QP_MIN_RNR_TIMER, &attr);
-	attr = (struct ff_qp_attr){.qp_state = IBV_QPS_RTS, .timeout = 8, .retry_cnt = 1, .rnr_retry = 7,
-				   .max_rd_atomic = 4};
-	raw_modify(qp->handle, IBV_QP_STATE | IBV_QP_SQ_PSN | IBV_QP_TIMEOUT | IBV_QP_RETRY_CNT | IBV_QP_RNR_RETRY |
-		   IBV_QP_MAX_QP_RD_ATOMIC, &attr);
-}
-
-static void ring(uint32_t bell)
-{
-	ff_or64(&session->qp_bell[bell / 64], 1ull << bell % 64);
-	ff_or64(&session->qp_summary, 1ull << bell / 64);
-	wake_router();
-}
-
-/* One of everything, and QPs connected in pairs. */
-enum { QPS = 8 };
-static struct {
-	uint32_t context, pd, channel, mr;
-	struct ff_reply_create_cq cq[QPS];
-	struct ff_reply_create_qp qp[QPS];
-	struct address target; /* a neighbour's */
-	uint8_t gid[16];
-} raw;
-
-static void open_session(void)
-{
-	struct ff_reply_gids gids;
-	struct ibv_context *context = open_device();
-
-	(void)context;
-	find_session();
-	CHECK_EQ(command(FF_CMD_QUERY_GIDS, "", 0, &gids, sizeof gids), 0);
-	memcpy(raw.gid, gids.gid[0], 16);
-	raw.context = make(FF_CMD_OPEN_CONTEXT, "", 0);
-	raw.pd = make_of(FF_CMD_ALLOC_PD, raw.context);
-}
-
-static void open_raw(void)
-{
-	const char *target = getenv("HOSTILE_TARGET");
-
-	open_session();
-	raw.channel = make_of(FF_CMD_CREATE_CHANNEL, raw.context);
-	raw.mr = raw_mr(raw.pd, MEMORY);
-	if (target)
-		sscanf(target, "%" SCNx32 " %" SCNx32 " %" SCNx64, &raw.target.qpn, &raw.target.rkey, &raw.target.addr);
-	for (int i = 0; i < QPS; i++) {
-		raw.cq[i] = raw_cq(raw.context, raw.channel, 64);
-		raw.qp[i] = raw_qp(raw.pd, raw.cq[i].handle, raw.cq[i].handle, IBV_QPT_RC);
-	}
-	for (int i = 0; i < QPS; i++) /* the last one towards the neighbour, which does not know it */
-		raw_connect(&raw.qp[i], i == QPS - 1 && target ? raw.target.qpn : raw.qp[i ^ 1].qpn, raw.gid);
-}
-
 /* ---- scribbling ---------------------------------------------------------------------------------------------- */
 
 static double until_ms;
@@ -236,18 +47,33 @@ static uint64_t evil(uint64_t *state)
 	return n % 4 ? values[(n >> 8) % COUNT(values)] : draw(state);
 }
 
+static void forge_receives(uint64_t *state, char *ring, uint32_t entries, uint32_t stride, uint32_t index)
+{
+	for (uint32_t i = 0; i < entries; i++, index++) {
+		struct ff_recv_wqe *w = (void *)(ring + (uint64_t)(index % entries) * stride);
+		w->count = draw(state) % 16 ? 1 : (uint32_t)evil(state);
+		w->sge[0] = (struct ff_sge){draw(state) % (MEMORY / 2), MEMORY / 2, raw.mr};
+		ff_store32_release(&w->seq, index + 1);
+	}
+}
+
+static void forge_srq(uint64_t *state, const struct ff_reply_create_srq *srq)
+{
+	struct ff_srq_shared *shared = (void *)(control + srq->offset);
+
+	forge_receives(state, control + srq->ring, srq->entries, srq->stride, ff_load32(&shared->done));
+}
+
 /* WQEs and receive WQEs that are there, all of them, whatever stands in them. */
 static void forge(uint64_t *state, const struct ff_reply_create_qp *qp)
 {
 	struct ff_qp_shared *shared = (void *)(control + qp->offset);
-	uint32_t sq = ff_load32(&shared->sq_done), rq = ff_load32(&shared->rq_done);
+	uint32_t sq = ff_load32(&shared->sq_done);
 
-	for (uint32_t i = 0; i < qp->rq_entries; i++, rq++) {
-		struct ff_recv_wqe *w = (void *)(control + qp->rq_offset + (uint64_t)(rq % qp->rq_entries) * qp->rq_stride);
-		w->count = draw(state) % 16 ? 1 : (uint32_t)evil(state);
-		w->sge[0] = (struct ff_sge){draw(state) % (MEMORY / 2), MEMORY / 2, raw.mr};
-		ff_store32_release(&w->seq, rq + 1);
-	}
+	if (qp->rq_entries)
+		forge_receives(state, control + qp->rq_offset, qp->rq_entries, qp->rq_stride, ff_load32(&shared->rq_done));
+	else
+		forge_srq(state, &raw.srq[draw(state) % 2]);
 	for (uint32_t i = 0; i < qp->sq_entries; i++, sq++) {
 		struct ff_wqe *w = (void *)(control + qp->sq_offset + (uint64_t)(sq % qp->sq_entries) * qp->sq_stride);
 		w->opcode = (uint8_t)(draw(state) % 16 ? draw(state) % FF_OP_LAST : evil(state));
@@ -255,6 +81,7 @@ static void forge(uint64_t *state, const struct ff_reply_create_qp *qp)
 		w->count = draw(state) % 16 ? 1 : (uint16_t)evil(state);
 		w->remote_addr = draw(state) % 16 ? draw(state) % MEMORY & ~7ull : evil(state);
 		w->rkey = draw(state) % 8 ? raw.mr : (uint32_t)evil(state);
+		*ff_wqe_srqn(w) = draw(state) % 8 ? raw.srq[1].srqn : (uint32_t)evil(state);
 		w->sge[0] = (struct ff_sge){0, draw(state) % 2 ? 8 : 1 << draw(state) % 20, raw.mr};
 		if (draw(state) % 16 == 0)
 			w->sge[0].length = (uint32_t)evil(state);
@@ -328,7 +155,9 @@ static void *scribbler(void *argument)
 				at = 0, span = size < 16 << 20 ? size : 16 << 20;
 			else if (range < 8)
 				at = raw.cq[draw(&state) % QPS].offset, span = 2 * FF_LINE;
-			else if (range < 14)
+			else if (range == 8)
+				at = raw.srq[draw(&state) % 2].ring, span = (uint64_t)raw.srq[0].entries * raw.srq[0].stride;
+			else if (range < 14 && qp->sq_entries)
 				at = qp->sq_offset, span = (uint64_t)qp->sq_entries * qp->sq_stride;
 			at += draw(&state) % (span / 8) * 8;
 			if (at + 8 <= size)
@@ -380,7 +209,8 @@ static void *puncher(void *argument)
 		else if (at + length <= MEMORY)
 			fallocate(memory_fd, FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE,
 				  (off_t)(session->memory_size - MEMORY + at), (off_t)length);
-		madvise(control + (qp->offset & ~(uint64_t)(FF_PAGE - 1)), 4 * FF_PAGE, MADV_REMOVE);
+		if (qp->offset)
+			madvise(control + (qp->offset & ~(uint64_t)(FF_PAGE - 1)), 4 * FF_PAGE, MADV_REMOVE);
 		memory[draw(&state) % MEMORY] = 1;
 		usleep(draw(&state) % 500);
 	}

@@ -46,7 +46,7 @@ class Health:
         deadline = time.monotonic() + SETTLE_S
         while (after := self.look()) != self.before and time.monotonic() < deadline:
             time.sleep(0.05)
-        assert after == self.before
+        assert after == self.before, f"{self.before} before, {after} after"
         assert self.anonymous_kib() - self.anonymous < GROWTH_MAX_KIB
 
     def look(self):

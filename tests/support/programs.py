@@ -17,7 +17,7 @@ FLAGS = ["-O1", "-g", "-std=gnu11", "-Wall", "-Wextra", "-Wno-missing-field-init
 def program(name):
     """Path of the compiled program, linked to the system's libibverbs as any other program is."""
     source, built = SOURCES / f"{name}.c", BUILD / name
-    newest = max(path.stat().st_mtime for path in [source, *SHARED])
+    newest = max(path.stat().st_mtime for path in [source, *SHARED, *SOURCES.glob("*.h")])
     if not built.exists() or built.stat().st_mtime < newest:
         BUILD.mkdir(parents=True, exist_ok=True)
         subprocess.run(["gcc", *FLAGS, "-o", str(built), str(source), *map(str, SHARED[::2]), "-libverbs"], check=True)
