@@ -35,6 +35,13 @@ enum ff_op_code {
 	FF_CMD_OPEN_XRCD,	 /* ff_cmd_open_xrcd -> ff_reply_handle */
 	FF_CMD_CLOSE_XRCD,	 /* ff_cmd_handle */
 	FF_CMD_OPEN_QP,		 /* ff_cmd_open_qp -> ff_reply_handle */
+	FF_CMD_REREG_MR,	 /* ff_cmd_rereg_mr, extents in the payload */
+	FF_CMD_ALLOC_NULL_MR,	 /* ff_cmd_handle (PD) -> ff_reply_reg_mr */
+	FF_CMD_ALLOC_DM,	 /* ff_cmd_alloc_dm -> ff_reply_alloc_dm */
+	FF_CMD_FREE_DM,		 /* ff_cmd_handle */
+	FF_CMD_REG_DM_MR,	 /* ff_cmd_reg_dm_mr -> ff_reply_reg_mr */
+	FF_CMD_ALLOC_MW,	 /* ff_cmd_alloc_mw -> ff_reply_reg_mr */
+	FF_CMD_DEALLOC_MW,	 /* ff_cmd_handle */
 	FF_CMD_LAST
 };
 
@@ -65,7 +72,7 @@ struct ff_reply_device {
 	uint32_t max_srq_sge, max_ah, max_inline;
 	uint32_t max_mcast_qp;	     /* QPs attached to one group */
 	uint32_t max_mcast_attached; /* attachments of the session, to groups of any number */
-	uint32_t pad;
+	uint32_t max_dm;	     /* bytes of device memory, of all allocations together */
 };
 
 struct ff_reply_port {
@@ -111,6 +118,40 @@ struct ff_reply_reg_mr {
 	uint32_t lkey;
 	uint32_t rkey;
 	uint32_t pad;
+};
+
+/* Of `to` counts what the flags name: pd, access, or all the rest. The keys stay. */
+struct ff_cmd_rereg_mr {
+	struct ff_cmd_reg_mr to;
+	uint32_t handle;
+	uint32_t flags; /* enum ibv_rereg_mr_flags */
+};
+
+/* Device memory lies in the control segment, which both sides have mapped: whole pages, zeroed. */
+struct ff_cmd_alloc_dm {
+	uint32_t context;
+	uint32_t pad;
+	uint64_t length;
+};
+
+struct ff_reply_alloc_dm {
+	uint32_t handle;
+	uint32_t pad;
+	uint64_t offset; /* of its first byte in the control segment */
+};
+
+struct ff_cmd_reg_dm_mr {
+	uint32_t pd;
+	uint32_t dm;
+	uint64_t offset; /* of the MR's first byte, whose address is 0 */
+	uint64_t length;
+	uint32_t access; /* enum ibv_access_flags */
+	uint32_t pad;
+};
+
+struct ff_cmd_alloc_mw {
+	uint32_t pd;
+	uint32_t type; /* enum ibv_mw_type */
 };
 
 /* ---- completion queues ---- */

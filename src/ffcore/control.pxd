@@ -34,6 +34,13 @@ cdef extern from "ffcore/control.h" nogil:
         FF_CMD_OPEN_XRCD
         FF_CMD_CLOSE_XRCD
         FF_CMD_OPEN_QP
+        FF_CMD_REREG_MR
+        FF_CMD_ALLOC_NULL_MR
+        FF_CMD_ALLOC_DM
+        FF_CMD_FREE_DM
+        FF_CMD_REG_DM_MR
+        FF_CMD_ALLOC_MW
+        FF_CMD_DEALLOC_MW
         FF_CMD_LAST
         FF_MAX_EXTENTS
     uint32_t FF_NO_HANDLE
@@ -67,6 +74,7 @@ cdef extern from "ffcore/control.h" nogil:
         uint32_t max_inline
         uint32_t max_mcast_qp
         uint32_t max_mcast_attached
+        uint32_t max_dm
 
     ctypedef struct ff_reply_port "struct ff_reply_port":
         uint32_t state
@@ -97,6 +105,30 @@ cdef extern from "ffcore/control.h" nogil:
         uint32_t handle
         uint32_t lkey
         uint32_t rkey
+
+    ctypedef struct ff_cmd_rereg_mr "struct ff_cmd_rereg_mr":
+        ff_cmd_reg_mr to
+        uint32_t handle
+        uint32_t flags
+
+    ctypedef struct ff_cmd_alloc_dm "struct ff_cmd_alloc_dm":
+        uint32_t context
+        uint64_t length
+
+    ctypedef struct ff_reply_alloc_dm "struct ff_reply_alloc_dm":
+        uint32_t handle
+        uint64_t offset
+
+    ctypedef struct ff_cmd_reg_dm_mr "struct ff_cmd_reg_dm_mr":
+        uint32_t pd
+        uint32_t dm
+        uint64_t offset
+        uint64_t length
+        uint32_t access
+
+    ctypedef struct ff_cmd_alloc_mw "struct ff_cmd_alloc_mw":
+        uint32_t pd
+        uint32_t type
 
     ctypedef struct ff_cmd_create_cq "struct ff_cmd_create_cq":
         uint32_t context

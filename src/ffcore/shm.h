@@ -27,7 +27,7 @@
 #include "ffcore/atomics.h"
 
 #define FF_MAGIC 0x776c4646u /* "FFlw" */
-#define FF_LAYOUT_VERSION 5u /* changes whenever a byte of shm.h or control.h does */
+#define FF_LAYOUT_VERSION 6u /* changes whenever a byte of shm.h or control.h does */
 
 enum {
 	FF_LINE = 64,
@@ -97,6 +97,11 @@ struct ff_wqe {
 			uint32_t remote_qpn;
 			uint32_t qkey;
 			uint32_t srqn;
+		};
+		struct { /* BIND_MW. The window is the one that rkey, which it gets, names but for its last 8 bits */
+			uint64_t bind_length; /* of remote_addr ...; 0: bound to nothing any more */
+			uint32_t bind_lkey;   /* of the MR */
+			uint32_t bind_access; /* enum ibv_access_flags */
 		};
 	};
 	struct ff_sge sge[];

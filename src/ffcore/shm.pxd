@@ -90,6 +90,9 @@ cdef extern from "ffcore/shm.h" nogil:
         uint32_t remote_qpn
         uint32_t qkey
         uint32_t srqn
+        uint64_t bind_length
+        uint32_t bind_lkey
+        uint32_t bind_access
         ff_sge *sge
     uint32_t *ff_wqe_srqn(ff_wqe *w)
 

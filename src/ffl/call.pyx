@@ -4,8 +4,11 @@ from libc cimport errno
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, strerror
 
-from ffcore.control cimport (FF_CMD_ALLOC_PD, FF_CMD_ATTACH_MCAST, FF_CMD_CREATE_AH, FF_CMD_CREATE_CHANNEL, FF_CMD_CREATE_CQ, FF_CMD_CREATE_QP,
-                             FF_CMD_CREATE_SRQ, FF_CMD_MODIFY_QP, FF_CMD_MODIFY_SRQ, FF_CMD_OPEN_QP, FF_CMD_OPEN_XRCD, FF_CMD_OPEN_CONTEXT, FF_CMD_REG_MR, ff_cmd_handle, ff_reply_handle)
+from ffcore.control cimport (FF_CMD_ALLOC_DM, FF_CMD_ALLOC_MW, FF_CMD_ALLOC_NULL_MR, FF_CMD_ALLOC_PD, FF_CMD_ATTACH_MCAST,
+                             FF_CMD_CREATE_AH, FF_CMD_CREATE_CHANNEL, FF_CMD_CREATE_CQ, FF_CMD_CREATE_QP,
+                             FF_CMD_CREATE_SRQ, FF_CMD_MODIFY_QP, FF_CMD_MODIFY_SRQ, FF_CMD_OPEN_QP, FF_CMD_OPEN_XRCD,
+                             FF_CMD_OPEN_CONTEXT, FF_CMD_REG_DM_MR, FF_CMD_REG_MR, FF_CMD_REREG_MR, ff_cmd_handle,
+                             ff_reply_handle)
 from ffcore.shm cimport (FF_FLAG_SLOW_YIELD, FF_PAYLOAD_OFFSET, ff_a32, ff_command_slot, ff_fd_note, ff_load32,
                          ff_load32_acquire, ff_pause, ff_store32, ff_store32_release)
 from ffl.kernel cimport futex_wait, now_ns, sched_yield
@@ -52,6 +55,16 @@ cdef const char *name_of(uint16_t op) noexcept nogil:
         return b"ibv_alloc_pd"
     if op == FF_CMD_REG_MR:
         return b"ibv_reg_mr"
+    if op == FF_CMD_REREG_MR:
+        return b"ibv_rereg_mr"
+    if op == FF_CMD_ALLOC_NULL_MR:
+        return b"ibv_alloc_null_mr"
+    if op == FF_CMD_REG_DM_MR:
+        return b"ibv_reg_dm_mr"
+    if op == FF_CMD_ALLOC_DM:
+        return b"ibv_alloc_dm"
+    if op == FF_CMD_ALLOC_MW:
+        return b"ibv_alloc_mw"
     if op == FF_CMD_CREATE_CHANNEL:
         return b"ibv_create_comp_channel"
     if op == FF_CMD_CREATE_CQ:

@@ -7,17 +7,23 @@ from libc.string cimport memcpy, memset, strcpy
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime
 
 from ffcore.control cimport FF_CMD_CLOSE_CONTEXT, FF_CMD_OPEN_CONTEXT, FF_CMD_QUERY_PORT, ff_reply_device, ff_reply_port
-from ffcore.shm cimport FF_GID_TABLE, ff_add32
+from ffcore.shm cimport FF_GID_TABLE, ff_a32, ff_add32
 from ffl.call_api cimport ff_call, ff_call_channel, ff_call_end_of
 from ffl.data_path_api cimport ff_poll_cq, ff_post_recv, ff_post_send, ff_post_srq_recv, ff_req_notify_cq
 from ffl.kernel cimport fail
+from ffl.lock cimport ff_mutex_lock, ff_mutex_unlock
+from ffl.mr_api cimport (ff_advise_mr, ff_alloc_dm, ff_alloc_mw, ff_alloc_null_mr, ff_bind_mw, ff_dealloc_mw, ff_free_dm,
+                         ff_reg_dm_mr)
 from ffl.objects cimport context_of, ffl_context
 from ffl.qp_api cimport (ff_alloc_parent_domain, ff_alloc_td, ff_close_xrcd, ff_create_cq_ex, ff_create_qp_ex,
                          ff_create_srq_ex, ff_dealloc_td, ff_get_srq_num, ff_open_qp, ff_open_xrcd)
 from ffl.session_api cimport ff_session_get, ff_session_open
 from ffl.socket cimport close
 from ffl.verbs cimport (IBV_ATOMIC_HCA, IBV_DEVICE_BAD_QKEY_CNTR, IBV_DEVICE_CURR_QP_STATE_MOD,
-                        IBV_DEVICE_PORT_ACTIVE_EVENT, IBV_DEVICE_RC_RNR_NAK_GEN, IBV_DEVICE_SRQ_RESIZE, IBV_DEVICE_SYS_IMAGE_GUID, IBV_DEVICE_XRC,
+                        IBV_DEVICE_MEM_WINDOW, IBV_DEVICE_MEM_WINDOW_TYPE_2B, IBV_DEVICE_PORT_ACTIVE_EVENT,
+                        IBV_DEVICE_RC_RNR_NAK_GEN, IBV_DEVICE_SRQ_RESIZE, IBV_DEVICE_SYS_IMAGE_GUID, IBV_DEVICE_XRC,
+                        IBV_ODP_SUPPORT, IBV_ODP_SUPPORT_ATOMIC, IBV_ODP_SUPPORT_READ, IBV_ODP_SUPPORT_RECV,
+                        IBV_ODP_SUPPORT_SEND, IBV_ODP_SUPPORT_SRQ_RECV, IBV_ODP_SUPPORT_WRITE,
                         IBV_LINK_LAYER_ETHERNET, IBV_NODE_CA, IBV_PORT_CM_SUP, IBV_PORT_IP_BASED_GIDS,
                         IBV_QPF_GRH_REQUIRED, IBV_TRANSPORT_IB,
                         IBV_VALUES_MASK_RAW_CLOCK, __VERBS_ABI_IS_EXTENDED, ff_port_attr, ff_verbs_context,
@@ -37,6 +43,7 @@ cdef enum:
 
 # There is one device, so every list names this one; it outlives any list. Zero until the first list is made.
 cdef ff_verbs_device ff0
+cdef ff_a32 adopting           # a mutex
 
 
 # ---- listing ----
@@ -102,12 +109,52 @@ cdef void fill_ops(ff_verbs_context *base) noexcept nogil:
     base.v.dealloc_td = ff_dealloc_td
     base.v.alloc_parent_domain = ff_alloc_parent_domain
     base.v.query_rt_values = ff_query_rt_values
+    fill_memory_ops(base)
     base.v.context.ops.poll_cq = ff_poll_cq
     base.v.context.ops.req_notify_cq = ff_req_notify_cq
     base.v.context.ops.post_send = ff_post_send
     base.v.context.ops.post_recv = ff_post_recv
     base.v.context.ops.post_srq_recv = ff_post_srq_recv
     base.v.context.abi_compat = __VERBS_ABI_IS_EXTENDED
+
+
+cdef void fill_memory_ops(ff_verbs_context *base) noexcept nogil:
+    base.v.alloc_null_mr = ff_alloc_null_mr
+    base.v.alloc_dm = ff_alloc_dm
+    base.v.free_dm = ff_free_dm
+    base.v.reg_dm_mr = ff_reg_dm_mr
+    base.v.advise_mr = ff_advise_mr
+    base.v.context.ops.alloc_mw = ff_alloc_mw
+    base.v.context.ops.bind_mw = ff_bind_mw
+    base.v.context.ops.dealloc_mw = ff_dealloc_mw
+
+
+cdef int enter_session(ffl_context *context, int *async_fd) noexcept nogil:
+    cdef int error
+    context.generation = ff_session_get().generation
+    error = ff_call_channel(context, FF_CMD_OPEN_CONTEXT, 0, &context.handle, async_fd)
+    if error == 0:
+        ff_add32(&ff_session_get().contexts, 1)
+        context.base.v.context.cmd_fd = ff_session_get().sock
+    return error
+
+
+cdef public int ff_context_adopt(ffl_context *context) noexcept nogil:
+    """Sessions follow one another only when no context is open: so a context of another one's is a fork's. Its objects
+    stay the parent's, and their handles name nothing here."""
+    cdef int fd, error = 0
+    if context.generation == ff_session_get().generation and ff_session_get().shared != NULL:
+        return 0
+    ff_mutex_lock(&adopting)
+    if context.generation != ff_session_get().generation or ff_session_get().shared == NULL:
+        error = ff_session_open()
+        if error == 0:
+            error = enter_session(context, &fd)
+        if error == 0:
+            close(context.base.v.context.async_fd)   # the parent keeps its own
+            context.base.v.context.async_fd = fd
+    ff_mutex_unlock(&adopting)
+    return error
 
 
 cdef public ibv_context *ffv_ibv_open_device(ibv_device *device) noexcept nogil:
@@ -118,15 +165,12 @@ cdef public ibv_context *ffv_ibv_open_device(ibv_device *device) noexcept nogil:
         return NULL
     shown = &context.base.v.context
     fill_ops(&context.base)
-    context.generation = ff_session_get().generation
-    error = ff_call_channel(context, FF_CMD_OPEN_CONTEXT, 0, &context.handle, &shown.async_fd)
+    error = enter_session(context, &shown.async_fd)
     if error:
         free(context)
         fail(error)
         return NULL
-    ff_add32(&ff_session_get().contexts, 1)
     shown.device = device
-    shown.cmd_fd = ff_session_get().sock
     shown.num_comp_vectors = 1                       # one reactor thread completes everything
     return shown
 
@@ -155,6 +199,7 @@ cdef void fill_limits(ibv_device_attr *attr, ff_reply_device *device) noexcept n
     attr.max_cq = device.max_cq
     attr.max_cqe = device.max_cqe
     attr.max_mr = device.max_mr
+    attr.max_mw = device.max_mr
     attr.max_pd = device.max_pd
     attr.max_qp_rd_atom = device.max_qp_rd_atom
     attr.max_res_rd_atom = device.max_qp_rd_atom * device.max_qp
@@ -181,13 +226,25 @@ cdef public int ffv_ibv_query_device(ibv_context *context, ibv_device_attr *attr
     attr.hw_ver = 1
     attr.device_cap_flags = (IBV_DEVICE_CURR_QP_STATE_MOD | IBV_DEVICE_PORT_ACTIVE_EVENT | IBV_DEVICE_SYS_IMAGE_GUID
                              | IBV_DEVICE_RC_RNR_NAK_GEN | IBV_DEVICE_BAD_QKEY_CNTR | IBV_DEVICE_SRQ_RESIZE
-                             | IBV_DEVICE_XRC)
+                             | IBV_DEVICE_XRC | IBV_DEVICE_MEM_WINDOW | IBV_DEVICE_MEM_WINDOW_TYPE_2B)
     attr.atomic_cap = IBV_ATOMIC_HCA
     attr.max_pkeys = 1
     attr.local_ca_ack_delay = ACK_DELAY
     attr.phys_port_cnt = 1
     fill_limits(attr, device)
     return 0
+
+
+cdef void fill_odp(ibv_device_attr_ex *attr, bint has_srq) noexcept nogil:
+    """Explicit only. The router resolves an on-demand MR as any other, so each transport has all that it can do."""
+    cdef uint32_t receives = IBV_ODP_SUPPORT_RECV | (IBV_ODP_SUPPORT_SRQ_RECV if has_srq else 0)
+    cdef uint32_t ud = IBV_ODP_SUPPORT_SEND | receives
+    cdef uint32_t rc = ud | IBV_ODP_SUPPORT_WRITE | IBV_ODP_SUPPORT_READ | IBV_ODP_SUPPORT_ATOMIC
+    attr.odp_caps.general_caps = IBV_ODP_SUPPORT
+    attr.odp_caps.per_transport_caps.ud_odp_caps = ud
+    attr.odp_caps.per_transport_caps.uc_odp_caps = IBV_ODP_SUPPORT_SEND | IBV_ODP_SUPPORT_RECV | IBV_ODP_SUPPORT_WRITE
+    attr.odp_caps.per_transport_caps.rc_odp_caps = rc
+    attr.xrc_odp_caps = rc if has_srq else 0
 
 
 cdef int ff_query_device_ex(ibv_context *context, const ibv_query_device_ex_input *input, ibv_device_attr_ex *attr,
@@ -201,6 +258,8 @@ cdef int ff_query_device_ex(ibv_context *context, const ibv_query_device_ex_inpu
     all_of_it.phys_port_cnt_ex = 1
     all_of_it.completion_timestamp_mask = ~<uint64_t>0
     all_of_it.hca_core_clock = CLOCK_KHZ
+    all_of_it.max_dm_size = ff_session_get().device.max_dm
+    fill_odp(&all_of_it, ff_session_get().device.max_srq != 0)
     memset(attr, 0, size)
     memcpy(attr, &all_of_it, min(size, sizeof(all_of_it)))
     return 0

@@ -8,7 +8,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from ffcore.shm cimport ff_a32, ff_a64, ff_cq_shared, ff_cqe, ff_qp_shared, ff_session, ff_srq_shared, ff_wqe
 from ffl.verbs cimport (ff_qp_ex, ff_verbs_context, ff_verbs_context_of, ibv_ah, ibv_comp_channel, ibv_context,
-                        ibv_cq_ex, ibv_mr, ibv_parent_domain_init_attr, ibv_pd, ibv_srq, ibv_td, ibv_xrcd)
+                        ibv_cq_ex, ibv_dm, ibv_mr, ibv_mw, ibv_parent_domain_init_attr, ibv_pd, ibv_srq, ibv_td, ibv_xrcd)
 
 
 cdef enum ffl_kind:
@@ -62,8 +62,28 @@ cdef struct ffl_ah:
     ibv_ah base
 
 
+cdef enum ffl_behind:
+    FFL_PAGES = 0             # of the application's memory, pinned (memory_api.pxd)
+    FFL_NOTHING = 1           # a null MR
+    FFL_DEVICE = 2            # device memory
+
+
 cdef struct ffl_mr:
     ibv_mr base
+    uint32_t behind           # enum ffl_behind
+    uint32_t access           # enum ibv_access_flags, as asked for
+    uint64_t iova             # the address that WQEs and peers use for its first byte
+    ffl_mr *next              # of the on-demand MRs (odp.pyx)
+
+
+cdef struct ffl_mw:
+    ibv_mw base
+
+
+cdef struct ffl_dm:
+    ibv_dm base
+    uint8_t *at               # in the control segment
+    uint64_t length
 
 
 cdef struct ffl_xrcd:

@@ -1,27 +1,31 @@
 """Protection domains and memory regions."""
 
 from libc cimport errno
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 
-from ffcore.control cimport (FF_CMD_ALLOC_PD, FF_CMD_DEALLOC_PD, FF_CMD_DEREG_MR, FF_CMD_REG_MR, FF_MAX_EXTENTS,
-                             ff_cmd_handle, ff_cmd_reg_mr, ff_reply_handle, ff_reply_reg_mr)
+from ffcore.control cimport (FF_CMD_ALLOC_NULL_MR, FF_CMD_ALLOC_PD, FF_CMD_DEALLOC_PD, FF_CMD_DEREG_MR, FF_CMD_REG_MR,
+                             FF_CMD_REREG_MR, FF_MAX_EXTENTS, ff_cmd_handle, ff_cmd_reg_mr, ff_cmd_rereg_mr,
+                             ff_reply_handle, ff_reply_reg_mr)
 from ffcore.shm cimport ff_load32
 from ffl.call_api cimport ff_call, ff_call_begin, ff_call_continue, ff_call_end, ff_call_end_of
 from ffl.domain_api cimport ff_dealloc_parent_domain, ff_domain_is_parent
 from ffl.kernel cimport fail
-from ffl.log_api cimport FF_LOG_WARN, ff_log
+from ffl.log_api cimport FF_LOG_INFO, FF_LOG_WARN, ff_log
 from ffl.memory_api cimport ff_extent, ff_memory_pin, ff_memory_reason, ff_memory_unpin
-from ffl.objects cimport context_of, ffl_context, ffl_mr, ffl_pd
-from ffl.verbs cimport (IBV_ACCESS_HUGETLB, IBV_ACCESS_LOCAL_WRITE, IBV_ACCESS_MW_BIND, IBV_ACCESS_REMOTE_ATOMIC,
-                        IBV_ACCESS_REMOTE_READ, IBV_ACCESS_REMOTE_WRITE, IBV_ACCESS_ZERO_BASED, ibv_context, ibv_mr,
-                        ibv_pd)
+from ffl.mr_api cimport ff_odp_add, ff_odp_remove
+from ffl.objects cimport FFL_NOTHING, FFL_PAGES, context_of, ffl_context, ffl_mr, ffl_pd
+from ffl.verbs cimport (IBV_ACCESS_HUGETLB, IBV_ACCESS_LOCAL_WRITE, IBV_ACCESS_MW_BIND, IBV_ACCESS_ON_DEMAND,
+                        IBV_ACCESS_REMOTE_ATOMIC, IBV_ACCESS_REMOTE_READ, IBV_ACCESS_REMOTE_WRITE,
+                        IBV_ACCESS_ZERO_BASED, IBV_REREG_MR_CHANGE_ACCESS, IBV_REREG_MR_CHANGE_PD,
+                        IBV_REREG_MR_CHANGE_TRANSLATION, IBV_REREG_MR_ERR_CMD, IBV_REREG_MR_ERR_INPUT,
+                        IBV_REREG_MR_FLAGS_SUPPORTED, ibv_context, ibv_mr, ibv_pd)
 
 cdef enum:
     GRANTED = (IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_READ | IBV_ACCESS_REMOTE_ATOMIC
                | IBV_ACCESS_MW_BIND)
-    UNDERSTOOD = GRANTED | IBV_ACCESS_ZERO_BASED | IBV_ACCESS_HUGETLB
-    OPTIONAL = 0x3ff00000     # IBV_ACCESS_OPTIONAL_RANGE: hints, which a device may ignore
+    UNDERSTOOD = GRANTED | IBV_ACCESS_ZERO_BASED | IBV_ACCESS_HUGETLB | IBV_ACCESS_ON_DEMAND
+    OPTIONAL = 0x3ff00000     # IBV_ACCESS_OPTIONAL_RANGE: hints, which a device may ignore. Relaxed ordering is one
 
 
 # ---- protection domains ----
@@ -68,22 +72,40 @@ cdef int check_access(uint32_t access) noexcept nogil:
     return 0
 
 
-cdef int pin_and_tell(ffl_context *context, ff_cmd_reg_mr *request, ff_reply_reg_mr *reply) noexcept nogil:
-    """Extents go straight into the payload, so the command slot is held while pages are converted."""
+cdef int check_range(uint64_t addr, uint64_t length, uint32_t access) noexcept nogil:
+    if access & IBV_ACCESS_ON_DEMAND and addr == 0 and length == <uint64_t>-1:
+        return errno.EOPNOTSUPP                      # all of the address space: see docs/design-memory.md
+    return errno.EINVAL if length == 0 or addr + length < addr else 0
+
+
+cdef int pin_and_tell(ffl_context *context, uint16_t op, void *request, uint32_t size, ff_cmd_reg_mr *place,
+                      ff_reply_reg_mr *reply, uint32_t reply_size) noexcept nogil:
+    """Extents go straight into the payload, so the command slot is held while pages are converted. `place` lies in the
+    request."""
     cdef uint8_t *payload
     cdef int error = ff_call_begin(context, &payload)
     if error:
         return error
-    error = ff_memory_pin(request.addr, request.length, <ff_extent *>payload, FF_MAX_EXTENTS, &request.extents)
+    error = ff_memory_pin(place.addr, place.length, <ff_extent *>payload, FF_MAX_EXTENTS, &place.extents)
     if error:
-        ff_log(FF_LOG_WARN, b"ibv_reg_mr of %llu bytes at %#llx: %s", <unsigned long long>request.length,
-               <unsigned long long>request.addr, ff_memory_reason())
+        ff_log(FF_LOG_WARN, b"ibv_reg_mr of %llu bytes at %#llx: %s", <unsigned long long>place.length,
+               <unsigned long long>place.addr, ff_memory_reason())
     else:
-        error = ff_call_continue(FF_CMD_REG_MR, request, sizeof(ff_cmd_reg_mr), reply, sizeof(ff_reply_reg_mr))
+        error = ff_call_continue(op, request, size, reply, reply_size)
         if error:
-            ff_memory_unpin(request.addr, request.length)
+            ff_memory_unpin(place.addr, place.length)
     ff_call_end()
     return error
+
+
+cdef void describe(ffl_mr *mr, ibv_pd *pd, void *addr, size_t length, const ff_reply_reg_mr *reply) noexcept nogil:
+    mr.base.context = pd.context
+    mr.base.pd = pd
+    mr.base.addr = addr
+    mr.base.length = length
+    mr.base.handle = reply.handle
+    mr.base.lkey = reply.lkey
+    mr.base.rkey = reply.rkey
 
 
 cdef ibv_mr *register(ibv_pd *pd, void *addr, size_t length, uint64_t iova, uint32_t access) noexcept nogil:
@@ -93,8 +115,7 @@ cdef ibv_mr *register(ibv_pd *pd, void *addr, size_t length, uint64_t iova, uint
     cdef int error
     access &= ~<uint32_t>OPTIONAL
     error = check_access(access)
-    if length == 0 or <uint64_t>addr + length < <uint64_t>addr:
-        error = errno.EINVAL
+    error = error or check_range(<uint64_t>addr, length, access)
     if error:
         fail(error)
         return NULL
@@ -106,18 +127,18 @@ cdef ibv_mr *register(ibv_pd *pd, void *addr, size_t length, uint64_t iova, uint
     request.addr = <uint64_t>addr
     request.length = length
     request.iova = 0 if access & IBV_ACCESS_ZERO_BASED else iova
-    error = pin_and_tell(context_of(pd.context), &request, &reply)
+    error = pin_and_tell(context_of(pd.context), FF_CMD_REG_MR, &request, sizeof(request), &request, &reply,
+                         sizeof(reply))
     if error:
         free(mr)
         fail(error)
         return NULL
-    mr.base.context = pd.context
-    mr.base.pd = pd
-    mr.base.addr = addr
-    mr.base.length = length
-    mr.base.handle = reply.handle
-    mr.base.lkey = reply.lkey
-    mr.base.rkey = reply.rkey
+    describe(mr, pd, addr, length, &reply)
+    mr.behind = FFL_PAGES
+    mr.access = access
+    mr.iova = request.iova
+    if access & IBV_ACCESS_ON_DEMAND:
+        ff_odp_add(mr)
     return &mr.base
 
 
@@ -135,11 +156,98 @@ cdef public ibv_mr *ffv_ibv_reg_mr_iova2(ibv_pd *pd, void *addr, size_t length, 
     return register(pd, addr, length, iova, access)
 
 
-cdef public int ffv_ibv_dereg_mr(ibv_mr *mr) noexcept nogil:
+cdef public ibv_mr *ffv_ibv_reg_dmabuf_mr(ibv_pd *pd, uint64_t offset, size_t length, uint64_t iova, int fd,
+                                          int access) noexcept nogil:
+    ff_log(FF_LOG_INFO, b"ibv_reg_dmabuf_mr: there is no device here whose memory a dma-buf could name")
+    fail(errno.EOPNOTSUPP)
+    return NULL
+
+
+cdef public ibv_mr *ff_alloc_null_mr(ibv_pd *pd) noexcept nogil:
+    cdef ff_cmd_handle request
+    cdef ff_reply_reg_mr reply
+    cdef ffl_mr *mr = <ffl_mr *>calloc(1, sizeof(ffl_mr))
+    cdef int error
+    if mr == NULL:
+        return NULL
+    request.handle = pd.handle
+    error = ff_call(context_of(pd.context), FF_CMD_ALLOC_NULL_MR, &request, sizeof(request), &reply, sizeof(reply))
+    if error:
+        free(mr)
+        fail(error)
+        return NULL
+    describe(mr, pd, NULL, <size_t>-1, &reply)
+    mr.behind = FFL_NOTHING
+    return &mr.base
+
+
+cdef public int ffv_ibv_dereg_mr(ibv_mr *handed) noexcept nogil:
     """The router answers when nothing refers to the pages any more: only then are they given back."""
-    cdef int error = ff_call_end_of(context_of(mr.context), FF_CMD_DEREG_MR, mr.handle)
+    cdef ffl_mr *mr = <ffl_mr *>handed
+    cdef int error = ff_call_end_of(context_of(handed.context), FF_CMD_DEREG_MR, handed.handle)
     if error:
         return fail(error)
-    ff_memory_unpin(<uint64_t>mr.addr, mr.length)
-    free(<ffl_mr *>mr)
+    if mr.access & IBV_ACCESS_ON_DEMAND:
+        ff_odp_remove(mr)
+    if mr.behind == FFL_PAGES:
+        ff_memory_unpin(<uint64_t>handed.addr, handed.length)
+    free(mr)
+    return 0
+
+
+# ---- changing one ----
+
+cdef int check_rereg(const ffl_mr *mr, uint32_t flags, const ibv_pd *pd, uint64_t addr, uint64_t length,
+                     uint32_t access) noexcept nogil:
+    if flags == 0 or flags & ~<uint32_t>IBV_REREG_MR_FLAGS_SUPPORTED or mr.behind != FFL_PAGES:
+        return errno.EINVAL
+    if flags & IBV_REREG_MR_CHANGE_PD and (pd == NULL or pd.context != mr.base.context):
+        return errno.EINVAL
+    if flags & IBV_REREG_MR_CHANGE_TRANSLATION and (addr == 0 or check_range(addr, length, 0)):
+        return errno.EINVAL
+    if not flags & IBV_REREG_MR_CHANGE_ACCESS:
+        return errno.EINVAL if access else 0
+    if (access ^ mr.access) & (IBV_ACCESS_ON_DEMAND | IBV_ACCESS_ZERO_BASED):
+        return errno.EOPNOTSUPP                      # another kind of MR; so does Linux
+    return check_access(access)
+
+
+cdef int change(ffl_mr *mr, uint32_t flags, ibv_pd *pd, uint64_t addr, uint64_t length, uint32_t access) noexcept nogil:
+    """The new pages are pinned before the old ones are let go, so that a failure leaves the MR as it was."""
+    cdef ffl_context *context = context_of(mr.base.context)
+    cdef ff_cmd_rereg_mr request
+    cdef int error
+    request.handle = mr.base.handle
+    request.flags = flags
+    request.to.pd = pd.handle if flags & IBV_REREG_MR_CHANGE_PD else 0
+    request.to.access = access & GRANTED
+    request.to.extents = 0
+    if not flags & IBV_REREG_MR_CHANGE_TRANSLATION:
+        return ff_call(context, FF_CMD_REREG_MR, &request, sizeof(request), NULL, 0)
+    request.to.addr = addr
+    request.to.length = length
+    request.to.iova = 0 if mr.access & IBV_ACCESS_ZERO_BASED else addr
+    error = pin_and_tell(context, FF_CMD_REREG_MR, &request, sizeof(request), &request.to, NULL, 0)
+    if error == 0:
+        ff_memory_unpin(<uint64_t>mr.base.addr, mr.base.length)
+        mr.base.addr = <void *>addr
+        mr.base.length = length
+        mr.iova = request.to.iova
+    return error
+
+
+cdef public int ffv_ibv_rereg_mr(ibv_mr *handed, int flags, ibv_pd *pd, void *addr, size_t length,
+                                 int access) noexcept nogil:
+    """0 or enum ibv_rereg_mr_err_code, with errno. The MR is then still what it was, unless the router is gone."""
+    cdef ffl_mr *mr = <ffl_mr *>handed
+    cdef uint32_t wanted = <uint32_t>access & ~<uint32_t>OPTIONAL
+    cdef int error = check_rereg(mr, <uint32_t>flags, pd, <uint64_t>addr, length, wanted)
+    error = error or change(mr, <uint32_t>flags, pd, <uint64_t>addr, length, wanted)
+    if error:
+        fail(error)
+        return IBV_REREG_MR_ERR_CMD if error == errno.EIO else IBV_REREG_MR_ERR_INPUT
+    if flags & IBV_REREG_MR_CHANGE_PD:
+        handed.pd = pd
+    if flags & IBV_REREG_MR_CHANGE_ACCESS:
+        mr.access = wanted
     return 0

@@ -5,17 +5,17 @@ from libc cimport errno
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
-from ffcore.shm cimport (FF_OP_CMP_SWP, FF_OP_FETCH_ADD, FF_OP_READ, FF_OP_SEND, FF_OP_SEND_IMM, FF_OP_WRITE,
-                         FF_OP_WRITE_IMM, FF_WQE_INLINE, ff_fence, ff_load32, ff_load32_acquire, ff_recv_wqe,
-                         ff_store32_release, ff_wqe, ff_wqe_srqn)
+from ffcore.shm cimport (FF_OP_BIND_MW, FF_OP_CMP_SWP, FF_OP_FETCH_ADD, FF_OP_LOCAL_INV, FF_OP_READ, FF_OP_SEND,
+                         FF_OP_SEND_IMM, FF_OP_SEND_INV, FF_OP_WRITE, FF_OP_WRITE_IMM, FF_WQE_INLINE, ff_fence, ff_load32,
+                         ff_load32_acquire, ff_recv_wqe, ff_store32_release, ff_wqe, ff_wqe_srqn)
 from ffl.kernel cimport likely, prefetch
 from ffl.lock cimport spin_lock, spin_unlock
 from ffl.objects cimport FFL_CONNECTED, FFL_XRC, ffl_qp
-from ffl.post_ring cimport ff_flags, ring_bell, sq_has_room
+from ffl.post_ring cimport ff_flags, put_bind, ring_bell, sq_has_room
 from ffl.session_api cimport ff_session_get, ff_session_look
-from ffl.verbs cimport (IBV_QPS_ERR, IBV_QPS_RESET, IBV_QPS_RTR, IBV_SEND_INLINE, IBV_WR_ATOMIC_CMP_AND_SWP,
-                        IBV_WR_ATOMIC_FETCH_AND_ADD, IBV_WR_RDMA_READ, IBV_WR_RDMA_WRITE, IBV_WR_RDMA_WRITE_WITH_IMM,
-                        IBV_WR_SEND, IBV_WR_SEND_WITH_IMM, ibv_qp, ibv_recv_wr, ibv_send_wr, ibv_sge)
+from ffl.verbs cimport (IBV_MW_TYPE_2, IBV_QPS_ERR, IBV_QPS_RESET, IBV_QPS_RTR, IBV_SEND_INLINE, IBV_WR_ATOMIC_CMP_AND_SWP,
+                        IBV_WR_ATOMIC_FETCH_AND_ADD, IBV_WR_BIND_MW, IBV_WR_LOCAL_INV, IBV_WR_RDMA_READ, IBV_WR_RDMA_WRITE, IBV_WR_RDMA_WRITE_WITH_IMM,
+                        IBV_WR_SEND, IBV_WR_SEND_WITH_IMM, IBV_WR_SEND_WITH_INV, ibv_qp, ibv_recv_wr, ibv_send_wr, ibv_sge)
 
 
 cdef public int ff_queue_full(ffl_qp *qp) noexcept nogil:
@@ -32,7 +32,10 @@ cdef inline uint32_t ff_opcode(uint32_t opcode) noexcept nogil:
                            | (<uint64_t>FF_OP_SEND_IMM << 4 * IBV_WR_SEND_WITH_IMM)
                            | (<uint64_t>FF_OP_READ << 4 * IBV_WR_RDMA_READ)
                            | (<uint64_t>FF_OP_CMP_SWP << 4 * IBV_WR_ATOMIC_CMP_AND_SWP)
-                           | (<uint64_t>FF_OP_FETCH_ADD << 4 * IBV_WR_ATOMIC_FETCH_AND_ADD))
+                           | (<uint64_t>FF_OP_FETCH_ADD << 4 * IBV_WR_ATOMIC_FETCH_AND_ADD)
+                           | (<uint64_t>FF_OP_LOCAL_INV << 4 * IBV_WR_LOCAL_INV)
+                           | (<uint64_t>FF_OP_BIND_MW << 4 * IBV_WR_BIND_MW)
+                           | (<uint64_t>FF_OP_SEND_INV << 4 * IBV_WR_SEND_WITH_INV))
     return (table >> 4 * opcode) & 15
 
 
@@ -41,7 +44,7 @@ cdef int put_inline(ffl_qp *qp, ff_wqe *wqe, const ibv_send_wr *wr) noexcept nog
     cdef uint8_t *out = <uint8_t *>wqe.sge
     cdef uint32_t room = qp.max_inline
     cdef int i
-    if wr.opcode >= IBV_WR_RDMA_READ:                # READ and atomics have nothing to send
+    if wqe.opcode >= FF_OP_READ:                     # READ and atomics have nothing to send
         return errno.EINVAL
     for i in range(wr.num_sge):
         if wr.sg_list[i].length > room:
@@ -54,23 +57,36 @@ cdef int put_inline(ffl_qp *qp, ff_wqe *wqe, const ibv_send_wr *wr) noexcept nog
     return 0
 
 
-cdef inline void put_target(ff_wqe *wqe, const ibv_send_wr *wr) noexcept nogil:
+cdef int put_rare(ff_wqe *wqe, const ibv_send_wr *wr) noexcept nogil:
+    """Atomics, and what is done without the peer."""
+    if wr.opcode == IBV_WR_BIND_MW:
+        if wr.bind_mw.mw == NULL or wr.bind_mw.mw.type != IBV_MW_TYPE_2:
+            return errno.EINVAL                      # type 1 has a verb of its own, ibv_bind_mw
+        put_bind(wqe, wr.bind_mw.rkey, &wr.bind_mw.bind_info)
+        return 0
+    wqe.remote_addr = wr.wr.atomic.remote_addr
+    wqe.rkey = wr.wr.atomic.rkey
+    wqe.compare_add = wr.wr.atomic.compare_add
+    wqe.swap = wr.wr.atomic.swap
+    return 0
+
+
+cdef inline int put_target(ff_wqe *wqe, const ibv_send_wr *wr) noexcept nogil:
     """Fields that the opcode has no use for are written too: it is cheaper than to ask."""
-    if wr.opcode == IBV_WR_ATOMIC_CMP_AND_SWP or wr.opcode == IBV_WR_ATOMIC_FETCH_AND_ADD:
-        wqe.remote_addr = wr.wr.atomic.remote_addr
-        wqe.rkey = wr.wr.atomic.rkey
-        wqe.compare_add = wr.wr.atomic.compare_add
-        wqe.swap = wr.wr.atomic.swap
-    else:
-        wqe.remote_addr = wr.wr.rdma.remote_addr
-        wqe.rkey = wr.wr.rdma.rkey
+    if not likely(wr.opcode <= IBV_WR_RDMA_READ):
+        return put_rare(wqe, wr)
+    wqe.remote_addr = wr.wr.rdma.remote_addr
+    wqe.rkey = wr.wr.rdma.rkey
+    return 0
 
 
 cdef int put_address(ffl_qp *qp, ff_wqe *wqe, const ibv_send_wr *wr) noexcept nogil:
     """Where each request says where it goes."""
     if qp.target == FFL_XRC:
-        put_target(wqe, wr)
-        ff_wqe_srqn(wqe)[0] = wr.qp_type.xrc.remote_srqn
+        if put_target(wqe, wr):
+            return errno.EINVAL
+        if wqe.opcode < FF_OP_LOCAL_INV:             # else nothing goes to the peer
+            ff_wqe_srqn(wqe)[0] = wr.qp_type.xrc.remote_srqn
         return 0
     if wr.wr.ud.ah == NULL:
         return errno.EINVAL
@@ -91,7 +107,8 @@ cdef inline int put_wqe(ffl_qp *qp, ff_wqe *wqe, const ibv_send_wr *wr) noexcept
     wqe.wr_id = wr.wr_id
     wqe.imm = wr.imm_data
     if likely(qp.target == FFL_CONNECTED):
-        put_target(wqe, wr)
+        if not likely(put_target(wqe, wr) == 0):
+            return errno.EINVAL
     elif put_address(qp, wqe, wr):
         return errno.EINVAL
     if wr.send_flags & IBV_SEND_INLINE:

@@ -3,11 +3,11 @@
 from libc.stdint cimport uint32_t
 
 from ffcore.shm cimport (FF_WQE_FENCE, FF_WQE_SIGNALED, FF_WQE_SOLICITED, ff_fence, ff_load32_acquire, ff_load64,
-                         ff_or64)
+                         ff_or64, ff_wqe)
 from ffl.kernel cimport likely
 from ffl.objects cimport ffl_qp
 from ffl.session_api cimport wake_if_armed
-from ffl.verbs cimport IBV_SEND_FENCE, IBV_SEND_SIGNALED, IBV_SEND_SOLICITED
+from ffl.verbs cimport IBV_SEND_FENCE, IBV_SEND_SIGNALED, IBV_SEND_SOLICITED, ibv_mw_bind_info
 
 # Rare. ENOMEM, unless the queue is full because nobody is there to empty it: EIO. In post.pyx.
 cdef extern int ff_queue_full(ffl_qp *qp) noexcept nogil
@@ -36,3 +36,13 @@ cdef inline bint sq_has_room(ffl_qp *qp, uint32_t index) noexcept nogil:
         return True
     qp.sq_free = ff_load32_acquire(&qp.sq_polled)            # pairs with the release in consume
     return index - qp.sq_free <= qp.sq_mask
+
+
+cdef inline void put_bind(ff_wqe *wqe, uint32_t rkey, const ibv_mw_bind_info *info) noexcept nogil:
+    """What BIND_MW says: without an MR the window is bound to nothing. The router judges it."""
+    wqe.count = 0
+    wqe.rkey = rkey
+    wqe.remote_addr = info.addr
+    wqe.bind_length = info.length
+    wqe.bind_lkey = info.mr.lkey if info.mr != NULL else 0
+    wqe.bind_access = info.mw_access_flags

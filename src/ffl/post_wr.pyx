@@ -10,17 +10,19 @@ from libc cimport errno
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
-from ffcore.shm cimport (FF_OP_CMP_SWP, FF_OP_FETCH_ADD, FF_OP_LOCAL_INV, FF_OP_READ, FF_OP_SEND, FF_OP_SEND_IMM,
-                         FF_OP_SEND_INV, FF_OP_WRITE, FF_OP_WRITE_IMM, FF_WQE_INLINE, ff_store32_release, ff_wqe, ff_wqe_srqn)
+from ffcore.shm cimport (FF_OP_BIND_MW, FF_OP_CMP_SWP, FF_OP_FETCH_ADD, FF_OP_LOCAL_INV, FF_OP_READ, FF_OP_SEND,
+                         FF_OP_SEND_IMM, FF_OP_SEND_INV, FF_OP_WRITE, FF_OP_WRITE_IMM, FF_WQE_INLINE, ff_store32_release,
+                         ff_wqe, ff_wqe_srqn)
 from ffl.kernel cimport likely
 from ffl.lock cimport spin_lock, spin_unlock
 from ffl.objects cimport ffl_qp
-from ffl.post_ring cimport ff_flags, ff_queue_full, ring_bell, sq_has_room
-from ffl.verbs cimport (IBV_QP_EX_WITH_ATOMIC_CMP_AND_SWP, IBV_QP_EX_WITH_ATOMIC_FETCH_AND_ADD,
+from ffl.post_ring cimport ff_flags, ff_queue_full, put_bind, ring_bell, sq_has_room
+from ffl.verbs cimport (IBV_MW_TYPE_2, IBV_QP_EX_WITH_ATOMIC_CMP_AND_SWP, IBV_QP_EX_WITH_ATOMIC_FETCH_AND_ADD,
+                        IBV_QP_EX_WITH_BIND_MW,
                         IBV_QP_EX_WITH_LOCAL_INV, IBV_QP_EX_WITH_RDMA_READ, IBV_QP_EX_WITH_RDMA_WRITE,
                         IBV_QP_EX_WITH_RDMA_WRITE_WITH_IMM, IBV_QP_EX_WITH_SEND, IBV_QP_EX_WITH_SEND_WITH_IMM,
-                        IBV_QP_EX_WITH_SEND_WITH_INV, IBV_QPS_RTR, ibv_ah, ibv_data_buf, ibv_qp_ex,
-                        ibv_sge)
+                        IBV_QP_EX_WITH_SEND_WITH_INV, IBV_QPS_RTR, ibv_ah, ibv_data_buf, ibv_mw, ibv_mw_bind_info,
+                        ibv_qp_ex, ibv_sge)
 
 
 cdef inline ff_wqe *slot_of(ffl_qp *qp, uint32_t index) noexcept nogil:
@@ -113,6 +115,16 @@ cdef void wr_send_inv(ibv_qp_ex *qp, uint32_t invalidate_rkey) noexcept nogil:
 
 cdef void wr_local_inv(ibv_qp_ex *qp, uint32_t invalidate_rkey) noexcept nogil:
     begin_with(qp, FF_OP_LOCAL_INV, invalidate_rkey)
+
+
+cdef void wr_bind_mw(ibv_qp_ex *qp, ibv_mw *mw, uint32_t rkey, const ibv_mw_bind_info *bind_info) noexcept nogil:
+    cdef ff_wqe *wqe = begin(qp, FF_OP_BIND_MW)
+    if not likely(wqe != NULL):
+        return
+    if mw.type != IBV_MW_TYPE_2:
+        refuse(<ffl_qp *>qp, errno.EINVAL)
+        return
+    put_bind(wqe, rkey, bind_info)
 
 
 cdef void wr_rdma_write(ibv_qp_ex *qp, uint32_t rkey, uint64_t remote_addr) noexcept nogil:
@@ -235,7 +247,7 @@ cdef void fill_operations(ibv_qp_ex *v, uint64_t operations) noexcept nogil:
                                                 <void *>wr_atomic_cmp_swp)
     (<void **>&v.wr_atomic_fetch_add)[0] = chosen(operations, IBV_QP_EX_WITH_ATOMIC_FETCH_AND_ADD,
                                                   <void *>wr_atomic_fetch_add)
-    (<void **>&v.wr_bind_mw)[0] = <void *>wr_absent
+    (<void **>&v.wr_bind_mw)[0] = chosen(operations, IBV_QP_EX_WITH_BIND_MW, <void *>wr_bind_mw)
     (<void **>&v.wr_send_tso)[0] = <void *>wr_absent
     (<void **>&v.wr_atomic_write)[0] = <void *>wr_absent
 

@@ -19,16 +19,18 @@ from ffl.qp_api cimport ff_create_xrc_recv
 from ffl.session_api cimport ff_session_get
 from ffl.verbs cimport (IBV_QP_INIT_ATTR_CREATE_FLAGS, IBV_QP_INIT_ATTR_PD,
                         IBV_QP_INIT_ATTR_SEND_OPS_FLAGS, IBV_QP_STATE, IBV_QPS_RESET, IBV_QPT_UC,
-                        IBV_QPT_UD, IBV_QPT_XRC_RECV, IBV_QPT_XRC_SEND, IBV_WR_ATOMIC_CMP_AND_SWP, IBV_WR_ATOMIC_FETCH_AND_ADD, IBV_WR_RDMA_READ,
+                        IBV_QPT_UD, IBV_QPT_XRC_RECV, IBV_QPT_XRC_SEND, IBV_WR_ATOMIC_CMP_AND_SWP,
+                        IBV_WR_ATOMIC_FETCH_AND_ADD, IBV_WR_BIND_MW, IBV_WR_LOCAL_INV, IBV_WR_RDMA_READ,
                         IBV_WR_RDMA_WRITE, IBV_WR_RDMA_WRITE_WITH_IMM, IBV_WR_SEND, IBV_WR_SEND_WITH_IMM,
-                        IBV_WR_TSO, ibv_context, ibv_ece,
+                        IBV_WR_SEND_WITH_INV, IBV_WR_TSO, ibv_context, ibv_ece,
                         ibv_mig_state, ibv_mtu, ibv_pd, ibv_qp, ibv_qp_attr, ibv_qp_cap, ibv_qp_ex, ibv_qp_init_attr,
                         ibv_qp_init_attr_ex, ibv_qp_state, ibv_qp_type)
 
 cdef enum:
     UD_OPCODES = (1 << IBV_WR_SEND) | (1 << IBV_WR_SEND_WITH_IMM)
-    UC_OPCODES = UD_OPCODES | (1 << IBV_WR_RDMA_WRITE) | (1 << IBV_WR_RDMA_WRITE_WITH_IMM)
-    RC_OPCODES = (UC_OPCODES | (1 << IBV_WR_RDMA_READ) | (1 << IBV_WR_ATOMIC_CMP_AND_SWP)
+    UC_OPCODES = (UD_OPCODES | (1 << IBV_WR_RDMA_WRITE) | (1 << IBV_WR_RDMA_WRITE_WITH_IMM) | (1 << IBV_WR_LOCAL_INV)
+                  | (1 << IBV_WR_BIND_MW))
+    RC_OPCODES = (UC_OPCODES | (1 << IBV_WR_SEND_WITH_INV) | (1 << IBV_WR_RDMA_READ) | (1 << IBV_WR_ATOMIC_CMP_AND_SWP)
                   | (1 << IBV_WR_ATOMIC_FETCH_AND_ADD))
 
 
@@ -138,6 +140,8 @@ cdef void attach_rings(ffl_qp *qp, ff_reply_create_qp *reply) noexcept nogil:
 
 
 cdef uint32_t opcodes_of(uint32_t qp_type) noexcept nogil:
+    if qp_type == IBV_QPT_XRC_SEND:
+        return RC_OPCODES & ~<uint32_t>(1 << IBV_WR_SEND_WITH_INV)
     return UD_OPCODES if qp_type == IBV_QPT_UD else UC_OPCODES if qp_type == IBV_QPT_UC else RC_OPCODES
 
 

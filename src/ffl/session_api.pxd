@@ -8,7 +8,7 @@ from libc.stdint cimport uint32_t, uint64_t
 
 from ffcore.control cimport ff_reply_device
 from ffcore.shm cimport FF_QPS_PER_SESSION, ff_a32, ff_fence, ff_load32, ff_session
-from ffl.objects cimport ffl_qp
+from ffl.objects cimport ffl_context, ffl_qp
 
 
 cdef struct ffl_session:
@@ -30,6 +30,10 @@ cdef extern int ff_session_look() noexcept nogil              # 0, or the errno 
 cdef extern void ff_session_idle() noexcept nogil             # ff_session_look, at most every 100 ms
 cdef extern void ff_session_wake(int event_fd) noexcept nogil
 cdef extern void ff_session_child() noexcept nogil            # after fork, in the child: the session is the parent's
+
+# Before a verb that makes something of a context: a child of fork that uses a context of its parent's gets one of its
+# own behind it. 0 or an errno. In device.pyx.
+cdef extern int ff_context_adopt(ffl_context *context) noexcept nogil
 
 
 cdef inline void wake_if_armed(ff_session *shared, int event_fd) noexcept nogil:

@@ -50,7 +50,10 @@ cdef extern from "<infiniband/verbs.h>" nogil:
     struct verbs_ex_private:
         pass
     enum ibv_advise_mr_advice:
-        pass
+        IB_UVERBS_ADVISE_MR_ADVICE_PREFETCH, IB_UVERBS_ADVISE_MR_ADVICE_PREFETCH_WRITE,
+        IB_UVERBS_ADVISE_MR_ADVICE_PREFETCH_NO_FAULT
+    enum:
+        IB_UVERBS_ADVISE_MR_FLAG_FLUSH
 
     # ---- devices ----
 
@@ -107,6 +110,11 @@ cdef extern from "<infiniband/verbs.h>" nogil:
 
     struct ibv_odp_caps_per_transport_caps:
         uint32_t rc_odp_caps, uc_odp_caps, ud_odp_caps
+
+    enum:
+        IBV_ODP_SUPPORT, IBV_ODP_SUPPORT_IMPLICIT
+        IBV_ODP_SUPPORT_SEND, IBV_ODP_SUPPORT_RECV, IBV_ODP_SUPPORT_WRITE, IBV_ODP_SUPPORT_READ, IBV_ODP_SUPPORT_ATOMIC,
+        IBV_ODP_SUPPORT_SRQ_RECV
 
     struct ibv_odp_caps:
         uint64_t general_caps
@@ -238,6 +246,9 @@ cdef extern from "<infiniband/verbs.h>" nogil:
         IBV_REREG_MR_CHANGE_TRANSLATION, IBV_REREG_MR_CHANGE_PD, IBV_REREG_MR_CHANGE_ACCESS,
         IBV_REREG_MR_FLAGS_SUPPORTED
 
+    enum ibv_rereg_mr_err_code:
+        IBV_REREG_MR_ERR_INPUT, IBV_REREG_MR_ERR_CMD
+
     struct ibv_pd:
         ibv_context *context
         uint32_t handle
@@ -289,6 +300,9 @@ cdef extern from "<infiniband/verbs.h>" nogil:
     struct ibv_alloc_dm_attr:
         size_t length
         uint32_t log_align_req, comp_mask
+
+    enum:
+        IBV_DM_MASK_HANDLE
 
     struct ibv_dm:
         ibv_context *context

@@ -2,7 +2,8 @@ from libc.stdint cimport int32_t
 from libc.string cimport memset
 
 from ffcore.control cimport FF_QP_OPENED
-from ffcore.shm cimport (FF_CQE_IMM, FF_OP_CMP_SWP, FF_OP_FETCH_ADD, FF_OP_READ, FF_OP_SEND, FF_OP_SEND_IMM,
+from ffcore.shm cimport (FF_CQE_IMM, FF_OP_BIND_MW, FF_OP_CMP_SWP, FF_OP_FETCH_ADD, FF_OP_LOCAL_INV, FF_OP_READ, FF_OP_SEND,
+                         FF_OP_SEND_IMM,
                          FF_OP_SEND_INV, FF_OP_WRITE, FF_OP_WRITE_IMM, FF_WQE_SIGNALED, ff_and64, ff_cqe, ff_fence,
                          ff_load32_acquire, ff_session, ff_store32_release)
 from ffr.cq cimport async_event, cq_push
@@ -28,6 +29,8 @@ cdef extern from "<infiniband/verbs.h>" nogil:
         IBV_WC_RDMA_READ
         IBV_WC_COMP_SWAP
         IBV_WC_FETCH_ADD
+        IBV_WC_BIND_MW
+        IBV_WC_LOCAL_INV
         IBV_WC_RECV
         IBV_EVENT_QP_FATAL
         IBV_EVENT_QP_LAST_WQE_REACHED
@@ -225,6 +228,10 @@ cdef uint8_t wc_opcode(uint8_t opcode) noexcept nogil:
         return IBV_WC_COMP_SWAP
     if opcode == FF_OP_FETCH_ADD:
         return IBV_WC_FETCH_ADD
+    if opcode == FF_OP_BIND_MW:
+        return IBV_WC_BIND_MW
+    if opcode == FF_OP_LOCAL_INV:
+        return IBV_WC_LOCAL_INV
     return IBV_WC_SEND
 
 

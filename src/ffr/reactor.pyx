@@ -15,6 +15,7 @@ from ffcore.shm cimport (FF_GID_TABLE, FF_LAYOUT_VERSION, FF_MAGIC, FF_MODE_ISOL
 from ffcore.stats cimport (FF_STATS_MAGIC, FF_STATS_NAME, FF_STATS_QPS, FF_STATS_SESSIONS, FF_STATS_VERSION,
                            ff_qp_stats, ff_session_stats, ff_stats_header)
 from ffr.loop cimport ADMIN_ATTACH, ADMIN_DETACH, ADMIN_NONE, NEIGHBOURS_MAX, STAND_INS_MAX, ffr_loop, loop_run, loop_stand_in
+from ffr.mem.nothing cimport nothing_map, nothing_unmap
 from ffr.mem.region cimport region_map, region_unmap, uffd_open
 from ffr.state cimport (FFR_ADAPTIVE, FFR_CONTROL_MAX, FFR_CQ, FFR_FASTPATH, FFR_KINDS, FFR_LOWCPU, FFR_MCAST_BUCKETS,
                         FFR_MR, FFR_NONE, FFR_PD, FFR_PORT_MTU, FFR_QP, FFR_SESSIONS, FFR_STATE_MAGIC, FFR_STATE_VERSION,
@@ -62,6 +63,7 @@ cdef class Reactor:
         self._make_state()
         self._map_stats(stats_fd)
         self.r.uffd = uffd_open()
+        self._map_nothing()
         self.r.port_mtu = FFR_PORT_MTU
         self.r.epoll = self._epoll()
         self.r.wake = self._own(os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK))
@@ -83,6 +85,7 @@ cdef class Reactor:
             munmap(self.r.state, sizeof(ffr_state))
         if self.r.stats != NULL:
             munmap(self.r.stats, self.stats_size)
+        nothing_unmap(&self.r)
         free(self.r.view)
         free(self.loop.reaped)
 
@@ -91,6 +94,11 @@ cdef class Reactor:
     def _own(self, fd):
         self.fds.append(fd)
         return fd
+
+    cdef _map_nothing(self):
+        cdef int error = nothing_map(&self.r)
+        if error:
+            raise OSError(error, os.strerror(error))
 
     def _epoll(self):
         import select
@@ -244,6 +252,7 @@ cdef class Reactor:
         s.limit.max_mcast = limits["max_mcast"]
         s.limit.max_srq = limits["max_srq"]
         s.limit.max_xrcd = limits["max_xrcd"]
+        s.limit.dm_bytes = limits["dm_bytes"]
         s.limit.pinned_bytes = limits["pinned_bytes"]
         for kind in range(FFR_KINDS):
             s.first[kind] = FFR_NONE

@@ -14,7 +14,7 @@
 #include "ffcore/stats.h"
 
 #define FFR_STATE_MAGIC 0x74734646u
-#define FFR_STATE_VERSION 3u
+#define FFR_STATE_VERSION 4u
 #define FFR_NONE 0xffffffffu
 
 enum {
@@ -29,6 +29,7 @@ enum {
 	FFR_XRCDS = 1 << 12,
 	FFR_OPENERS = 1 << 14,	/* handles from ibv_open_qp */
 	FFR_OPENERS_QP = 64,	/* ... for one QP */
+	FFR_DMS = 1 << 14,
 	FFR_MCASTS = 1 << 14,	/* attachments of QPs to multicast groups */
 	FFR_MCAST_BUCKETS = 1024,
 	FFR_MCAST_QPS = 128,	/* ... to one group: a message is copied so often in a turn, 0.5 MB at most */
@@ -52,11 +53,15 @@ struct ffr_object {
 };
 
 struct ffr_limits {
-	uint32_t max_qp, max_cq, max_mr, max_pd, max_channels, max_ah, max_mcast, max_srq, max_xrcd, pad;
+	uint32_t max_qp, max_cq, max_mr, max_pd, max_channels, max_ah, max_mcast, max_srq, max_xrcd;
+	uint32_t dm_bytes;
 	uint64_t pinned_bytes;
 };
 
-enum ffr_kind { FFR_PD, FFR_MR, FFR_CQ, FFR_QP, FFR_CHANNEL, FFR_AH, FFR_MCAST, FFR_SRQ, FFR_XRCD, FFR_OPENER, FFR_KINDS };
+/* A memory window is an MR to whoever looks up its key: it takes its place in that table. */
+enum ffr_kind {
+	FFR_PD, FFR_MR, FFR_CQ, FFR_QP, FFR_CHANNEL, FFR_AH, FFR_MCAST, FFR_SRQ, FFR_XRCD, FFR_OPENER, FFR_MW, FFR_DM, FFR_KINDS
+};
 
 struct ffr_session {
 	uint32_t used;
@@ -70,6 +75,7 @@ struct ffr_session {
 	uint8_t gid[FF_GID_TABLE][16];
 	struct ffr_limits limit;
 	uint64_t pinned;
+	uint64_t dm_bytes;
 	uint32_t count[FFR_KINDS];
 	uint32_t first[FFR_KINDS]; /* lists of its objects */
 	uint64_t active_ns;	   /* when it last had work */
@@ -91,17 +97,35 @@ struct ffr_pd {
 	uint32_t context;
 };
 
-struct ffr_mr {
-	struct ffr_object o;
+/* What stands behind a key. */
+enum ffr_behind { FFR_PAGES, FFR_NOTHING, FFR_DEVICE, FFR_WINDOW_1, FFR_WINDOW_2 };
+
+struct ffr_mr { /* what a look-up of a key reads is a line */
+	alignas(FF_LINE) struct ffr_object o;
 	uint32_t key; /* 0: void */
 	uint32_t pd;
-	uint32_t access;
-	uint32_t extents;
+	uint32_t access; /* enum ibv_access_flags, and FFR_ACCESS_LOCAL */
+	uint32_t extents; /* 0, but for FFR_PAGES */
 	uint32_t block; /* of extents, when there is more than one */
 	uint64_t iova, length;
-	uint64_t offset; /* of the first byte in the memory segment, when there is one extent */
+	/* of the first byte: in the memory segment, when there is one extent; of DM, in the control segment; of a window,
+	 * from the MR's first byte */
+	uint64_t offset;
 	uint64_t shift;	 /* the first byte's distance from the first extent's start */
 	uint64_t pinned;
+	uint32_t behind; /* enum ffr_behind */
+	uint32_t of;	 /* the DM; of a window the MR that it is bound to, or FFR_NONE */
+	uint32_t qpn;	 /* of a window of type 2: the QP that bound it */
+};
+static_assert(offsetof(struct ffr_mr, shift) == FF_LINE, "the line of a look-up");
+#define FFR_ACCESS_LOCAL 0x80000000u /* its own program may use the key as an lkey; next to enum ibv_access_flags */
+
+/* Device memory: pages of the control segment. MRs refer to it. */
+struct ffr_dm {
+	struct ffr_object o;
+	uint32_t context;
+	uint32_t pages;
+	uint64_t offset, length;
 };
 
 struct ffr_cq {
@@ -259,6 +283,7 @@ struct ffr_state {
 	struct ffr_opener opener[FFR_OPENERS];
 	struct ffr_held held[FFR_QPS]; /* pages of it exist where QPs have held WQEs */
 	uint64_t domains;	       /* XRC domains made so far */
+	struct ffr_dm dm[FFR_DMS];
 	uint32_t mcast_bucket[FFR_MCAST_BUCKETS]; /* first of each list, or FFR_NONE */
 	struct ff_extent block[FFR_EXTENT_BLOCKS][FFR_BLOCK_EXTENTS];
 };
@@ -287,6 +312,7 @@ struct ffr_router {
 	struct ff_qp_stats *qp_stats;
 	uint64_t now_ns;
 	uint64_t key_seed;
+	uint8_t *zeroes, *sink; /* what is behind a null MR; see mem/nothing.pyx */
 	struct ffr_ring_list active, waiting;
 	uint64_t wait_deadline_ns; /* no waiting QP is due before; ~0 when none waits */
 	uint32_t live[FFR_SESSIONS]; /* session numbers in use, packed */

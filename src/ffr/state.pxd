@@ -21,6 +21,7 @@ cdef extern from "ffr/state.h" nogil:
         FFR_XRCDS
         FFR_OPENERS
         FFR_OPENERS_QP
+        FFR_DMS
         FFR_MCASTS
         FFR_MCAST_BUCKETS
         FFR_MCAST_QPS
@@ -42,7 +43,14 @@ cdef extern from "ffr/state.h" nogil:
         FFR_SRQ
         FFR_XRCD
         FFR_OPENER
+        FFR_MW
+        FFR_DM
         FFR_KINDS
+        FFR_PAGES
+        FFR_NOTHING
+        FFR_DEVICE
+        FFR_WINDOW_1
+        FFR_WINDOW_2
         FFR_RUN
         FFR_WAIT_RNR
         FFR_WAIT_ACK
@@ -53,6 +61,7 @@ cdef extern from "ffr/state.h" nogil:
         FFR_FASTPATH
         FFR_LOWCPU
     uint32_t FFR_NONE
+    uint32_t FFR_ACCESS_LOCAL
 
     ctypedef struct ffr_object "struct ffr_object":
         uint32_t used
@@ -71,6 +80,7 @@ cdef extern from "ffr/state.h" nogil:
         uint32_t max_mcast
         uint32_t max_srq
         uint32_t max_xrcd
+        uint32_t dm_bytes
         uint64_t pinned_bytes
 
     ctypedef struct ffr_session "struct ffr_session":
@@ -89,6 +99,7 @@ cdef extern from "ffr/state.h" nogil:
         uint8_t gid[16][16]
         ffr_limits limit
         uint64_t pinned
+        uint64_t dm_bytes
         uint32_t *count
         uint32_t *first
         uint64_t active_ns
@@ -119,6 +130,16 @@ cdef extern from "ffr/state.h" nogil:
         uint64_t offset
         uint64_t shift
         uint64_t pinned
+        uint32_t behind
+        uint32_t of
+        uint32_t qpn
+
+    ctypedef struct ffr_dm "struct ffr_dm":
+        ffr_object o
+        uint32_t context
+        uint32_t pages
+        uint64_t offset
+        uint64_t length
 
     ctypedef struct ffr_cq "struct ffr_cq":
         ffr_object o
@@ -260,6 +281,7 @@ cdef extern from "ffr/state.h" nogil:
         ffr_mr *mr
         ffr_ah *ah
         ffr_mcast *mcast
+        ffr_dm *dm
         uint32_t *mcast_bucket
         ffr_srq *srq
         ffr_xrcd *xrcd
@@ -286,6 +308,8 @@ cdef extern from "ffr/state.h" nogil:
         ff_qp_stats *qp_stats
         uint64_t now_ns
         uint64_t key_seed
+        uint8_t *zeroes
+        uint8_t *sink
         ffr_ring_list active
         ffr_ring_list waiting
         uint64_t wait_deadline_ns

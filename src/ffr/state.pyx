@@ -9,7 +9,7 @@ cdef ffr_object *object_at(ffr_state *state, int kind, uint32_t index) noexcept 
         return &state.qp[index].o
     if kind == FFR_CQ:
         return &state.cq[index].o
-    if kind == FFR_MR:
+    if kind == FFR_MR or kind == FFR_MW:
         return &state.mr[index].o
     if kind == FFR_PD:
         return &state.pd[index].o
@@ -23,6 +23,8 @@ cdef ffr_object *object_at(ffr_state *state, int kind, uint32_t index) noexcept 
         return &state.xrcd[index].o
     if kind == FFR_OPENER:
         return &state.opener[index].o
+    if kind == FFR_DM:
+        return &state.dm[index].o
     return &state.channel[index].o
 
 
@@ -45,7 +47,14 @@ cdef uint32_t capacity(int kind) noexcept nogil:
         return FFR_XRCDS
     if kind == FFR_OPENER:
         return FFR_OPENERS
+    if kind == FFR_DM:
+        return FFR_DMS
     return FFR_CHANNELS
+
+
+cdef int table_of(int kind) noexcept nogil:
+    """Where its indices come from: keys of windows and of MRs share one table."""
+    return FFR_MR if kind == FFR_MW else kind
 
 
 cdef void enlist(ffr_router *r, int kind, uint32_t index, uint32_t session) noexcept nogil:
@@ -75,14 +84,15 @@ cdef void strike(ffr_router *r, int kind, uint32_t index) noexcept nogil:
 cdef uint32_t object_new(ffr_router *r, int kind, uint32_t session) noexcept nogil:
     """A fresh object on its session's list, its head filled in; FFR_NONE when the table is full."""
     cdef ffr_tables *table = &r.state.table
-    cdef uint32_t index = table.free[kind]
+    cdef int place = table_of(kind)
+    cdef uint32_t index = table.free[place]
     cdef ffr_object *o
     if index != FFR_NONE:
         o = object_at(r.state, kind, index)
-        table.free[kind] = o.next
-    elif table.fresh[kind] < capacity(kind):
-        index = table.fresh[kind]
-        table.fresh[kind] += 1
+        table.free[place] = o.next
+    elif table.fresh[place] < capacity(place):
+        index = table.fresh[place]
+        table.fresh[place] += 1
         o = object_at(r.state, kind, index)
     else:
         return FFR_NONE
@@ -101,5 +111,5 @@ cdef void object_free(ffr_router *r, int kind, uint32_t index) noexcept nogil:
     cdef ffr_object *o = object_at(r.state, kind, index)
     strike(r, kind, index)
     o.used = 0
-    o.next = r.state.table.free[kind]
-    r.state.table.free[kind] = index
+    o.next = r.state.table.free[table_of(kind)]
+    r.state.table.free[table_of(kind)] = index

@@ -42,3 +42,7 @@ def test_one_weakness(shared_router, health, attack):
     neighbour.stdout.readline()
     run(shared_router, "hostile", attack)
     finish(neighbour, "neighbour")
+
+
+def test_theft(shared_router, health):
+    run(shared_router, "hostile_theft", "takes_what_is_anothers")

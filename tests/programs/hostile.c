@@ -171,7 +171,7 @@ static void *scribbler(void *argument)
 static int takes_away(uint16_t op)
 {
 	return op == FF_CMD_CLOSE_CONTEXT || op == FF_CMD_DEALLOC_PD || op == FF_CMD_DEREG_MR || op == FF_CMD_DESTROY_CHANNEL ||
-	       op == FF_CMD_DESTROY_CQ || op == FF_CMD_DESTROY_QP || op == FF_CMD_MODIFY_QP;
+	       op == FF_CMD_DESTROY_CQ || op == FF_CMD_DESTROY_QP || op == FF_CMD_MODIFY_QP || op == FF_CMD_REREG_MR;
 }
 
 /* Every command, with bodies that are nearly right, while others change them. What would leave nothing to attack with is

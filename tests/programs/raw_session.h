@@ -21,7 +21,7 @@ static char *memory;
 
 enum { MEMORY = 4 << 20 }; /* of the memory segment: what the attacker registers, maps and punches */
 
-static void find_session(void)
+static inline void find_session(void)
 {
 	char line[512], path[64], name[128];
 	FILE *maps = fopen("/proc/self/maps", "r");
@@ -51,13 +51,13 @@ static void find_session(void)
 	memset(memory, 0xa7, MEMORY);
 }
 
-static void wake_router(void)
+static inline void wake_router(void)
 {
 	eventfd_write(event_fd, 1);
 }
 
 /* Returns the status. The library's own calls go through the same slot: not at the same time. */
-static int command(uint16_t op, const void *request, size_t size, void *reply, size_t reply_size)
+static inline int command(uint16_t op, const void *request, size_t size, void *reply, size_t reply_size)
 {
 	struct ff_command_slot *slot = &session->command;
 	uint32_t seq = ff_load32(&slot->request_seq) + 1;
@@ -76,7 +76,7 @@ static int command(uint16_t op, const void *request, size_t size, void *reply, s
 	return slot->status;
 }
 
-static uint32_t make(uint16_t op, const void *request, size_t size)
+static inline uint32_t make(uint16_t op, const void *request, size_t size)
 {
 	struct ff_reply_handle reply;
 	int error = command(op, request, size, &reply, sizeof reply);
@@ -85,14 +85,14 @@ static uint32_t make(uint16_t op, const void *request, size_t size)
 	return reply.handle;
 }
 
-static uint32_t make_of(uint16_t op, uint32_t handle)
+static inline uint32_t make_of(uint16_t op, uint32_t handle)
 {
 	struct ff_cmd_handle request = {.handle = handle};
 
 	return make(op, &request, sizeof request);
 }
 
-static struct ff_reply_create_cq raw_cq(uint32_t context, uint32_t channel, uint32_t cqe)
+static inline struct ff_reply_create_cq raw_cq(uint32_t context, uint32_t channel, uint32_t cqe)
 {
 	struct ff_cmd_create_cq request = {.context = context, .cqe = cqe, .channel = channel};
 	struct ff_reply_create_cq reply;
@@ -107,7 +107,7 @@ static const struct ff_cap raw_cap = {.max_send_wr = 32, .max_recv_wr = 32, .max
 
 static uint32_t raw_srq = FF_NO_HANDLE, raw_xrcd = FF_NO_HANDLE; /* of the QPs that are made next */
 
-static struct ff_reply_create_qp raw_qp(uint32_t pd, uint32_t send_cq, uint32_t recv_cq, uint32_t type)
+static inline struct ff_reply_create_qp raw_qp(uint32_t pd, uint32_t send_cq, uint32_t recv_cq, uint32_t type)
 {
 	struct ff_cmd_create_qp request = {.pd = pd, .send_cq = send_cq, .recv_cq = recv_cq, .srq = raw_srq,
 					   .type = type, .cap = raw_cap, .xrcd = raw_xrcd};
@@ -118,7 +118,7 @@ static struct ff_reply_create_qp raw_qp(uint32_t pd, uint32_t send_cq, uint32_t 
 	return reply;
 }
 
-static struct ff_reply_create_srq make_raw_srq(uint32_t pd, uint32_t type, uint32_t cq)
+static inline struct ff_reply_create_srq make_raw_srq(uint32_t pd, uint32_t type, uint32_t cq)
 {
 	struct ff_cmd_create_srq request = {.pd = pd, .type = type, .max_wr = 32, .max_sge = 4, .cq = cq, .xrcd = raw_xrcd};
 	struct ff_reply_create_srq reply;
@@ -128,7 +128,7 @@ static struct ff_reply_create_srq make_raw_srq(uint32_t pd, uint32_t type, uint3
 	return reply;
 }
 
-static uint32_t raw_mr(uint32_t pd, uint64_t length)
+static inline uint32_t raw_mr(uint32_t pd, uint64_t length)
 {
 	struct ff_cmd_reg_mr request = {.pd = pd, .access = ALL_ACCESS, .length = length, .extents = 1};
 	struct ff_extent extent = {.offset = session->memory_size - MEMORY, .length = length};
@@ -141,7 +141,7 @@ static uint32_t raw_mr(uint32_t pd, uint64_t length)
 	return reply.rkey;
 }
 
-static void raw_modify(uint32_t qp, int mask, const struct ff_qp_attr *attr)
+static inline void raw_modify(uint32_t qp, int mask, const struct ff_qp_attr *attr)
 {
 	struct ff_cmd_modify_qp request = {.handle = qp, .mask = (uint32_t)mask, .attr = *attr};
 	struct ff_reply_state reply;
@@ -150,7 +150,7 @@ static void raw_modify(uint32_t qp, int mask, const struct ff_qp_attr *attr)
 	CHECK(error == 0, "modify_qp %#x: %s", mask, strerror(error));
 }
 
-static void raw_connect(const struct ff_reply_create_qp *qp, uint32_t dest_qpn, const uint8_t *gid)
+static inline void raw_connect(const struct ff_reply_create_qp *qp, uint32_t dest_qpn, const uint8_t *gid)
 {
 	struct ff_qp_attr attr = {.qp_state = IBV_QPS_INIT, .port_num = 1, .access = ALL_ACCESS};
 
@@ -166,7 +166,7 @@ static void raw_connect(const struct ff_reply_create_qp *qp, uint32_t dest_qpn, 
 		   IBV_QP_MAX_QP_RD_ATOMIC, &attr);
 }
 
-static void ring(uint32_t bell)
+static inline void ring(uint32_t bell)
 {
 	ff_or64(&session->qp_bell[bell / 64], 1ull << bell % 64);
 	ff_or64(&session->qp_summary, 1ull << bell / 64);
@@ -184,7 +184,7 @@ static struct {
 	uint8_t gid[16];
 } raw;
 
-static void open_session(void)
+static inline void open_session(void)
 {
 	struct ff_reply_gids gids;
 	struct ibv_context *context = open_device();
@@ -197,7 +197,7 @@ static void open_session(void)
 	raw.pd = make_of(FF_CMD_ALLOC_PD, raw.context);
 }
 
-static void open_srqs(void)
+static inline void open_srqs(void)
 {
 	struct ff_cmd_open_xrcd request = {.context = raw.context};
 
@@ -206,7 +206,7 @@ static void open_srqs(void)
 	raw.srq[1] = make_raw_srq(raw.pd, IBV_SRQT_XRC, raw.cq[0].handle);
 }
 
-static void open_raw(void)
+static inline void open_raw(void)
 {
 	const char *target = getenv("HOSTILE_TARGET");
 

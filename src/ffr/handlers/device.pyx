@@ -72,6 +72,7 @@ cdef int query_device(ffr_router *r, uint32_t session, const void *body, void *r
     d.max_srq_sge = FF_MAX_SGE
     d.max_mcast_qp = FFR_MCAST_QPS
     d.max_mcast_attached = s.limit.max_mcast
+    d.max_dm = s.limit.dm_bytes
     return 0
 
 

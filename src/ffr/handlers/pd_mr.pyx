@@ -2,12 +2,13 @@ from libc.errno cimport EBUSY, EINVAL, ENOMEM
 from libc.stdint cimport uint64_t
 from libc.string cimport memcpy
 
-from ffcore.control cimport ff_cmd_handle, ff_cmd_reg_mr, ff_extent, ff_reply_handle, ff_reply_reg_mr
+from ffcore.control cimport (ff_cmd_handle, ff_cmd_reg_mr, ff_cmd_rereg_mr, ff_extent, ff_reply_handle,
+                             ff_reply_reg_mr)
 from ffcore.shm cimport FF_PAGE, FF_PAYLOAD_OFFSET
 from ffr.handlers.base cimport owns_channel, owns_mr, owns_pd
 from ffr.mem.keys cimport key_new
-from ffr.state cimport (FFR_BLOCK_EXTENTS, FFR_EXTENT_BLOCKS, FFR_MR, FFR_NONE, FFR_PD, ffr_mr, ffr_session,
-                        object_free, object_new)
+from ffr.state cimport (FFR_ACCESS_LOCAL, FFR_BLOCK_EXTENTS, FFR_DEVICE, FFR_EXTENT_BLOCKS, FFR_MR, FFR_MRS, FFR_NONE,
+                        FFR_NOTHING, FFR_PAGES, FFR_PD, ffr_mr, ffr_session, object_free, object_new)
 
 
 cdef extern from "<infiniband/verbs.h>" nogil:
@@ -15,6 +16,9 @@ cdef extern from "<infiniband/verbs.h>" nogil:
         IBV_ACCESS_LOCAL_WRITE
         IBV_ACCESS_REMOTE_WRITE
         IBV_ACCESS_REMOTE_ATOMIC
+        IBV_REREG_MR_CHANGE_TRANSLATION
+        IBV_REREG_MR_CHANGE_PD
+        IBV_REREG_MR_CHANGE_ACCESS
 
 
 cdef int alloc_pd(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil:
@@ -73,40 +77,29 @@ cdef int check_extents(const ffr_session *s, const ff_cmd_reg_mr *c, const ff_ex
     return 0 if sum == pages * FF_PAGE else EINVAL
 
 
-cdef int reg_mr(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil:
-    cdef const ff_cmd_reg_mr *c = <const ff_cmd_reg_mr *>body
-    cdef ffr_session *s = &r.state.session[session]
-    cdef ff_extent extent[FFR_BLOCK_EXTENTS]
-    cdef uint32_t index, block = FFR_NONE
-    cdef ffr_mr *mr
-    cdef int error
-    if not owns_pd(r, session, c.pd):
-        return EINVAL
-    if c.access & (IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_ATOMIC) and not c.access & IBV_ACCESS_LOCAL_WRITE:
-        return EINVAL
+cdef int check_place(const ffr_session *s, const ff_cmd_reg_mr *c, uint64_t pinned) noexcept nogil:
+    """pinned: what the session has besides."""
     if c.length > s.memory_size or c.addr + c.length < c.addr or c.iova + c.length < c.iova:
         return EINVAL
-    if c.extents > FFR_BLOCK_EXTENTS or s.count[FFR_MR] >= s.limit.max_mr:
-        return ENOMEM
-    if s.pinned + c.length > s.limit.pinned_bytes:
-        return ENOMEM
+    return ENOMEM if c.extents > FFR_BLOCK_EXTENTS or pinned + c.length > s.limit.pinned_bytes else 0
+
+
+cdef int take_extents(ffr_router *r, uint32_t session, const ff_cmd_reg_mr *c, ff_extent *extent,
+                      uint32_t *block) noexcept nogil:
+    """Copies the extents out of the payload, and into a block where there are several."""
+    cdef int error
+    block[0] = FFR_NONE
     memcpy(extent, r.view[session].control + FF_PAYLOAD_OFFSET, c.extents * sizeof(ff_extent))
-    error = check_extents(s, c, extent)
-    if error:
-        return error
-    if c.extents > 1:
-        block = block_new(r)
-        if block == FFR_NONE:
+    error = check_extents(&r.state.session[session], c, extent)
+    if error == 0 and c.extents > 1:
+        block[0] = block_new(r)
+        if block[0] == FFR_NONE:
             return ENOMEM
-        memcpy(r.state.block[block], extent, c.extents * sizeof(ff_extent))
-    index = object_new(r, FFR_MR, session)
-    if index == FFR_NONE:
-        if block != FFR_NONE:
-            block_free(r, block)
-        return ENOMEM
-    mr = &r.state.mr[index]
-    mr.pd = c.pd
-    mr.access = c.access
+        memcpy(r.state.block[block[0]], extent, c.extents * sizeof(ff_extent))
+    return error
+
+
+cdef void lies_at(ffr_router *r, ffr_mr *mr, const ff_cmd_reg_mr *c, const ff_extent *extent, uint32_t block) noexcept nogil:
     mr.extents = c.extents
     mr.block = block
     mr.iova = c.iova
@@ -114,12 +107,120 @@ cdef int reg_mr(ffr_router *r, uint32_t session, const void *body, void *reply) 
     mr.shift = c.addr % FF_PAGE
     mr.offset = extent[0].offset + mr.shift if c.extents else 0
     mr.pinned = c.length
+    r.state.session[mr.o.session].pinned += mr.pinned
+
+
+cdef void give_up_place(ffr_router *r, ffr_mr *mr) noexcept nogil:
+    if mr.block != FFR_NONE:
+        block_free(r, mr.block)
+        mr.block = FFR_NONE
+    r.state.session[mr.o.session].pinned -= mr.pinned
+
+
+cdef uint32_t key_object(ffr_router *r, int kind, uint32_t session, uint32_t pd, uint32_t behind,
+                         ff_reply_reg_mr *reply) noexcept nogil:
+    """A new object with a key (FFR_MR or FFR_MW), of no memory yet; FFR_NONE when the table is full."""
+    cdef uint32_t index = object_new(r, kind, session)
+    cdef ffr_mr *mr
+    if index == FFR_NONE:
+        return index
+    mr = &r.state.mr[index]
+    mr.pd = pd
+    mr.behind = behind
+    mr.access = 0
+    mr.extents = 0
+    mr.block = mr.of = FFR_NONE
+    mr.qpn = 0
+    mr.iova = mr.length = mr.offset = mr.shift = mr.pinned = 0
     mr.key = key_new(r, index)
-    s.pinned += mr.pinned
-    r.state.pd[c.pd].o.references += 1
-    (<ff_reply_reg_mr *>reply).handle = index
-    (<ff_reply_reg_mr *>reply).lkey = mr.key
-    (<ff_reply_reg_mr *>reply).rkey = mr.key
+    r.state.pd[pd].o.references += 1
+    reply.handle = index
+    reply.lkey = reply.rkey = mr.key
+    return index
+
+
+cdef bint bad_access(uint32_t access) noexcept nogil:
+    """IBTA 11.2.8.2: what a peer may change, the owner may change too."""
+    return access & (IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_ATOMIC) and not access & IBV_ACCESS_LOCAL_WRITE
+
+
+cdef int reg_mr(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil:
+    cdef const ff_cmd_reg_mr *c = <const ff_cmd_reg_mr *>body
+    cdef ffr_session *s = &r.state.session[session]
+    cdef ff_extent extent[FFR_BLOCK_EXTENTS]
+    cdef uint32_t index, block
+    cdef int error
+    if not owns_pd(r, session, c.pd) or bad_access(c.access):
+        return EINVAL
+    error = ENOMEM if s.count[FFR_MR] >= s.limit.max_mr else check_place(s, c, s.pinned)
+    if error:
+        return error
+    error = take_extents(r, session, c, extent, &block)
+    if error:
+        return error
+    index = key_object(r, FFR_MR, session, c.pd, FFR_PAGES, <ff_reply_reg_mr *>reply)
+    if index == FFR_NONE:
+        if block != FFR_NONE:
+            block_free(r, block)
+        return ENOMEM
+    r.state.mr[index].access = c.access | <uint32_t>FFR_ACCESS_LOCAL
+    lies_at(r, &r.state.mr[index], c, extent, block)
+    return 0
+
+
+cdef int check_rereg(ffr_router *r, uint32_t session, const ff_cmd_rereg_mr *c) noexcept nogil:
+    cdef const ffr_mr *mr = &r.state.mr[c.handle]
+    if not owns_mr(r, session, c.handle) or mr.behind != FFR_PAGES:
+        return EINVAL
+    if mr.o.references:                      # windows are bound to it
+        return EBUSY
+    if c.flags & IBV_REREG_MR_CHANGE_PD and not owns_pd(r, session, c.to.pd):
+        return EINVAL
+    if c.flags & IBV_REREG_MR_CHANGE_ACCESS and bad_access(c.to.access):
+        return EINVAL
+    return 0
+
+
+cdef int rereg_mr(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil:
+    """All of it or nothing: an MR whose change is refused is what it was. A message that is under way is resolved anew
+    in its next turn, so it meets the new one."""
+    cdef const ff_cmd_rereg_mr *c = <const ff_cmd_rereg_mr *>body
+    cdef ffr_session *s = &r.state.session[session]
+    cdef ffr_mr *mr = &r.state.mr[c.handle % FFR_MRS]
+    cdef ff_extent extent[FFR_BLOCK_EXTENTS]
+    cdef uint32_t block
+    cdef int error = check_rereg(r, session, c)
+    if error == 0 and c.flags & IBV_REREG_MR_CHANGE_TRANSLATION:
+        error = check_place(s, &c.to, s.pinned - mr.pinned)
+        if error == 0:
+            error = take_extents(r, session, &c.to, extent, &block)
+        if error == 0:
+            give_up_place(r, mr)
+            lies_at(r, mr, &c.to, extent, block)
+    if error:
+        return error
+    if c.flags & IBV_REREG_MR_CHANGE_PD:
+        r.state.pd[mr.pd].o.references -= 1
+        r.state.pd[c.to.pd].o.references += 1
+        mr.pd = c.to.pd
+    if c.flags & IBV_REREG_MR_CHANGE_ACCESS:
+        mr.access = c.to.access | <uint32_t>FFR_ACCESS_LOCAL
+    return 0
+
+
+cdef int alloc_null_mr(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil:
+    cdef uint32_t pd = (<ff_cmd_handle *>body).handle, index
+    cdef ffr_session *s = &r.state.session[session]
+    if not owns_pd(r, session, pd):
+        return EINVAL
+    if s.count[FFR_MR] >= s.limit.max_mr:
+        return ENOMEM
+    index = key_object(r, FFR_MR, session, pd, FFR_NOTHING, <ff_reply_reg_mr *>reply)
+    if index == FFR_NONE:
+        return ENOMEM
+    r.state.mr[index].access = IBV_ACCESS_LOCAL_WRITE | <uint32_t>FFR_ACCESS_LOCAL
+    r.state.mr[index].length = <uint64_t>-1
+    (<ff_reply_reg_mr *>reply).rkey = 0      # peers have no use for it
     return 0
 
 
@@ -127,10 +228,9 @@ cdef void mr_free(ffr_router *r, uint32_t index) noexcept nogil:
     """Voids the key. The reactor thread is the only one that moves bytes, so when this returns nothing refers to the
     pages any more; a message that was under way finds its key void at its next turn."""
     cdef ffr_mr *mr = &r.state.mr[index]
-    if mr.block != FFR_NONE:
-        block_free(r, mr.block)
-        mr.block = FFR_NONE
-    r.state.session[mr.o.session].pinned -= mr.pinned
+    give_up_place(r, mr)
+    if mr.behind == FFR_DEVICE:
+        r.state.dm[mr.of].o.references -= 1
     r.state.pd[mr.pd].o.references -= 1
     object_free(r, FFR_MR, index)            # the key stays in the record, so that it is not given out next
 
@@ -139,5 +239,7 @@ cdef int dereg_mr(ffr_router *r, uint32_t session, const void *body, void *reply
     cdef uint32_t index = (<ff_cmd_handle *>body).handle
     if not owns_mr(r, session, index):
         return EINVAL
+    if r.state.mr[index].o.references:       # windows are bound to it
+        return EBUSY
     mr_free(r, index)
     return 0

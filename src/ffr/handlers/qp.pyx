@@ -4,8 +4,8 @@ from libc.string cimport memset
 
 from ffcore.control cimport (FF_NO_HANDLE, FF_QP_OPENED, ff_cap, ff_cmd_create_qp, ff_cmd_handle, ff_cmd_modify_qp, ff_qp_attr,
                              ff_reply_create_qp, ff_reply_query_qp, ff_reply_state)
-from ffcore.shm cimport (FF_MAX_INLINE, FF_MAX_SGE, FF_OP_CMP_SWP, FF_OP_FETCH_ADD, FF_OP_READ, FF_OP_SEND,
-                         FF_OP_SEND_IMM, FF_OP_WRITE, FF_OP_WRITE_IMM, FF_PAGE, FF_QPS_PER_SESSION, FF_RECV_HEADER,
+from ffcore.shm cimport (FF_MAX_INLINE, FF_MAX_SGE, FF_OP_BIND_MW, FF_OP_CMP_SWP, FF_OP_FETCH_ADD, FF_OP_LOCAL_INV,
+                         FF_OP_READ, FF_OP_SEND, FF_OP_SEND_IMM, FF_OP_SEND_INV, FF_OP_WRITE, FF_OP_WRITE_IMM, FF_PAGE, FF_QPS_PER_SESSION, FF_RECV_HEADER,
                          FF_WQE_HEADER, ff_and64, ff_qp_shared, ff_session, ff_sge)
 from ffr.handlers.base cimport owns_cq, owns_pd, owns_qp, owns_srq
 from ffr.handlers.transitions cimport transition_check
@@ -38,6 +38,11 @@ cdef extern from "<infiniband/verbs.h>" nogil:
         IBV_ACCESS_REMOTE_WRITE
         IBV_ACCESS_REMOTE_READ
         IBV_ACCESS_REMOTE_ATOMIC
+        IBV_ACCESS_MW_BIND
+        IBV_ACCESS_ZERO_BASED
+        IBV_ACCESS_ON_DEMAND
+        IBV_ACCESS_HUGETLB
+        IBV_ACCESS_RELAXED_ORDERING
         IBV_QP_STATE
         IBV_QP_CUR_STATE
         IBV_QP_EN_SQD_ASYNC_NOTIFY
@@ -62,6 +67,10 @@ cdef extern from "<infiniband/verbs.h>" nogil:
 
 cdef enum:
     PSN_MASK = 0xffffff
+    QP_ACCESS = (IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_READ | IBV_ACCESS_REMOTE_ATOMIC)
+    # What only an MR has a use for: programs hand a QP the flags of their MRs.
+    MR_ACCESS = (IBV_ACCESS_MW_BIND | IBV_ACCESS_ZERO_BASED | IBV_ACCESS_ON_DEMAND | IBV_ACCESS_HUGETLB
+                 | IBV_ACCESS_RELAXED_ORDERING)
 
 
 # ---- create ----
@@ -80,13 +89,15 @@ cdef uint32_t power_of_2(uint32_t n) noexcept nogil:
 cdef uint32_t opcodes_of(uint32_t qp_type) noexcept nogil:
     """Bit FF_OP_x: the transport has it (IBTA table 38). 0: there is no such transport here."""
     cdef uint32_t send = 1 << FF_OP_SEND | 1 << FF_OP_SEND_IMM
-    cdef uint32_t write = 1 << FF_OP_WRITE | 1 << FF_OP_WRITE_IMM
+    cdef uint32_t write = 1 << FF_OP_WRITE | 1 << FF_OP_WRITE_IMM | 1 << FF_OP_LOCAL_INV | 1 << FF_OP_BIND_MW
     if qp_type == IBV_QPT_UD:
         return send
     if qp_type == IBV_QPT_UC:
         return send | write
-    if qp_type == IBV_QPT_RC or qp_type == IBV_QPT_XRC_SEND:
+    if qp_type == IBV_QPT_XRC_SEND:          # its peer's windows are no QP's that could be named
         return send | write | 1 << FF_OP_READ | 1 << FF_OP_CMP_SWP | 1 << FF_OP_FETCH_ADD
+    if qp_type == IBV_QPT_RC:
+        return send | write | 1 << FF_OP_SEND_INV | 1 << FF_OP_READ | 1 << FF_OP_CMP_SWP | 1 << FF_OP_FETCH_ADD
     return 0
 
 
@@ -258,15 +269,14 @@ cdef int check_values(const ffr_router *r, const ffr_session *s, uint32_t mask, 
         return EINVAL
     if mask & IBV_QP_MAX_DEST_RD_ATOMIC and a.max_dest_rd_atomic > FFR_MAX_RD_ATOMIC:
         return EINVAL
-    if mask & IBV_QP_ACCESS_FLAGS and a.access & ~<uint32_t>(IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE
-                                                             | IBV_ACCESS_REMOTE_READ | IBV_ACCESS_REMOTE_ATOMIC):
+    if mask & IBV_QP_ACCESS_FLAGS and a.access & ~<uint32_t>(QP_ACCESS | MR_ACCESS):
         return EINVAL
     return 0
 
 
 cdef void take_values(ff_qp_attr *to, uint32_t mask, const ff_qp_attr *a) noexcept nogil:
     if mask & IBV_QP_ACCESS_FLAGS:
-        to.access = a.access
+        to.access = a.access & QP_ACCESS
     if mask & IBV_QP_PKEY_INDEX:
         to.pkey_index = a.pkey_index
     if mask & IBV_QP_PORT:

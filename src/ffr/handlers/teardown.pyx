@@ -1,12 +1,14 @@
 from ffr.handlers.ah cimport ah_free
 from ffr.handlers.cq cimport cq_free
+from ffr.handlers.dm cimport dm_free
 from ffr.handlers.mcast cimport mcast_free
+from ffr.handlers.mw cimport mw_free
 from ffr.handlers.pd_mr cimport mr_free
 from ffr.handlers.qp cimport qp_close
 from ffr.handlers.srq cimport srq_free
 from ffr.handlers.xrc cimport opener_free, xrcd_free
-from ffr.state cimport (FFR_AH, FFR_CHANNEL, FFR_CQ, FFR_MCAST, FFR_MR, FFR_NONE, FFR_OPENER, FFR_PD, FFR_QP, FFR_SRQ,
-                        FFR_XRCD, object_at, object_free)
+from ffr.state cimport (FFR_AH, FFR_CHANNEL, FFR_CQ, FFR_DM, FFR_MCAST, FFR_MR, FFR_MW, FFR_NONE, FFR_OPENER, FFR_PD, FFR_QP,
+                        FFR_SRQ, FFR_XRCD, object_at, object_free)
 
 
 cdef extern from "<unistd.h>" nogil:
@@ -14,13 +16,13 @@ cdef extern from "<unistd.h>" nogil:
 
 
 # Users before what they use: an attachment and an opener name a QP, a QP a CQ, a PD and an SRQ or an XRC domain, an SRQ a CQ,
-# a PD and a domain, an MR and an AH a PD, a CQ a channel.
+# a PD and a domain, a window an MR, an MR a PD and device memory, an AH a PD, a CQ a channel.
 cdef enum:
-    ORDER = 10
+    ORDER = 12
 
 cdef int kinds[ORDER]
 
-kinds[:] = [FFR_MCAST, FFR_OPENER, FFR_QP, FFR_SRQ, FFR_MR, FFR_AH, FFR_CQ, FFR_XRCD, FFR_PD, FFR_CHANNEL]
+kinds[:] = [FFR_MCAST, FFR_OPENER, FFR_QP, FFR_SRQ, FFR_MW, FFR_MR, FFR_DM, FFR_AH, FFR_CQ, FFR_XRCD, FFR_PD, FFR_CHANNEL]
 
 
 cdef uint32_t context_of(ffr_router *r, int kind, uint32_t index) noexcept nogil:
@@ -30,8 +32,10 @@ cdef uint32_t context_of(ffr_router *r, int kind, uint32_t index) noexcept nogil
         return r.state.qp[index].context
     if kind == FFR_AH:
         return r.state.pd[r.state.ah[index].pd].context
-    if kind == FFR_MR:
+    if kind == FFR_MR or kind == FFR_MW:
         return r.state.pd[r.state.mr[index].pd].context
+    if kind == FFR_DM:
+        return r.state.dm[index].context
     if kind == FFR_CQ:
         return r.state.cq[index].context
     if kind == FFR_PD:
@@ -60,6 +64,10 @@ cdef void free_one(ffr_router *r, int kind, uint32_t index) noexcept nogil:
         opener_free(r, index)
     elif kind == FFR_MR:
         mr_free(r, index)
+    elif kind == FFR_MW:
+        mw_free(r, index)
+    elif kind == FFR_DM:
+        dm_free(r, index)
     elif kind == FFR_CQ:
         cq_free(r, index)
     else:

@@ -4,15 +4,19 @@ from libc.stdint cimport uint32_t, uint64_t
 
 from ffcore.engine cimport ff_segment
 from ffcore.shm cimport ff_sge
-from ffr.state cimport ffr_mr, ffr_router
+from ffr.state cimport ffr_mr, ffr_qp, ffr_router
 
-# Appends the segments of [addr, addr + length) of the MR that key names. 0, or -1: no such key in this PD, out of its
-# range, without the access asked for, or too many segments.
-cdef int resolve(ffr_router *r, uint32_t pd, uint32_t key, uint64_t addr, uint64_t length, uint32_t access,
+# What a peer names: appends the segments of [addr, addr + length) of the MR or window that rkey names to QP q.
+# access: IBV_ACCESS_REMOTE_x. 0, or -1: no such key in the QP's PD, out of its range, without the access asked for, or
+# too many segments.
+cdef int resolve(ffr_router *r, const ffr_qp *q, uint32_t rkey, uint64_t addr, uint64_t length, uint32_t access,
                  ff_segment *out, uint32_t *count) noexcept nogil
 
-# The same for a list of SGEs; *total is the sum of their lengths.
+# What its own program names: a list of SGEs. access: 0 or IBV_ACCESS_LOCAL_WRITE; *total is the sum of their lengths.
 cdef int resolve_list(ffr_router *r, uint32_t pd, const ff_sge *sge, uint32_t sges, uint32_t access,
                       ff_segment *out, uint32_t *count, uint64_t *total) noexcept nogil
+
+# The MR or window of this PD that the key names, or NULL.
+cdef ffr_mr *key_find(ffr_router *r, uint32_t pd, uint32_t key) noexcept nogil
 
 cdef uint32_t key_new(ffr_router *r, uint32_t index) noexcept nogil

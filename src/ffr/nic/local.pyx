@@ -10,10 +10,12 @@ from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcpy
 
 from ffcore.engine cimport ff_engine_move, ff_move, ff_segment
-from ffcore.shm cimport (FF_CQE_IMM, FF_OP_CMP_SWP, FF_OP_READ, FF_OP_SEND_IMM, FF_OP_WRITE_IMM, FF_WQE_SOLICITED,
-                         ff_guest_cmp_swp, ff_guest_fetch_add, ff_store32_release, ff_wqe, ff_wqe_srqn)
+from ffcore.shm cimport (FF_CQE_IMM, FF_CQE_INV, FF_OP_CMP_SWP, FF_OP_LOCAL_INV, FF_OP_READ, FF_OP_SEND_IMM,
+                         FF_OP_SEND_INV, FF_OP_WRITE_IMM, FF_WQE_SOLICITED, ff_guest_cmp_swp, ff_guest_fetch_add,
+                         ff_store32_release, ff_wqe, ff_wqe_srqn)
 from ffr.guard cimport FFR_FAULT, guarded
 from ffr.mem.keys cimport resolve
+from ffr.mem.windows cimport window_of, window_operation, window_unbind
 from ffr.nic.base cimport NIC_IDLE, NIC_WORKED
 from ffr.nic.local_message cimport (DONE, EMPTY, IBV_QPS_RTS, IBV_WC_LOC_LEN_ERR, IBV_WC_LOC_PROT_ERR, IBV_WC_SUCCESS,
                                     PART, PATIENCE_NS, READY, STOPPED, count, dropped, fail, fault_is_local, fetch,
@@ -177,7 +179,7 @@ cdef int faulted(ffr_router *r, uint32_t index, const ff_wqe *w, ffr_qp *p, requ
     """Registered memory was not there: whose it was decides the status."""
     if fault_is_local(r, index, q):
         return fail(r, index, w, IBV_WC_LOC_PROT_ERR)
-    if w.opcode <= FF_OP_SEND_IMM:
+    if w.opcode <= FF_OP_SEND_INV:
         return refuse_receive(r, index, w, p, q, IBV_WC_LOC_PROT_ERR, IBV_WC_REM_OP_ERR)
     return refuse(r, index, w, p, IBV_WC_REM_ACCESS_ERR)
 
@@ -225,9 +227,14 @@ cdef int receive_wqe(ffr_router *r, uint32_t index, const ff_wqe *w, ffr_qp *p, 
 cdef int execute_send(ffr_router *r, uint32_t index, const ff_wqe *w, ffr_qp *p, request *q) noexcept nogil:
     cdef uint32_t peer = r.state.qp[index].peer
     cdef bint solicited = w.flags & FF_WQE_SOLICITED
+    cdef uint8_t flags = FF_CQE_IMM if w.opcode == FF_OP_SEND_IMM else 0
     cdef int outcome = receive_wqe(r, index, w, p, q, True)
     if outcome != READY:
         return outcome
+    if w.opcode == FF_OP_SEND_INV:
+        flags = FF_CQE_INV
+        if window_of(r, p, w.imm) == NULL:    # IBTA 9.4.1.1.3: a key that the requester may not invalidate
+            return refuse(r, index, w, p, IBV_WC_REM_ACCESS_ERR)
     outcome = move(r, index, q.remote, q.remote_count, local_of(q), q.local_count, q)
     if outcome == FFR_FAULT:
         return faulted(r, index, w, p, q)
@@ -235,8 +242,9 @@ cdef int execute_send(ffr_router *r, uint32_t index, const ff_wqe *w, ffr_qp *p,
         rq_hold(r, rq_of(r, p))
         return PART
     count(r, index, peer, q.length)
-    qp_received(r, peer, q.wr_id, IBV_WC_SUCCESS, IBV_WC_RECV, FF_CQE_IMM if w.opcode == FF_OP_SEND_IMM else 0,
-                q.length, w.imm, r.state.qp[index].qpn, solicited)
+    if w.opcode == FF_OP_SEND_INV:
+        window_unbind(r, window_of(r, p, w.imm))
+    qp_received(r, peer, q.wr_id, IBV_WC_SUCCESS, IBV_WC_RECV, flags, q.length, w.imm, r.state.qp[index].qpn, solicited)
     qp_sent(r, index, w, IBV_WC_SUCCESS, q.length)
     return DONE
 
@@ -246,7 +254,7 @@ cdef int execute_write(ffr_router *r, uint32_t index, const ff_wqe *w, ffr_qp *p
     cdef int outcome
     if not p.attr.access & IBV_ACCESS_REMOTE_WRITE:
         return refuse(r, index, w, p, IBV_WC_REM_INV_REQ_ERR)
-    if q.length and resolve(r, p.pd, w.rkey, w.remote_addr, q.length, IBV_ACCESS_REMOTE_WRITE, q.remote, &q.remote_count):
+    if q.length and resolve(r, p, w.rkey, w.remote_addr, q.length, IBV_ACCESS_REMOTE_WRITE, q.remote, &q.remote_count):
         return refuse(r, index, w, p, IBV_WC_REM_ACCESS_ERR)
     if w.opcode == FF_OP_WRITE_IMM:
         outcome = receive_wqe(r, index, w, p, q, False)
@@ -271,7 +279,7 @@ cdef int execute_read(ffr_router *r, uint32_t index, const ff_wqe *w, ffr_qp *p,
     cdef int outcome
     if not p.attr.access & IBV_ACCESS_REMOTE_READ or p.attr.max_dest_rd_atomic == 0:
         return refuse(r, index, w, p, IBV_WC_REM_INV_REQ_ERR)
-    if q.length and resolve(r, p.pd, w.rkey, w.remote_addr, q.length, IBV_ACCESS_REMOTE_READ, q.remote, &q.remote_count):
+    if q.length and resolve(r, p, w.rkey, w.remote_addr, q.length, IBV_ACCESS_REMOTE_READ, q.remote, &q.remote_count):
         return refuse(r, index, w, p, IBV_WC_REM_ACCESS_ERR)
     outcome = move(r, index, local_of(q), q.local_count, q.remote, q.remote_count, q)
     if outcome == FFR_FAULT:
@@ -305,7 +313,7 @@ cdef int execute_atomic(ffr_router *r, uint32_t index, const ff_wqe *w, ffr_qp *
     cdef ff_segment result
     if not p.attr.access & IBV_ACCESS_REMOTE_ATOMIC or p.attr.max_dest_rd_atomic == 0 or w.remote_addr & 7:
         return refuse(r, index, w, p, IBV_WC_REM_INV_REQ_ERR)        # IBTA 9.4.5: the address is 8-byte aligned
-    if resolve(r, p.pd, w.rkey, w.remote_addr, 8, IBV_ACCESS_REMOTE_ATOMIC, q.remote, &q.remote_count):
+    if resolve(r, p, w.rkey, w.remote_addr, 8, IBV_ACCESS_REMOTE_ATOMIC, q.remote, &q.remote_count):
         return refuse(r, index, w, p, IBV_WC_REM_ACCESS_ERR)
     if (<uint64_t>q.remote[0].at & 7) or q.remote_count != 1:        # aligned by its iova, not in the program's memory
         return refuse(r, index, w, p, IBV_WC_REM_INV_REQ_ERR)
@@ -327,6 +335,13 @@ cdef int execute_atomic(ffr_router *r, uint32_t index, const ff_wqe *w, ffr_qp *
     return DONE
 
 
+cdef int execute_here(ffr_router *r, uint32_t index, const ff_wqe *w) noexcept nogil:
+    """LOCAL_INV and BIND_MW: nothing goes to the peer."""
+    cdef uint8_t status = window_operation(r, &r.state.qp[index], w)
+    qp_sent(r, index, w, status, 0)
+    return DONE if status == IBV_WC_SUCCESS else STOPPED
+
+
 cdef int step(ffr_router *r, uint32_t index, request *q) noexcept nogil:
     """Executes the WQE at sq_index, or a turn's worth of it."""
     cdef ff_wqe *w = <ff_wqe *>q.wqe
@@ -334,13 +349,15 @@ cdef int step(ffr_router *r, uint32_t index, request *q) noexcept nogil:
     cdef int outcome = fetch(r, index, w, q)
     if outcome != READY:
         return outcome
+    if w.opcode >= FF_OP_LOCAL_INV:
+        return execute_here(r, index, w)
     p = peer_of(r, index)
     if p == NULL:
         return nobody(r, index, w)
     if r.state.qp[index].type == IBV_QPT_XRC_SEND and not xrc_select(r, p, ff_wqe_srqn(w)[0]):
         return refuse(r, index, w, p, IBV_WC_REM_INV_REQ_ERR)
     q.remote_count = 0
-    if w.opcode <= FF_OP_SEND_IMM:
+    if w.opcode <= FF_OP_SEND_INV:
         return execute_send(r, index, w, p, q)
     if w.opcode <= FF_OP_WRITE_IMM:
         return execute_write(r, index, w, p, q)

@@ -5,7 +5,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy
 
 from ffcore.engine cimport FF_MAX_SEGMENTS, ff_segment, ff_segments_seek
-from ffcore.shm cimport (FF_MAX_SGE, FF_OP_LAST, FF_OP_READ, FF_PAGE, FF_RECV_HEADER, FF_WQE_HEADER, FF_WQE_INLINE,
+from ffcore.shm cimport (FF_MAX_SGE, FF_OP_LAST, FF_OP_LOCAL_INV, FF_OP_READ, FF_PAGE, FF_RECV_HEADER, FF_WQE_HEADER, FF_WQE_INLINE,
                          ff_load32_acquire, ff_recv_wqe, ff_sge, ff_wqe)
 from ffr.guard cimport FFR_FAULT, guarded
 from ffr.mem.keys cimport resolve_list
@@ -36,7 +36,7 @@ cdef enum outcome:
 
 
 cdef enum:
-    MAX_MESSAGE = 1 << 31     # bytes, as port_attr.max_msg_sz says
+    MAX_MESSAGE = 0x80000000  # bytes, as port_attr.max_msg_sz says (1 << 31 would be negative)
     PATIENCE_NS = 10000000    # see patience_left
 
 
@@ -105,6 +105,8 @@ cdef inline int fetch(ffr_router *r, uint32_t index, ff_wqe *w, request *q) noex
         memcpy(&w.sge[1], &slot.sge[1], (w.count - 1) * sizeof(ff_sge))
     if w.opcode >= FF_OP_READ:
         access = IBV_ACCESS_LOCAL_WRITE
+        if w.opcode >= FF_OP_LOCAL_INV:
+            return READY                      # names keys, no SGEs
     if resolve_list(r, qp.pd, w.sge, w.count, access, local, &q.local_count, &q.length):
         return fail(r, index, w, IBV_WC_LOC_PROT_ERR)
     if q.length > <uint64_t>MAX_MESSAGE or not goes_on(qp, q):

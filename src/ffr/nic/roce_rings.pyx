@@ -7,12 +7,13 @@ from libc.string cimport memcpy, memset
 from ffcore.engine cimport ff_engine_move, ff_move, ff_segment
 from ffcore.icrc cimport ff_crc32, ff_icrc_start, ff_icrc_write
 from ffcore.roce cimport FF_COMPARE_SWAP, FF_ICRC_SIZE, FF_ROCE_MAX_HEADERS, ff_bth
-from ffcore.shm cimport (FF_CQE_SOLICITED, FF_MAX_SGE, FF_OP_LAST, FF_OP_READ, FF_RECV_HEADER, FF_WQE_HEADER,
+from ffcore.shm cimport (FF_CQE_SOLICITED, FF_MAX_SGE, FF_OP_LAST, FF_OP_LOCAL_INV, FF_OP_READ, FF_RECV_HEADER, FF_WQE_HEADER,
                          FF_WQE_INLINE, ff_guest_cmp_swp, ff_guest_fetch_add, ff_load32_acquire, ff_recv_wqe, ff_sge,
                          ff_wqe)
 from ffr.cq cimport async_event
 from ffr.guard cimport FFR_FAULT, guarded
 from ffr.mem.keys cimport resolve, resolve_list
+from ffr.mem.windows cimport window_of, window_operation, window_unbind
 from ffr.nic.roce cimport roce_peer, roce_resolved, roce_side
 from ffr.qp cimport qp_error, qp_received, qp_sent, qp_sq_slot
 from ffr.roce.qp cimport *
@@ -21,7 +22,7 @@ from ffr.roce.responder cimport responder_flush
 from ffr.roce.udp cimport udp_commit, udp_room
 from ffr.roce.wire cimport roce_emit
 from ffr.rq cimport rq_hold, rq_of, rq_ready, rq_slot
-from ffr.state cimport FFR_NONE, ffr_qp, ffr_router, ffr_rq
+from ffr.state cimport FFR_NONE, ffr_mr, ffr_qp, ffr_router, ffr_rq
 
 
 cdef extern from "<infiniband/verbs.h>" nogil:
@@ -76,6 +77,8 @@ cdef uint8_t resolve_send(roce_nic *n, const ffr_qp *q, ff_wqe *w, const ff_wqe 
     s.length = 0
     if w.opcode >= FF_OP_LAST or not (q.opcodes >> w.opcode) & 1:
         return IBV_WC_LOC_QP_OP_ERR
+    if w.opcode >= FF_OP_LOCAL_INV:
+        return IBV_WC_SUCCESS                 # names keys, no SGEs
     if w.flags & FF_WQE_INLINE:
         if w.count > q.cap.max_inline or w.opcode >= FF_OP_READ:
             return IBV_WC_LOC_QP_OP_ERR
@@ -140,7 +143,11 @@ cdef int put_send(void *context, roce_qp *q, uint32_t index, uint32_t offset, co
 
 
 cdef int local_operation(void *context, roce_qp *q, uint32_t index, const roce_send *wqe) noexcept nogil:
-    return IBV_WC_LOC_QP_OP_ERR
+    cdef roce_nic *n = <roce_nic *>context
+    cdef ff_wqe w
+    memcpy(&w, qp_sq_slot(n.router, qp_of(n, q), index), FF_WQE_HEADER)
+    w.opcode = wqe.opcode                     # as it was judged; the program may write there again
+    return window_operation(n.router, qp_of(n, q), &w)
 
 
 cdef void complete_send(void *context, roce_qp *q, uint32_t index, const roce_message *m, uint8_t status) noexcept nogil:
@@ -232,7 +239,7 @@ cdef int remote(roce_nic *n, roce_qp *q, uint32_t rkey, uint64_t addr, uint64_t 
                 roce_resolved *out) noexcept nogil:
     out.count = 0
     out.length = length
-    if resolve(n.router, qp_of(n, q).pd, rkey, addr, length, access, out.segment, &out.count):
+    if resolve(n.router, qp_of(n, q), rkey, addr, length, access, out.segment, &out.count):
         n.router.session_stats[qp_of(n, q).o.session].access_errors += 1
         return IBV_WC_REM_ACCESS_ERR
     return 0
@@ -297,7 +304,12 @@ cdef int atomic(void *context, roce_qp *q, uint32_t rkey, uint64_t addr, uint8_t
 
 
 cdef int invalidate(void *context, roce_qp *q, uint32_t rkey) noexcept nogil:
-    return IBV_WC_REM_ACCESS_ERR              # no memory windows, no fast registration: no key may be invalidated
+    cdef roce_nic *n = <roce_nic *>context
+    cdef ffr_mr *window = window_of(n.router, qp_of(n, q), rkey)
+    if window == NULL:
+        return IBV_WC_REM_ACCESS_ERR
+    window_unbind(n.router, window)
+    return 0
 
 
 # ---- packets --------------------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ SESSION_LIMITS = {
     "max_mcast": 256,  # attachments of QPs to multicast groups
     "max_srq": 1024,
     "max_xrcd": 64,  # XRC domains
+    "dm_bytes": 1 * MIB,  # device memory, which lies in the control segment
     "pinned_bytes": 8 * GIB,  # registered memory
     "control_bytes": 64 * MIB,  # rings: the control segment's size
     "memory_bytes": 32 * GIB,  # offsets for registered memory: the (sparse) memory segment's size

@@ -1,0 +1,130 @@
+"""Device memory: pages of the control segment, which are mapped here as a NIC's own memory would be."""
+
+from libc cimport errno
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy
+
+from ffcore.control cimport (FF_CMD_ALLOC_DM, FF_CMD_FREE_DM, FF_CMD_REG_DM_MR, ff_cmd_alloc_dm, ff_cmd_reg_dm_mr,
+                             ff_reply_alloc_dm, ff_reply_reg_mr)
+from ffl.call_api cimport ff_call, ff_call_end_of
+from ffl.kernel cimport fail
+from ffl.objects cimport FFL_DEVICE, context_of, ffl_dm, ffl_mr
+from ffl.session_api cimport ff_context_adopt, ff_session_get
+from ffl.verbs cimport (IBV_ACCESS_LOCAL_WRITE, IBV_ACCESS_MW_BIND, IBV_ACCESS_REMOTE_ATOMIC, IBV_ACCESS_REMOTE_READ,
+                        IBV_ACCESS_REMOTE_WRITE, IBV_ACCESS_ZERO_BASED, IBV_DM_MASK_HANDLE, ibv_alloc_dm_attr,
+                        ibv_context, ibv_dm, ibv_mr, ibv_pd)
+
+cdef enum:
+    WORD = 4                  # bytes: offsets and lengths of copies are multiples, as NICs have it
+    LOG_ALIGN_MAX = 12        # an allocation is whole pages
+    GRANTED = (IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_READ | IBV_ACCESS_REMOTE_ATOMIC
+               | IBV_ACCESS_MW_BIND)
+    OPTIONAL = 0x3ff00000     # IBV_ACCESS_OPTIONAL_RANGE
+
+
+# ---- copying ----
+
+cdef int check_copy(const ffl_dm *dm, uint64_t offset, uint64_t length) noexcept nogil:
+    if (offset | length) % WORD:
+        return errno.EINVAL
+    return errno.EFAULT if offset > dm.length or length > dm.length - offset else 0
+
+
+cdef int memcpy_to_dm(ibv_dm *handed, uint64_t offset, const void *host_addr, size_t length) noexcept nogil:
+    cdef ffl_dm *dm = <ffl_dm *>handed
+    cdef int error = check_copy(dm, offset, length)
+    if error:
+        return fail(error)
+    memcpy(dm.at + offset, host_addr, length)
+    return 0
+
+
+cdef int memcpy_from_dm(void *host_addr, ibv_dm *handed, uint64_t offset, size_t length) noexcept nogil:
+    cdef ffl_dm *dm = <ffl_dm *>handed
+    cdef int error = check_copy(dm, offset, length)
+    if error:
+        return fail(error)
+    memcpy(host_addr, dm.at + offset, length)
+    return 0
+
+
+# ---- life ----
+
+cdef int ask(ibv_context *context, const ibv_alloc_dm_attr *attr, ff_reply_alloc_dm *reply) noexcept nogil:
+    cdef ff_cmd_alloc_dm request
+    cdef int error
+    if attr.comp_mask or attr.length == 0 or attr.log_align_req > LOG_ALIGN_MAX:
+        return errno.EINVAL
+    error = ff_context_adopt(context_of(context))
+    if error:
+        return error
+    request.context = context_of(context).handle
+    request.length = attr.length
+    return ff_call(context_of(context), FF_CMD_ALLOC_DM, &request, sizeof(request), reply, sizeof(ff_reply_alloc_dm))
+
+
+cdef public ibv_dm *ff_alloc_dm(ibv_context *context, ibv_alloc_dm_attr *attr) noexcept nogil:
+    cdef ff_reply_alloc_dm reply
+    cdef ffl_dm *dm = <ffl_dm *>calloc(1, sizeof(ffl_dm))
+    cdef int error
+    if dm == NULL:
+        return NULL
+    error = ask(context, attr, &reply)
+    if error:
+        free(dm)
+        fail(error)
+        return NULL
+    dm.base.context = context
+    dm.base.memcpy_to_dm = memcpy_to_dm
+    dm.base.memcpy_from_dm = memcpy_from_dm
+    dm.base.comp_mask = IBV_DM_MASK_HANDLE
+    dm.base.handle = reply.handle
+    dm.at = <uint8_t *>ff_session_get().shared + reply.offset
+    dm.length = attr.length
+    return &dm.base
+
+
+cdef public int ff_free_dm(ibv_dm *dm) noexcept nogil:
+    cdef int error = ff_call_end_of(context_of(dm.context), FF_CMD_FREE_DM, dm.handle)
+    if error:
+        return fail(error)
+    free(<ffl_dm *>dm)
+    return 0
+
+
+# ---- registering ----
+
+cdef public ibv_mr *ff_reg_dm_mr(ibv_pd *pd, ibv_dm *dm, uint64_t offset, size_t length,
+                                 unsigned int access) noexcept nogil:
+    """Zero based always: the program has no address for it."""
+    cdef ff_cmd_reg_dm_mr request
+    cdef ff_reply_reg_mr reply
+    cdef ffl_mr *mr
+    cdef int error
+    access &= ~<unsigned int>OPTIONAL
+    if not access & IBV_ACCESS_ZERO_BASED or access & ~<unsigned int>(GRANTED | IBV_ACCESS_ZERO_BASED):
+        fail(errno.EINVAL)
+        return NULL
+    mr = <ffl_mr *>calloc(1, sizeof(ffl_mr))
+    if mr == NULL:
+        return NULL
+    request.pd = pd.handle
+    request.dm = dm.handle
+    request.offset = offset
+    request.length = length
+    request.access = access & GRANTED
+    error = ff_call(context_of(pd.context), FF_CMD_REG_DM_MR, &request, sizeof(request), &reply, sizeof(reply))
+    if error:
+        free(mr)
+        fail(error)
+        return NULL
+    mr.base.context = pd.context
+    mr.base.pd = pd
+    mr.base.length = length
+    mr.base.handle = reply.handle
+    mr.base.lkey = reply.lkey
+    mr.base.rkey = reply.rkey
+    mr.behind = FFL_DEVICE
+    mr.access = access
+    return &mr.base
