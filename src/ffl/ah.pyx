@@ -12,6 +12,7 @@ from ffl.ah_attr cimport ah_out
 from ffl.call_api cimport ff_call, ff_call_end_of
 from ffl.kernel cimport fail
 from ffl.objects cimport context_of, ffl_ah
+from ffl.retired_api cimport ff_retire
 from ffl.verbs cimport IBV_WC_GRH, ibv_ah, ibv_ah_attr, ibv_context, ibv_grh, ibv_pd, ibv_wc
 
 
@@ -40,7 +41,7 @@ cdef public int ffv_ibv_destroy_ah(ibv_ah *ah) noexcept nogil:
     cdef int error = ff_call_end_of(context_of(ah.context), FF_CMD_DESTROY_AH, ah.handle)
     if error:
         return fail(error)
-    free(<ffl_ah *>ah)
+    ff_retire(ah, &ah.handle)
     return 0
 
 

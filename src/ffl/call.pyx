@@ -7,8 +7,8 @@ from libc.string cimport memcpy, strerror
 from ffcore.control cimport (FF_CMD_ALLOC_DM, FF_CMD_ALLOC_MW, FF_CMD_ALLOC_NULL_MR, FF_CMD_ALLOC_PD, FF_CMD_ATTACH_MCAST,
                              FF_CMD_CREATE_AH, FF_CMD_CREATE_CHANNEL, FF_CMD_CREATE_CQ, FF_CMD_CREATE_QP,
                              FF_CMD_CREATE_SRQ, FF_CMD_MODIFY_QP, FF_CMD_MODIFY_SRQ, FF_CMD_OPEN_QP, FF_CMD_OPEN_XRCD,
-                             FF_CMD_OPEN_CONTEXT, FF_CMD_REG_DM_MR, FF_CMD_REG_MR, FF_CMD_REREG_MR, ff_cmd_handle,
-                             ff_reply_handle)
+                             FF_CMD_OPEN_CONTEXT, FF_CMD_REG_DM_MR, FF_CMD_REG_MR, FF_CMD_REREG_MR, FF_NO_HANDLE,
+                             ff_cmd_handle, ff_reply_handle)
 from ffcore.shm cimport (FF_FLAG_SLOW_YIELD, FF_PAYLOAD_OFFSET, ff_a32, ff_command_slot, ff_fd_note, ff_load32,
                          ff_load32_acquire, ff_pause, ff_store32, ff_store32_release)
 from ffl.kernel cimport futex_wait, now_ns, sched_yield
@@ -153,6 +153,8 @@ cdef public int ff_call_session(uint16_t op, void *reply, uint32_t reply_size) n
 cdef public int ff_call_end_of(ffl_context *context, uint16_t op, uint32_t handle) noexcept nogil:
     cdef ff_cmd_handle request
     cdef int error
+    if handle == FF_NO_HANDLE:               # ended before (retired.pyx)
+        return errno.EINVAL
     request.handle = handle
     error = ff_call(context, op, &request, sizeof(request), NULL, 0)
     return 0 if error == errno.EIO else error

@@ -59,7 +59,7 @@ cdef ffl_cq *create(ibv_context *context, const ibv_cq_init_attr_ex *attr, ibv_p
         return NULL
     error = ask(context, attr, &reply)
     if error:
-        ff_memory_free(&memory, cq, FF_MEMORY_CQ)
+        ff_memory_free(&memory, cq, NULL, FF_MEMORY_CQ)
         fail(error)
         return NULL
     cq.memory = memory
@@ -120,5 +120,5 @@ cdef public int ffv_ibv_destroy_cq(ibv_cq *handed) noexcept nogil:
     ff_handle_retire(&cq.tracked)
     if handed.channel != NULL:
         ff_add32(<ff_a32 *>&handed.channel.refcnt, <uint32_t>-1)
-    ff_memory_free(&memory, cq, FF_MEMORY_CQ)
+    ff_memory_free(&memory, cq, &handed.handle, FF_MEMORY_CQ)
     return 0

@@ -17,6 +17,7 @@ from ffl.mr_api cimport (ff_advise_mr, ff_alloc_dm, ff_alloc_mw, ff_alloc_null_m
 from ffl.objects cimport context_of, ffl_context
 from ffl.qp_api cimport (ff_alloc_parent_domain, ff_alloc_td, ff_close_xrcd, ff_create_cq_ex, ff_create_qp_ex,
                          ff_create_srq_ex, ff_dealloc_td, ff_get_srq_num, ff_open_qp, ff_open_xrcd)
+from ffl.retired_api cimport ff_retire
 from ffl.session_api cimport ff_session_get, ff_session_open
 from ffl.socket cimport close
 from ffl.verbs cimport (IBV_ATOMIC_HCA, IBV_DEVICE_BAD_QKEY_CNTR, IBV_DEVICE_CURR_QP_STATE_MOD,
@@ -184,7 +185,8 @@ cdef public int ffv_ibv_close_device(ibv_context *shown) noexcept nogil:
     if context.generation == ff_session_get().generation and ff_session_get().shared != NULL:
         ff_add32(&ff_session_get().contexts, <uint32_t>-1)
     close(shown.async_fd)
-    free(context)
+    shown.async_fd = -1
+    ff_retire(context, &context.handle)
     return 0
 
 

@@ -10,6 +10,7 @@ from ffcore.control cimport (FF_CMD_ALLOC_DM, FF_CMD_FREE_DM, FF_CMD_REG_DM_MR, 
 from ffl.call_api cimport ff_call, ff_call_end_of
 from ffl.kernel cimport fail
 from ffl.objects cimport FFL_DEVICE, context_of, ffl_dm, ffl_mr
+from ffl.retired_api cimport ff_retire
 from ffl.session_api cimport ff_context_adopt, ff_session_get
 from ffl.verbs cimport (IBV_ACCESS_LOCAL_WRITE, IBV_ACCESS_MW_BIND, IBV_ACCESS_REMOTE_ATOMIC, IBV_ACCESS_REMOTE_READ,
                         IBV_ACCESS_REMOTE_WRITE, IBV_ACCESS_ZERO_BASED, IBV_DM_MASK_HANDLE, ibv_alloc_dm_attr,
@@ -89,7 +90,7 @@ cdef public int ff_free_dm(ibv_dm *dm) noexcept nogil:
     cdef int error = ff_call_end_of(context_of(dm.context), FF_CMD_FREE_DM, dm.handle)
     if error:
         return fail(error)
-    free(<ffl_dm *>dm)
+    ff_retire(dm, &dm.handle)
     return 0
 
 

@@ -10,9 +10,11 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
+from ffcore.control cimport FF_NO_HANDLE
 from ffcore.shm cimport FF_LINE, ff_add32, ff_load32
 from ffl.kernel cimport fail, posix_memalign
 from ffl.objects cimport ffl_memory, ffl_pd, ffl_td
+from ffl.retired_api cimport ff_retire
 from ffl.verbs cimport (IBV_ALLOCATOR_USE_DEFAULT, IBV_PARENT_DOMAIN_INIT_ATTR_ALLOCATORS,
                         IBV_PARENT_DOMAIN_INIT_ATTR_PD_CONTEXT, ibv_context, ibv_parent_domain_init_attr, ibv_pd, ibv_td,
                         ibv_td_init_attr)
@@ -34,9 +36,11 @@ cdef public ibv_td *ff_alloc_td(ibv_context *context, ibv_td_init_attr *attr) no
 
 cdef public int ff_dealloc_td(ibv_td *handed) noexcept nogil:
     cdef ffl_td *td = <ffl_td *>handed
+    if ff_load32(&td.domains) == FF_NO_HANDLE:
+        return fail(errno.EINVAL)
     if ff_load32(&td.domains):
         return fail(errno.EBUSY)
-    free(td)
+    ff_retire(td, <uint32_t *>&td.domains)
     return 0
 
 
@@ -85,7 +89,8 @@ cdef public int ff_dealloc_parent_domain(ffl_pd *domain) noexcept nogil:
     ff_add32(&domain.protection.domains, <uint32_t>-1)
     if domain.thread != NULL:
         ff_add32(&domain.thread.domains, <uint32_t>-1)
-    free(domain)
+    domain.protection = NULL                 # from now on a protection domain that the router does not know
+    ff_retire(domain, &domain.base.handle)
     return 0
 
 
@@ -118,10 +123,15 @@ cdef public void *ff_memory_new(ibv_pd *pd, size_t size, uint64_t resource_type,
     return memory
 
 
-cdef public void ff_memory_free(const ffl_memory *of, void *memory, uint64_t resource_type) noexcept nogil:
+cdef public void ff_memory_free(const ffl_memory *of, void *memory, uint32_t *handle,
+                                uint64_t resource_type) noexcept nogil:
     """`of` may not lie in the memory itself."""
+    if of.custom and handle != NULL:
+        handle[0] = FF_NO_HANDLE             # in case its allocator keeps it
     if of.custom:
         of.domain.custom.free(&of.domain.base, of.domain.custom.pd_context, memory, resource_type)
+    elif handle != NULL:
+        ff_retire(memory, handle)
     else:
         free(memory)
     if of.domain != NULL:

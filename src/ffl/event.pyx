@@ -11,6 +11,7 @@ from ffl.call_api cimport ff_call_channel, ff_call_end_of
 from ffl.handles_api cimport ff_handle_acknowledge, ff_handle_take_async, ff_handle_take_comp
 from ffl.kernel cimport fail
 from ffl.objects cimport FFL_CQ, FFL_QP, FFL_SRQ, context_of, ffl_channel, ffl_cq, ffl_qp, ffl_srq
+from ffl.retired_api cimport ff_retire
 from ffl.session_api cimport ff_session_look
 from ffl.socket cimport close, recv
 from ffl.verbs cimport (IBV_EVENT_COMM_EST, IBV_EVENT_CQ_ERR, IBV_EVENT_DEVICE_FATAL, IBV_EVENT_PATH_MIG,
@@ -46,7 +47,8 @@ cdef public int ffv_ibv_destroy_comp_channel(ibv_comp_channel *handed) noexcept 
     if error:
         return fail(error)
     close(handed.fd)
-    free(channel)
+    handed.fd = -1
+    ff_retire(channel, &channel.handle)
     return 0
 
 

@@ -11,6 +11,7 @@ from ffl.kernel cimport fail
 from ffl.lock cimport spin_lock, spin_unlock
 from ffl.objects cimport context_of, ffl_mw, ffl_qp
 from ffl.post_ring cimport ff_flags, ff_queue_full, put_bind, ring_bell, sq_has_room
+from ffl.retired_api cimport ff_retire
 from ffl.verbs cimport (IBV_QPS_RTR, IBV_WR_BIND_MW, ibv_mw, ibv_mw_bind, ibv_mw_bind_info, ibv_mw_type, ibv_pd, ibv_qp)
 
 cdef enum:
@@ -43,7 +44,7 @@ cdef public int ff_dealloc_mw(ibv_mw *mw) noexcept nogil:
     cdef int error = ff_call_end_of(context_of(mw.context), FF_CMD_DEALLOC_MW, mw.handle)
     if error:
         return fail(error)
-    free(<ffl_mw *>mw)
+    ff_retire(mw, &mw.handle)
     return 0
 
 

@@ -15,6 +15,7 @@ from ffl.log_api cimport FF_LOG_INFO, FF_LOG_WARN, ff_log
 from ffl.memory_api cimport ff_extent, ff_memory_pin, ff_memory_reason, ff_memory_unpin
 from ffl.mr_api cimport ff_odp_add, ff_odp_remove
 from ffl.objects cimport FFL_NOTHING, FFL_PAGES, context_of, ffl_context, ffl_mr, ffl_pd
+from ffl.retired_api cimport ff_retire
 from ffl.verbs cimport (IBV_ACCESS_HUGETLB, IBV_ACCESS_LOCAL_WRITE, IBV_ACCESS_MW_BIND, IBV_ACCESS_ON_DEMAND,
                         IBV_ACCESS_REMOTE_ATOMIC, IBV_ACCESS_REMOTE_READ, IBV_ACCESS_REMOTE_WRITE,
                         IBV_ACCESS_ZERO_BASED, IBV_REREG_MR_CHANGE_ACCESS, IBV_REREG_MR_CHANGE_PD,
@@ -57,7 +58,7 @@ cdef public int ffv_ibv_dealloc_pd(ibv_pd *pd) noexcept nogil:
     error = ff_call_end_of(context_of(pd.context), FF_CMD_DEALLOC_PD, pd.handle)
     if error:
         return fail(error)
-    free(<ffl_pd *>pd)
+    ff_retire(pd, &pd.handle)
     return 0
 
 
@@ -191,7 +192,7 @@ cdef public int ffv_ibv_dereg_mr(ibv_mr *handed) noexcept nogil:
         ff_odp_remove(mr)
     if mr.behind == FFL_PAGES:
         ff_memory_unpin(<uint64_t>handed.addr, handed.length)
-    free(mr)
+    ff_retire(mr, &handed.handle)
     return 0
 
 

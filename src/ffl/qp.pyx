@@ -193,7 +193,7 @@ cdef public ibv_qp *ffv_ibv_create_qp(ibv_pd *pd, ibv_qp_init_attr *attr) noexce
         return NULL
     error = ask(pd, attr, &reply)
     if error:
-        ff_memory_free(&memory, qp, FF_MEMORY_QP)
+        ff_memory_free(&memory, qp, NULL, FF_MEMORY_QP)
         fail(error)
         return NULL
     qp.memory = memory
@@ -321,5 +321,5 @@ cdef public int ffv_ibv_destroy_qp(ibv_qp *handed) noexcept nogil:
     if ff_session_get().qps[qp.bell_number] == qp:   # else the router has given its bell to another already
         ff_session_get().qps[qp.bell_number] = NULL
     ff_handle_retire(&qp.tracked)
-    ff_memory_free(&memory, qp, FF_MEMORY_QP)
+    ff_memory_free(&memory, qp, &handed.handle, FF_MEMORY_QP)
     return 0

@@ -38,7 +38,7 @@ cdef ibv_srq *create(ibv_pd *pd, ff_cmd_create_srq *request, void *srq_context, 
     request.max_wr, request.max_sge = attr.max_wr, attr.max_sge
     error = ff_call(context_of(pd.context), FF_CMD_CREATE_SRQ, request, sizeof(ff_cmd_create_srq), &reply, sizeof(reply))
     if error:
-        ff_memory_free(&memory, srq, FF_MEMORY_SRQ)
+        ff_memory_free(&memory, srq, NULL, FF_MEMORY_SRQ)
         fail(error)
         return NULL
     srq.memory = memory
@@ -135,7 +135,7 @@ cdef public int ffv_ibv_destroy_srq(ibv_srq *handed) noexcept nogil:
     if error:
         return fail(error)
     ff_handle_retire(&srq.tracked)
-    ff_memory_free(&memory, srq, FF_MEMORY_SRQ)
+    ff_memory_free(&memory, srq, &handed.handle, FF_MEMORY_SRQ)
     return 0
 
 

@@ -14,6 +14,7 @@ from ffl.domain_api cimport FF_MEMORY_QP, ff_memory_free, ff_memory_new, ffl_mem
 from ffl.handles_api cimport ff_handle_put
 from ffl.kernel cimport fail, file_identity
 from ffl.objects cimport FFL_QP, context_of, ffl_qp, ffl_xrcd
+from ffl.retired_api cimport ff_retire
 from ffl.verbs cimport (IBV_QPS_RESET, IBV_QPS_UNKNOWN, IBV_QPT_XRC_RECV, IBV_QP_INIT_ATTR_PD,
                         IBV_QP_INIT_ATTR_XRCD, IBV_QP_OPEN_ATTR_CONTEXT, IBV_QP_OPEN_ATTR_NUM,
                         IBV_QP_OPEN_ATTR_RESERVED, IBV_QP_OPEN_ATTR_TYPE, IBV_QP_OPEN_ATTR_XRCD,
@@ -68,7 +69,7 @@ cdef public int ff_close_xrcd(ibv_xrcd *xrcd) noexcept nogil:
     cdef int error = ff_call_end_of(context_of(xrcd.context), FF_CMD_CLOSE_XRCD, (<ffl_xrcd *>xrcd).handle)
     if error:
         return fail(error)
-    free(<ffl_xrcd *>xrcd)
+    ff_retire(xrcd, &(<ffl_xrcd *>xrcd).handle)
     return 0
 
 
@@ -111,7 +112,7 @@ cdef public ibv_qp *ff_create_xrc_recv(ibv_context *context, const ibv_qp_init_a
         return NULL
     error = ask_recv(attr, &reply)
     if error:
-        ff_memory_free(&memory, qp, FF_MEMORY_QP)
+        ff_memory_free(&memory, qp, NULL, FF_MEMORY_QP)
         fail(error)
         return NULL
     qp.memory = memory
@@ -142,7 +143,7 @@ cdef public ibv_qp *ff_open_qp(ibv_context *context, ibv_qp_open_attr *attr) noe
         return NULL
     error = ask_open(attr, &reply)
     if error:
-        ff_memory_free(&memory, qp, FF_MEMORY_QP)
+        ff_memory_free(&memory, qp, NULL, FF_MEMORY_QP)
         fail(error)
         return NULL
     qp.memory = memory

@@ -19,7 +19,7 @@ UsePAM no
 PidFile none
 """
 OURS = ("LD_PRELOAD", "LD_LIBRARY_PATH", "FREEFLOW_DIR", "FFR_NAME")
-TRANSPORTS = ["ud_verbs"]
+TRANSPORTS = ["rc_v", "ud_v"]  # of UCX (test_ucx.py)
 
 
 @pytest.fixture(scope="module")

@@ -25,6 +25,8 @@ cdef extern from "<infiniband/verbs.h>" nogil:
         IBV_QPT_UD
         IBV_QPT_XRC_SEND
         IBV_QPT_XRC_RECV
+        IBV_QPT_RAW_PACKET
+        IBV_QPT_DRIVER
         IBV_SRQT_BASIC
         IBV_QPS_RESET
         IBV_QPS_RTR
@@ -126,8 +128,8 @@ cdef int check_create(ffr_router *r, uint32_t session, const ff_cmd_create_qp *c
         return EINVAL                        # a context that is closed takes its CQs with it
     if receives and not (owns_cq(r, session, c.recv_cq) and r.state.cq[c.recv_cq].context == r.state.pd[c.pd].context):
         return EINVAL
-    if opcodes_of(c.type) == 0:
-        return EOPNOTSUPP
+    if opcodes_of(c.type) == 0:              # types that other devices have, and types that nobody has
+        return EOPNOTSUPP if c.type == IBV_QPT_RAW_PACKET or c.type == IBV_QPT_DRIVER else EINVAL
     if receives and c.srq != FF_NO_HANDLE and not (
             owns_srq(r, session, c.srq) and r.state.srq[c.srq].type == IBV_SRQT_BASIC
             and r.state.srq[c.srq].context == r.state.pd[c.pd].context):
