@@ -75,6 +75,21 @@ def test_unreliable(hosts, transport, verb, kind, variation):
     assert len(result.rows) == rows and all(row["#iterations"] > 0 for row in result.rows)
 
 
+SHARED = [("--use-srq", verb, kind, options) for verb, kind, options in (
+    ("send", "bw", []), ("send", "lat", []), ("send", "bw", ["-q", "8"]), ("send", "bw", ["-c", "UC"]),
+    ("send", "bw", ["-c", "UD"]), ("send", "bw", ["-s", "1048576", "-n", "20"]))]
+XRC = [("-cXRC", verb, kind, options) for verb, kind, options in (
+    ("send", "bw", []), ("send", "lat", []), ("send", "bw", ["-q", "8"]), ("send", "bw", ["-b"]), ("write", "bw", []),
+    ("write", "lat", []), ("read", "bw", []), ("read", "lat", []), ("atomic", "bw", []), ("atomic", "lat", []),
+    ("send", "bw", ["-s", "1048576", "-n", "20"]))]
+
+
+@pytest.mark.parametrize("how, verb, kind, options", SHARED + XRC, ids=str)
+def test_shared_queues(hosts, how, verb, kind, options):
+    result = Perftest(enter(hosts), client="h2c1", timeout_s=60).run(f"ib_{verb}_{kind}", how, "-n", "208", "-F", *options)
+    assert result.row["#iterations"] > 0
+
+
 IPV4_GROUP = "0:0:0:0:0:0:0:0:0:0:255:255:239:1:1:1"
 
 
@@ -92,7 +107,7 @@ def test_a_datagram_says_who_sent_it(hosts):
     assert (server.stdout, client.stdout) == ("ok\n", "ok\n"), f"{server}\n{client}"
 
 
-@pytest.mark.parametrize("transport", ["rc", "uc", "ud"])
+@pytest.mark.parametrize("transport", ["rc", "uc", "ud", "srq", "xsrq"])
 def test_pingpong(hosts, transport):
     words = [f"ibv_{transport}_pingpong", "-g", "0"]
     server, client = run_pair([*enter(hosts)("h1c1"), *words], [*enter(hosts)("h2c1"), *words, "h1c1"], 18515)

@@ -19,6 +19,17 @@ def test_requests_carry_the_srq_number_and_responses_do_not():
     assert statuses(a) == [("send", "ok")] * 4 and statuses(b) == [("recv", "ok")] * 2
 
 
+def test_srq_that_does_not_exist():
+    """A14.4: an invalid request."""
+    a, b = pair(transport="XRC")
+    b.srqs = {0x77}
+    b.post_recv(4096)
+    a.post_send("write", bytes(8), srqn=0x77, rkey=KEY, addr=AT)
+    a.post_send("send", bytes(8), srqn=0x78)
+    converse(a, b)
+    assert statuses(a) == [("send", "ok"), ("send", "rem_inv_req")] and b.failed
+
+
 def test_srq_that_changes_within_a_message():
     """A14: all packets of a message name one SRQ."""
     _, b = pair(transport="XRC")

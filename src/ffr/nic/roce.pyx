@@ -12,7 +12,7 @@ from cpython.pycapsule cimport PyCapsule_GetPointer
 from libc.string cimport memset
 from posix.mman cimport MAP_FAILED, MAP_SHARED, PROT_READ, PROT_WRITE, mmap
 
-from ffcore.roce cimport FF_DEFAULT_PKEY, FF_RC, FF_UC, FF_UD, ff_ack_timeout_ns
+from ffcore.roce cimport FF_DEFAULT_PKEY, FF_RC, FF_UC, FF_UD, FF_XRC, ff_ack_timeout_ns
 from ffcore.shm cimport ff_load32_acquire, ff_store32_release
 from ffr.nic.base cimport NIC_IDLE, NIC_WORKED
 from ffr.nic.local_message cimport dropped
@@ -152,6 +152,8 @@ cdef void expire(roce_nic *n, uint32_t index, uint64_t now) noexcept nogil:
 cdef void publish(roce_nic *n, uint32_t index) noexcept nogil:
     """What the driver of a ring owes its program: slots that are free again; and has_work, what is taken up."""
     cdef ffr_qp *q = &n.router.state.qp[index]
+    if not q.pages:
+        return                                # XRC_RECV: no rings
     if q.state != IBV_QPS_ERR and q.state != IBV_QPS_SQE:
         q.sq_seen = n.tables.qp[index].sq_next
     ff_store32_release(&qp_shared(n.router, q).sq_done, q.sq_index)
@@ -207,7 +209,7 @@ cdef void want(roce_nic *n, uint32_t index) noexcept nogil:
     """Into the turns of its peer, if it may have requests to send."""
     cdef roce_qp *q = &n.tables.qp[index]
     cdef uint32_t state = n.router.state.qp[index].state
-    if n.tables.side[index].queued or q.failed or q.wait_ns or (state != IBV_QPS_RTS and state != IBV_QPS_SQD):
+    if not n.router.state.qp[index].pages or n.tables.side[index].queued or q.failed or q.wait_ns or (state != IBV_QPS_RTS and state != IBV_QPS_SQD):
         return
     if q.sq_sending != q.sq_next or posted(n, index):
         enqueue(n, index)
@@ -250,7 +252,7 @@ cdef int serve_peer(roce_nic *n, roce_peer *p, int budget) noexcept nogil:
 
 
 cdef inline bint unreliable(const roce_nic *n, uint32_t index) noexcept nogil:
-    return n.tables.qp[index].transport != FF_RC
+    return n.tables.qp[index].transport == FF_UC
 
 
 cdef int serve(roce_nic *n) noexcept nogil:
@@ -431,7 +433,7 @@ cdef void roce_enter(ffr_router *r, uint32_t index, uint32_t before) noexcept no
         q.handle = index
         q.qpn = from_.qpn
         q.pkey = FF_DEFAULT_PKEY
-        q.transport = FF_UC if from_.type == IBV_QPT_UC else FF_RC
+        q.transport = FF_UC if from_.type == IBV_QPT_UC else FF_RC if from_.type == IBV_QPT_RC else FF_XRC
         s.path = map_connect(&nic, sgid_of(r, from_), from_.attr.ah.dgid)
         nic.tables.peer[s.path].references += 1
         take_attributes(q, from_)

@@ -6,22 +6,22 @@ from libc.string cimport memcpy, memset
 
 from ffcore.engine cimport ff_engine_move, ff_move, ff_segment
 from ffcore.icrc cimport ff_crc32, ff_icrc_start, ff_icrc_write
-from ffcore.roce cimport FF_COMPARE_SWAP, FF_ICRC_SIZE, FF_ROCE_MAX_HEADERS, ff_bth
+from ffcore.roce cimport FF_COMPARE_SWAP, FF_ICRC_SIZE, FF_ROCE_MAX_HEADERS, FF_XRC, ff_bth
 from ffcore.shm cimport (FF_CQE_SOLICITED, FF_MAX_SGE, FF_OP_LAST, FF_OP_LOCAL_INV, FF_OP_READ, FF_RECV_HEADER, FF_WQE_HEADER,
                          FF_WQE_INLINE, ff_guest_cmp_swp, ff_guest_fetch_add, ff_load32_acquire, ff_recv_wqe, ff_sge,
-                         ff_wqe)
-from ffr.cq cimport async_event
+                         ff_wqe, ff_wqe_srqn)
 from ffr.guard cimport FFR_FAULT, guarded
 from ffr.mem.keys cimport resolve, resolve_list
 from ffr.mem.windows cimport window_of, window_operation, window_unbind
 from ffr.nic.roce cimport roce_peer, roce_resolved, roce_side
-from ffr.qp cimport qp_error, qp_received, qp_sent, qp_sq_slot
+from ffr.qp cimport qp_error, qp_event, qp_received, qp_sent, qp_sq_slot
 from ffr.roce.qp cimport *
 from ffr.roce.requester cimport requester_stop
 from ffr.roce.responder cimport responder_flush
 from ffr.roce.udp cimport udp_commit, udp_room
 from ffr.roce.wire cimport roce_emit
 from ffr.rq cimport rq_hold, rq_of, rq_ready, rq_slot
+from ffr.srq cimport xrc_select
 from ffr.state cimport FFR_NONE, ffr_mr, ffr_qp, ffr_router, ffr_rq
 
 
@@ -115,6 +115,7 @@ cdef bint peek_send(void *context, roce_qp *q, uint32_t index, roce_send *w) noe
     w.length = <uint32_t>n.send.length
     w.rkey = copy.rkey
     w.imm = copy.imm
+    w.srqn = ff_wqe_srqn(copy)[0] if q.transport == FF_XRC else 0
     w.remote_addr = copy.remote_addr
     if copy.opcode >= FF_OP_READ:
         w.compare_add = copy.compare_add
@@ -194,6 +195,11 @@ cdef uint8_t load_receive(roce_nic *n, roce_qp *q) noexcept nogil:
     n.receive.qp = q.handle
     n.receive.index = rq.index
     return IBV_WC_SUCCESS
+
+
+cdef bint select_srq(void *context, roce_qp *q, uint32_t srqn) noexcept nogil:
+    cdef roce_nic *n = <roce_nic *>context
+    return xrc_select(n.router, qp_of(n, q), srqn)
 
 
 cdef bint take_receive(void *context, roce_qp *q, uint32_t srqn, roce_receive *w) noexcept nogil:
@@ -357,7 +363,7 @@ cdef void failed(void *context, roce_qp *q, int event) noexcept nogil:
     requester_stop(q, &n.tables.peer[n.tables.side[q.handle].path].window)
     responder_flush(q, &n.env)
     if event >= 0:
-        async_event(n.router, qp.context, event, q.handle)
+        qp_event(n.router, q.handle, event)
     if qp.state == IBV_QPS_SQE:
         q.failed = 0                          # an unreliable QP goes on receiving
     else:
@@ -372,6 +378,7 @@ cdef void rings_env(roce_nic *n) noexcept nogil:
     n.env.put_send = put_send
     n.env.local_operation = local_operation
     n.env.complete_send = complete_send
+    n.env.select_srq = select_srq
     n.env.take_receive = take_receive
     n.env.put_receive = put_receive
     n.env.complete_receive = complete_receive

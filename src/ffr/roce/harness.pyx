@@ -100,6 +100,7 @@ cdef class QP:
     cdef readonly Path path
     cdef public object memory       # for tests: a Region
     cdef public list sent, completions, events, regions, send_queue, receive_queue
+    cdef public object srqs         # XRC: the numbers that there are; None: all
     cdef public object room         # packets that may be emitted before "no room"; None: no limit
     cdef public object error        # what went wrong inside a callback
     cdef uint32_t receive_taken
@@ -121,7 +122,7 @@ cdef class QP:
         self.send_queue, self.receive_queue, self.flushes = [], [], True
         self.env = roce_env(
             context=<void *>self, counters=&self.counts, peek_send=peek_send, emit=emit, put_send=put_send,
-            local_operation=local_operation, complete_send=complete_send, take_receive=take_receive,
+            local_operation=local_operation, complete_send=complete_send, select_srq=select_srq, take_receive=take_receive,
             put_receive=put_receive, complete_receive=complete_receive, check_remote=check_remote,
             put_remote=put_remote, atomic=atomic, invalidate=invalidate, fail=failed)
 
@@ -325,6 +326,11 @@ cdef void complete_send(void *context, roce_qp *q, uint32_t index, const roce_me
             self.completions.append(("send", w.wr_id, STATUS_NAMES[status], {"length": m.length}))
     except BaseException as e:
         self.error = e
+
+
+cdef bint select_srq(void *context, roce_qp *q, uint32_t srqn) noexcept with gil:
+    cdef QP self = <QP>context
+    return self.srqs is None or srqn in self.srqs
 
 
 cdef bint take_receive(void *context, roce_qp *q, uint32_t srqn, roce_receive *wqe) noexcept with gil:

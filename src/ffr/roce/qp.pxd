@@ -38,6 +38,7 @@ ctypedef struct roce_resource:
     uint32_t emit_start    # PSN of the first packet of the response that is being, or is to be, sent
     uint32_t emit_psn      # the next one
     uint32_t emit_end      # beyond the last one
+    uint32_t srqn          # XRC: whose PD the memory is in
     uint64_t addr          # READ: where; atomic: the value that was found there
     uint32_t rkey
     uint32_t length
@@ -213,6 +214,8 @@ ctypedef struct roce_env:
     int (*local_operation)(void *context, roce_qp *q, uint32_t index, const roce_send *wqe) noexcept nogil
     # The WQE at `index` is done; the ring's slots up to and with it are free. Also when it asked for no CQE.
     void (*complete_send)(void *context, roce_qp *q, uint32_t index, const roce_message *m, uint8_t status) noexcept nogil
+    # XRC: the request names this SRQ, whose receive WQEs, PD and CQ it uses. False: there is none such in the QP's domain.
+    bint (*select_srq)(void *context, roce_qp *q, uint32_t srqn) noexcept nogil
     # Take the next receive WQE (of the QP, its SRQ, or for XRC of SRQ srqn): 1, or 0 when there is none.
     bint (*take_receive)(void *context, roce_qp *q, uint32_t srqn, roce_receive *wqe) noexcept nogil
     # Store bytes at an offset of the list of the receive WQE that was taken. Status.

@@ -222,6 +222,7 @@ cdef void remember(roce_qp *q, const roce_packet *p, roce_resource *r, uint32_t 
     r.packets = packets
     r.rkey = p.rkey
     r.length = p.length
+    r.srqn = p.srqn
     r.operation = p.opcode & FF_OPERATION_MASK
     r.pending = 1
     q.pending += 1
@@ -278,6 +279,8 @@ cdef void execute(roce_qp *q, const roce_env *env, const roce_packet *p) noexcep
         q.ack_due = 0            # a NAK that was not sent yet, about the packet that is here now
     if not follows(q, p) or (p.traits & FF_HAS_XRCETH and q.receiving != ROCE_BETWEEN and p.srqn != q.srqn and q.taken):
         invalid(q, env)
+    elif p.traits & FF_HAS_XRCETH and not env.select_srq(env.context, q, p.srqn):
+        invalid(q, env)          # A14.4: no such SRQ
     elif p.traits & FF_IS_SEND:
         send_request(q, env, p)
     elif p.traits & FF_IS_WRITE:
@@ -386,7 +389,10 @@ cdef int respond(roce_qp *q, const roce_env *env, roce_resource *r, uint32_t *bu
     cdef int result
     while budget[0]:
         last = compose(q, r, &out)
-        result = env.emit(env.context, q, &out)
+        if q.transport == FF_XRC and not env.select_srq(env.context, q, r.srqn):
+            result = IBV_WC_REM_ACCESS_ERR
+        else:
+            result = env.emit(env.context, q, &out)
         if result == ROCE_NO_ROOM:
             return ROCE_FULL
         if result > 0:           # the memory region is gone since the request was checked
