@@ -1,7 +1,9 @@
 # Everything here sets itself up first (scripts/setup), as root on a fresh Debian 12, and is quick the second time.
-.PHONY: help build test test-heavy conformance perftest-matrix demo bench clean
+.PHONY: help build test interop test-heavy conformance perftest-matrix demo bench clean
 .DEFAULT_GOAL := help
 ARGS ?=
+# A guest with Linux's own RoCEv2: an emulator, what its image is made with, and a dissector.
+INTEROP_PACKAGES = qemu-system-x86 busybox-static cpio kmod tshark
 
 help:
 	@echo 'make demo          unmodified perftest between two containers, through the router (under 3 minutes)'
@@ -9,6 +11,7 @@ help:
 	@echo 'make test-heavy    what takes minutes each: other projects'"'"' own test suites'
 	@echo 'make conformance   rdma-core'"'"'s own tests on ff0, beside Linux'"'"'s software NIC (half a minute; in make test too)'
 	@echo 'make perftest-matrix  every combination of options that perftest allows; ARGS=--list, ARGS=PATTERN, ARGS=--failed'
+	@echo 'make interop       perftest between a container and Linux'"'"'s software NIC in an emulated machine (minutes)'
 	@echo 'make bench         all benchmarks; results in benchmarks/results/'
 	@echo 'make build         the set-up alone; leaves .venv/bin/freeflow'
 	@echo 'make clean         removes what was built, and .venv'
@@ -21,6 +24,10 @@ test: build
 
 test-heavy: build
 	@.venv/bin/python -m pytest -m heavy $(ARGS)
+
+interop:
+	@scripts/setup $(INTEROP_PACKAGES)
+	@.venv/bin/python -m pytest --override-ini 'addopts=--import-mode=importlib' -v tests/interop $(ARGS)
 
 conformance: build
 	@.venv/bin/python tests/support/conformance.py
