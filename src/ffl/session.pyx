@@ -141,18 +141,22 @@ cdef int greet(int sock, ff_welcome *welcome, int *fds) noexcept nogil:
     cdef pollfd answer
     cdef uint64_t until = now_ns() + HANDSHAKE_MS * 1000000ull
     cdef int got = 0
+    cdef ssize_t size
     memset(welcome, 0, sizeof(ff_welcome))
     memset(&hello, 0, sizeof(hello))
     hello.magic = FF_MAGIC
     hello.layout_version = FF_LAYOUT_VERSION
-    if send(sock, &hello, sizeof(hello), MSG_NOSIGNAL) != sizeof(hello):
-        return errno.errno
+    if send(sock, &hello, sizeof(hello), MSG_NOSIGNAL) != sizeof(hello) and errno.errno != errno.EPIPE:
+        return errno.errno                           # EPIPE: refused before we spoke, and the reason waits to be read
     answer.fd = sock
     answer.events = POLLIN
     while now_ns() < until:
         if poll(&answer, 1, 50) <= 0:                # short slices: a signal's EINTR must not prolong the second
             continue
-        if ff_receive(sock, welcome, sizeof(ff_welcome), fds, DESCRIPTORS, &got) != sizeof(ff_welcome):
+        size = ff_receive(sock, welcome, sizeof(ff_welcome), fds, DESCRIPTORS, &got)
+        if size == 0:
+            return errno.ECONNRESET                  # it died
+        if size != sizeof(ff_welcome):
             got = -1
         break
     else:

@@ -48,7 +48,7 @@ cdef class Reactor:
     cdef ffr_loop loop
     cdef size_t stats_size
     cdef uint32_t reaped_tail
-    cdef object kept, fds, threads, lock, free_numbers
+    cdef object kept, fds, threads, lock, free_numbers, free_shares, shares
 
     def __cinit__(self, int stats_fd=-1):
         cdef int i
@@ -76,6 +76,8 @@ cdef class Reactor:
         self.threads = []
         self.lock = threading.Lock()
         self.free_numbers = list(range(FFR_SESSIONS - 1, -1, -1))
+        self.free_shares = list(self.free_numbers)
+        self.shares = {}  # container -> (its share, numbers of its sessions)
 
     def __dealloc__(self):
         cdef uint32_t i
@@ -206,7 +208,8 @@ cdef class Reactor:
         """Gives a session to the reactor, and the descriptors with it. Returns its number.
 
         gids: 16-byte GIDs, the first is index 0. limits: max_qp, max_cq, max_mr, max_pd, max_channels, max_ah,
-        max_mcast, max_srq, max_xrcd, pinned_bytes. Raises OSError: EMFILE when every number is taken, or what mapping the segments gave.
+        max_mcast, max_srq, max_xrcd, pinned_bytes. name: the container's; what its sessions hold counts together.
+        Raises OSError: EMFILE when every number is taken, or what mapping the segments gave.
         """
         cdef uint32_t number
         cdef ffr_session *s
@@ -216,17 +219,18 @@ cdef class Reactor:
         number = self.free_numbers.pop()
         s = &self.r.state.session[number]
         memset(s, 0, sizeof(ffr_session))
+        s.share = self._share_of(name, number)
         s.sock, s.control, s.memory, s.event = sock_fd, control_fd, memory_fd, event_fd
         s.control_size = os.fstat(control_fd).st_size
         s.memory_size = os.fstat(memory_fd).st_size
         if not FF_RINGS_OFFSET < s.control_size <= FFR_CONTROL_MAX or s.control_size % FF_PAGE:
-            self.free_numbers.append(number)
+            self._give_back(number)
             raise ValueError(f"a control segment of {s.control_size} bytes")
         self._fill(number, gids, limits, name.encode()[:FF_STATS_NAME - 1], pid)
         with nogil:
             error = region_map(&self.r, number)
         if error:
-            self.free_numbers.append(number)
+            self._give_back(number)
             raise OSError(error, f"cannot map a session's segments: {os.strerror(error)}")
         self._write_header(number)
         try:
@@ -234,9 +238,26 @@ cdef class Reactor:
         except TimeoutError:
             region_unmap(&self.r, number)
             self.r.session_stats[number].in_use = 0
-            self.free_numbers.append(number)
+            self._give_back(number)
             raise
         return number
+
+    def _share_of(self, container, number):
+        """The number under which a container's sessions count together what they hold."""
+        if container not in self.shares:
+            self.shares[container] = (self.free_shares.pop(), set())
+        share, numbers = self.shares[container]
+        numbers.add(number)
+        return share
+
+    def _give_back(self, number):
+        self.free_numbers.append(number)
+        for container, (share, numbers) in self.shares.items():
+            numbers.discard(number)
+            if not numbers:
+                del self.shares[container]
+                self.free_shares.append(share)
+                break
 
     cdef _fill(self, uint32_t number, gids, limits, bytes name, int pid):
         cdef ffr_session *s = &self.r.state.session[number]
@@ -315,7 +336,7 @@ cdef class Reactor:
                 region_unmap(&self.r, number)
             for fd in (s.sock, s.control, s.memory, s.event):
                 os.close(fd)
-            self.free_numbers.append(number)
+            self._give_back(number)
             gone.append(number)
         return gone
 

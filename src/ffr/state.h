@@ -72,6 +72,7 @@ struct ffr_session {
 	uint64_t control_size, memory_size;
 	uint32_t gid_count;
 	uint32_t contexts;
+	uint32_t share; /* its container's */
 	uint8_t gid[FF_GID_TABLE][16];
 	struct ffr_limits limit;
 	uint64_t pinned;
@@ -263,6 +264,14 @@ struct ffr_mcast {
 struct ffr_tables {
 	uint32_t free[FFR_KINDS]; /* heads of the free lists */
 	uint32_t fresh[FFR_KINDS]; /* indices from here on were never used */
+	uint32_t used[FFR_KINDS];
+	uint32_t blocks_used;
+};
+
+/* What the sessions of one container hold together. It may hold as much as is left for all others, and no more. */
+struct ffr_share {
+	uint32_t held[FFR_KINDS];
+	uint32_t blocks;
 };
 
 struct ffr_state {
@@ -271,6 +280,7 @@ struct ffr_state {
 	struct ffr_tables table;
 	uint32_t block_free, block_fresh;
 	struct ffr_session session[FFR_SESSIONS];
+	struct ffr_share share[FFR_SESSIONS];
 	struct ffr_channel channel[FFR_CHANNELS];
 	struct ffr_pd pd[FFR_PDS];
 	struct ffr_cq cq[FFR_CQS];

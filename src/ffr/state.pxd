@@ -96,6 +96,7 @@ cdef extern from "ffr/state.h" nogil:
         uint64_t memory_size
         uint32_t gid_count
         uint32_t contexts
+        uint32_t share
         uint8_t gid[16][16]
         ffr_limits limit
         uint64_t pinned
@@ -264,6 +265,12 @@ cdef extern from "ffr/state.h" nogil:
     ctypedef struct ffr_tables "struct ffr_tables":
         uint32_t *free
         uint32_t *fresh
+        uint32_t *used
+        uint32_t blocks_used
+
+    ctypedef struct ffr_share "struct ffr_share":
+        uint32_t *held
+        uint32_t blocks
 
     ctypedef struct ffr_state "struct ffr_state":
         uint32_t magic
@@ -274,6 +281,7 @@ cdef extern from "ffr/state.h" nogil:
         uint32_t block_free
         uint32_t block_fresh
         ffr_session *session
+        ffr_share *share
         ffr_channel *channel
         ffr_pd *pd
         ffr_cq *cq

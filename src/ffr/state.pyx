@@ -67,6 +67,7 @@ cdef void enlist(ffr_router *r, int kind, uint32_t index, uint32_t session) noex
         object_at(r.state, kind, o.next).prev = index
     s.first[kind] = index
     s.count[kind] += 1
+    r.state.share[s.share].held[table_of(kind)] += 1
 
 
 cdef void strike(ffr_router *r, int kind, uint32_t index) noexcept nogil:
@@ -79,23 +80,26 @@ cdef void strike(ffr_router *r, int kind, uint32_t index) noexcept nogil:
     if o.next != FFR_NONE:
         object_at(r.state, kind, o.next).prev = o.prev
     s.count[kind] -= 1
+    r.state.share[s.share].held[table_of(kind)] -= 1
 
 
 cdef uint32_t object_new(ffr_router *r, int kind, uint32_t session) noexcept nogil:
-    """A fresh object on its session's list, its head filled in; FFR_NONE when the table is full."""
+    """A fresh object on its session's list, its head filled in; FFR_NONE when the table is full, or when its container
+    holds as many already as there are left: so no container can take them all from the others."""
     cdef ffr_tables *table = &r.state.table
     cdef int place = table_of(kind)
     cdef uint32_t index = table.free[place]
     cdef ffr_object *o
+    if r.state.share[r.state.session[session].share].held[place] >= capacity(place) - table.used[place]:
+        return FFR_NONE
     if index != FFR_NONE:
         o = object_at(r.state, kind, index)
         table.free[place] = o.next
-    elif table.fresh[place] < capacity(place):
+    else:                                    # there is one: not all are used
         index = table.fresh[place]
         table.fresh[place] += 1
         o = object_at(r.state, kind, index)
-    else:
-        return FFR_NONE
+    table.used[place] += 1
     o.used = 1
     o.references = 0
     enlist(r, kind, index, session)
@@ -111,5 +115,6 @@ cdef void object_free(ffr_router *r, int kind, uint32_t index) noexcept nogil:
     cdef ffr_object *o = object_at(r.state, kind, index)
     strike(r, kind, index)
     o.used = 0
+    r.state.table.used[table_of(kind)] -= 1
     o.next = r.state.table.free[table_of(kind)]
     r.state.table.free[table_of(kind)] = index

@@ -48,20 +48,26 @@ cdef int dealloc_pd(ffr_router *r, uint32_t session, const void *body, void *rep
 
 # ---- memory regions ----
 
-cdef uint32_t block_new(ffr_router *r) noexcept nogil:
-    """A block for the extents of one MR. Free blocks are chained through their first extent."""
-    cdef uint32_t block = r.state.block_free
+cdef uint32_t block_new(ffr_router *r, uint32_t session) noexcept nogil:
+    """A block for the extents of one MR, by the rule of object_new(). Free ones are chained through their first extent."""
+    cdef uint32_t block = r.state.block_free, share = r.state.session[session].share
+    if r.state.share[share].blocks >= FFR_EXTENT_BLOCKS - r.state.table.blocks_used:
+        return FFR_NONE
     if block != FFR_NONE:
         r.state.block_free = <uint32_t>r.state.block[block][0].offset
-    elif r.state.block_fresh < FFR_EXTENT_BLOCKS:
+    else:
         block = r.state.block_fresh
         r.state.block_fresh += 1
+    r.state.share[share].blocks += 1
+    r.state.table.blocks_used += 1
     return block
 
 
-cdef void block_free(ffr_router *r, uint32_t block) noexcept nogil:
+cdef void block_free(ffr_router *r, uint32_t session, uint32_t block) noexcept nogil:
     r.state.block[block][0].offset = r.state.block_free
     r.state.block_free = block
+    r.state.share[r.state.session[session].share].blocks -= 1
+    r.state.table.blocks_used -= 1
 
 
 cdef int check_extents(const ffr_session *s, const ff_cmd_reg_mr *c, const ff_extent *extent) noexcept nogil:
@@ -92,7 +98,7 @@ cdef int take_extents(ffr_router *r, uint32_t session, const ff_cmd_reg_mr *c, f
     memcpy(extent, r.view[session].control + FF_PAYLOAD_OFFSET, c.extents * sizeof(ff_extent))
     error = check_extents(&r.state.session[session], c, extent)
     if error == 0 and c.extents > 1:
-        block[0] = block_new(r)
+        block[0] = block_new(r, session)
         if block[0] == FFR_NONE:
             return ENOMEM
         memcpy(r.state.block[block[0]], extent, c.extents * sizeof(ff_extent))
@@ -112,7 +118,7 @@ cdef void lies_at(ffr_router *r, ffr_mr *mr, const ff_cmd_reg_mr *c, const ff_ex
 
 cdef void give_up_place(ffr_router *r, ffr_mr *mr) noexcept nogil:
     if mr.block != FFR_NONE:
-        block_free(r, mr.block)
+        block_free(r, mr.o.session, mr.block)
         mr.block = FFR_NONE
     r.state.session[mr.o.session].pinned -= mr.pinned
 
@@ -161,7 +167,7 @@ cdef int reg_mr(ffr_router *r, uint32_t session, const void *body, void *reply) 
     index = key_object(r, FFR_MR, session, c.pd, FFR_PAGES, <ff_reply_reg_mr *>reply)
     if index == FFR_NONE:
         if block != FFR_NONE:
-            block_free(r, block)
+            block_free(r, session, block)
         return ENOMEM
     r.state.mr[index].access = c.access | <uint32_t>FFR_ACCESS_LOCAL
     lies_at(r, &r.state.mr[index], c, extent, block)
