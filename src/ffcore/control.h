@@ -14,7 +14,7 @@ enum ff_op_code {
 	FF_CMD_ALLOC_PD,	 /* ff_cmd_handle (context) -> ff_reply_handle */
 	FF_CMD_DEALLOC_PD,	 /* ff_cmd_handle */
 	FF_CMD_REG_MR,		 /* ff_cmd_reg_mr, extents in the payload -> ff_reply_reg_mr */
-	FF_CMD_DEREG_MR,	 /* ff_cmd_handle; answered when nothing refers to the pages any more */
+	FF_CMD_DEREG_MR,	 /* ff_cmd_handle -> ff_reply_dereg_mr, when nothing refers to the pages any more */
 	FF_CMD_CREATE_CHANNEL,	 /* ff_cmd_handle (context) -> ff_reply_handle, and its descriptor */
 	FF_CMD_DESTROY_CHANNEL,	 /* ff_cmd_handle */
 	FF_CMD_CREATE_CQ,	 /* ff_cmd_create_cq -> ff_reply_create_cq */
@@ -42,6 +42,9 @@ enum ff_op_code {
 	FF_CMD_REG_DM_MR,	 /* ff_cmd_reg_dm_mr -> ff_reply_reg_mr */
 	FF_CMD_ALLOC_MW,	 /* ff_cmd_alloc_mw -> ff_reply_reg_mr */
 	FF_CMD_DEALLOC_MW,	 /* ff_cmd_handle */
+	FF_CMD_QUERY_PD,	 /* ff_cmd_part (of a context) */
+	FF_CMD_QUERY_MR,	 /* ff_cmd_part (of a PD) -> ff_reply_query_mr */
+	FF_CMD_QUERY_DM,	 /* ff_cmd_part (of a context) -> ff_reply_query_dm */
 	FF_CMD_LAST
 };
 
@@ -59,6 +62,11 @@ struct ff_cmd_handle {
 struct ff_reply_handle {
 	uint32_t handle;
 	uint32_t pad;
+};
+
+struct ff_cmd_part {
+	uint32_t of;
+	uint32_t handle;
 };
 
 /* ---- device ---- */
@@ -120,6 +128,17 @@ struct ff_reply_reg_mr {
 	uint32_t pad;
 };
 
+/* What the application has no MR at any more; nothing for other kinds of MR. */
+struct ff_reply_dereg_mr {
+	uint64_t addr;
+	uint64_t length;
+};
+
+struct ff_reply_query_mr {
+	uint32_t lkey, rkey;
+	uint64_t length;
+};
+
 /* Of `to` counts what the flags name: pd, access, or all the rest. The keys stay. */
 struct ff_cmd_rereg_mr {
 	struct ff_cmd_reg_mr to;
@@ -138,6 +157,11 @@ struct ff_reply_alloc_dm {
 	uint32_t handle;
 	uint32_t pad;
 	uint64_t offset; /* of its first byte in the control segment */
+};
+
+struct ff_reply_query_dm {
+	uint64_t offset; /* as in ff_reply_alloc_dm */
+	uint64_t length;
 };
 
 struct ff_cmd_reg_dm_mr {

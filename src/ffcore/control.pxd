@@ -41,6 +41,9 @@ cdef extern from "ffcore/control.h" nogil:
         FF_CMD_REG_DM_MR
         FF_CMD_ALLOC_MW
         FF_CMD_DEALLOC_MW
+        FF_CMD_QUERY_PD
+        FF_CMD_QUERY_MR
+        FF_CMD_QUERY_DM
         FF_CMD_LAST
         FF_MAX_EXTENTS
     uint32_t FF_NO_HANDLE
@@ -105,6 +108,23 @@ cdef extern from "ffcore/control.h" nogil:
         uint32_t handle
         uint32_t lkey
         uint32_t rkey
+
+    ctypedef struct ff_cmd_part "struct ff_cmd_part":
+        uint32_t of
+        uint32_t handle
+
+    ctypedef struct ff_reply_dereg_mr "struct ff_reply_dereg_mr":
+        uint64_t addr
+        uint64_t length
+
+    ctypedef struct ff_reply_query_mr "struct ff_reply_query_mr":
+        uint32_t lkey
+        uint32_t rkey
+        uint64_t length
+
+    ctypedef struct ff_reply_query_dm "struct ff_reply_query_dm":
+        uint64_t offset
+        uint64_t length
 
     ctypedef struct ff_cmd_rereg_mr "struct ff_cmd_rereg_mr":
         ff_cmd_reg_mr to

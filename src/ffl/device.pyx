@@ -1,4 +1,4 @@
-"""The device ff0: listing, opening and querying it."""
+"""The device ff0: listing and querying it, and what its contexts can do."""
 
 from libc cimport errno
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
@@ -6,20 +6,17 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset, strcpy
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime
 
-from ffcore.control cimport FF_CMD_CLOSE_CONTEXT, FF_CMD_OPEN_CONTEXT, FF_CMD_QUERY_PORT, ff_reply_device, ff_reply_port
-from ffcore.shm cimport FF_GID_TABLE, ff_a32, ff_add32
-from ffl.call_api cimport ff_call, ff_call_channel, ff_call_end_of
+from ffcore.control cimport FF_CMD_QUERY_PORT, ff_reply_device, ff_reply_port
+from ffcore.shm cimport FF_GID_TABLE
+from ffl.call_api cimport ff_call
 from ffl.data_path_api cimport ff_poll_cq, ff_post_recv, ff_post_send, ff_post_srq_recv, ff_req_notify_cq
 from ffl.kernel cimport fail
-from ffl.lock cimport ff_mutex_lock, ff_mutex_unlock
 from ffl.mr_api cimport (ff_advise_mr, ff_alloc_dm, ff_alloc_mw, ff_alloc_null_mr, ff_bind_mw, ff_dealloc_mw, ff_free_dm,
                          ff_reg_dm_mr)
-from ffl.objects cimport context_of, ffl_context
+from ffl.objects cimport context_of
 from ffl.qp_api cimport (ff_alloc_parent_domain, ff_alloc_td, ff_close_xrcd, ff_create_cq_ex, ff_create_qp_ex,
                          ff_create_srq_ex, ff_dealloc_td, ff_get_srq_num, ff_open_qp, ff_open_xrcd)
-from ffl.retired_api cimport ff_retire
 from ffl.session_api cimport ff_session_get, ff_session_open
-from ffl.socket cimport close
 from ffl.verbs cimport (IBV_ATOMIC_HCA, IBV_DEVICE_BAD_QKEY_CNTR, IBV_DEVICE_CURR_QP_STATE_MOD,
                         IBV_DEVICE_MEM_WINDOW, IBV_DEVICE_MEM_WINDOW_TYPE_2B, IBV_DEVICE_PORT_ACTIVE_EVENT,
                         IBV_DEVICE_RC_RNR_NAK_GEN, IBV_DEVICE_SRQ_RESIZE, IBV_DEVICE_SYS_IMAGE_GUID, IBV_DEVICE_XRC,
@@ -44,7 +41,6 @@ cdef enum:
 
 # There is one device, so every list names this one; it outlives any list. Zero until the first list is made.
 cdef ff_verbs_device ff0
-cdef ff_a32 adopting           # a mutex
 
 
 # ---- listing ----
@@ -92,9 +88,13 @@ cdef public int ffv_ibv_get_device_index(ibv_device *device) noexcept nogil:
     return DEVICE_INDEX
 
 
-# ---- opening ----
+cdef public ibv_device *ff_device() noexcept nogil:
+    return &ff0.device
 
-cdef void fill_ops(ff_verbs_context *base) noexcept nogil:
+
+# ---- what its contexts can do ----
+
+cdef public void ff_fill_ops(ff_verbs_context *base) noexcept nogil:
     """What is NULL here answers EOPNOTSUPP in verbs.h's inline functions."""
     base.v.sz = sizeof(ff_verbs_context)
     base.v.query_port = ff_query_port
@@ -128,66 +128,6 @@ cdef void fill_memory_ops(ff_verbs_context *base) noexcept nogil:
     base.v.context.ops.alloc_mw = ff_alloc_mw
     base.v.context.ops.bind_mw = ff_bind_mw
     base.v.context.ops.dealloc_mw = ff_dealloc_mw
-
-
-cdef int enter_session(ffl_context *context, int *async_fd) noexcept nogil:
-    cdef int error
-    context.generation = ff_session_get().generation
-    error = ff_call_channel(context, FF_CMD_OPEN_CONTEXT, 0, &context.handle, async_fd)
-    if error == 0:
-        ff_add32(&ff_session_get().contexts, 1)
-        context.base.v.context.cmd_fd = ff_session_get().sock
-    return error
-
-
-cdef public int ff_context_adopt(ffl_context *context) noexcept nogil:
-    """Sessions follow one another only when no context is open: so a context of another one's is a fork's. Its objects
-    stay the parent's, and their handles name nothing here."""
-    cdef int fd, error = 0
-    if context.generation == ff_session_get().generation and ff_session_get().shared != NULL:
-        return 0
-    ff_mutex_lock(&adopting)
-    if context.generation != ff_session_get().generation or ff_session_get().shared == NULL:
-        error = ff_session_open()
-        if error == 0:
-            error = enter_session(context, &fd)
-        if error == 0:
-            close(context.base.v.context.async_fd)   # the parent keeps its own
-            context.base.v.context.async_fd = fd
-    ff_mutex_unlock(&adopting)
-    return error
-
-
-cdef public ibv_context *ffv_ibv_open_device(ibv_device *device) noexcept nogil:
-    cdef ffl_context *context = <ffl_context *>calloc(1, sizeof(ffl_context))
-    cdef ibv_context *shown
-    cdef int error
-    if context == NULL:
-        return NULL
-    shown = &context.base.v.context
-    fill_ops(&context.base)
-    error = enter_session(context, &shown.async_fd)
-    if error:
-        free(context)
-        fail(error)
-        return NULL
-    shown.device = device
-    shown.num_comp_vectors = 1                       # one reactor thread completes everything
-    return shown
-
-
-cdef public int ffv_ibv_close_device(ibv_context *shown) noexcept nogil:
-    cdef ffl_context *context = context_of(shown)
-    cdef int error = ff_call_end_of(context, FF_CMD_CLOSE_CONTEXT, context.handle)
-    if error:
-        fail(error)
-        return -1
-    if context.generation == ff_session_get().generation and ff_session_get().shared != NULL:
-        ff_add32(&ff_session_get().contexts, <uint32_t>-1)
-    close(shown.async_fd)
-    shown.async_fd = -1
-    ff_retire(context, &context.handle)
-    return 0
 
 
 # ---- querying ----

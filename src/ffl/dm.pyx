@@ -5,8 +5,8 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
-from ffcore.control cimport (FF_CMD_ALLOC_DM, FF_CMD_FREE_DM, FF_CMD_REG_DM_MR, ff_cmd_alloc_dm, ff_cmd_reg_dm_mr,
-                             ff_reply_alloc_dm, ff_reply_reg_mr)
+from ffcore.control cimport (FF_CMD_ALLOC_DM, FF_CMD_FREE_DM, FF_CMD_QUERY_DM, FF_CMD_REG_DM_MR, ff_cmd_alloc_dm,
+                             ff_cmd_part, ff_cmd_reg_dm_mr, ff_reply_alloc_dm, ff_reply_query_dm, ff_reply_reg_mr)
 from ffl.call_api cimport ff_call, ff_call_end_of
 from ffl.kernel cimport fail
 from ffl.objects cimport FFL_DEVICE, context_of, ffl_dm, ffl_mr
@@ -65,6 +65,17 @@ cdef int ask(ibv_context *context, const ibv_alloc_dm_attr *attr, ff_reply_alloc
     return ff_call(context_of(context), FF_CMD_ALLOC_DM, &request, sizeof(request), reply, sizeof(ff_reply_alloc_dm))
 
 
+cdef ibv_dm *describe(ffl_dm *dm, ibv_context *context, uint32_t handle, uint64_t offset, uint64_t length) noexcept nogil:
+    dm.base.context = context
+    dm.base.memcpy_to_dm = memcpy_to_dm
+    dm.base.memcpy_from_dm = memcpy_from_dm
+    dm.base.comp_mask = IBV_DM_MASK_HANDLE
+    dm.base.handle = handle
+    dm.at = <uint8_t *>ff_session_get().shared + offset
+    dm.length = length
+    return &dm.base
+
+
 cdef public ibv_dm *ff_alloc_dm(ibv_context *context, ibv_alloc_dm_attr *attr) noexcept nogil:
     cdef ff_reply_alloc_dm reply
     cdef ffl_dm *dm = <ffl_dm *>calloc(1, sizeof(ffl_dm))
@@ -76,14 +87,7 @@ cdef public ibv_dm *ff_alloc_dm(ibv_context *context, ibv_alloc_dm_attr *attr) n
         free(dm)
         fail(error)
         return NULL
-    dm.base.context = context
-    dm.base.memcpy_to_dm = memcpy_to_dm
-    dm.base.memcpy_from_dm = memcpy_from_dm
-    dm.base.comp_mask = IBV_DM_MASK_HANDLE
-    dm.base.handle = reply.handle
-    dm.at = <uint8_t *>ff_session_get().shared + reply.offset
-    dm.length = attr.length
-    return &dm.base
+    return describe(dm, context, reply.handle, reply.offset, attr.length)
 
 
 cdef public int ff_free_dm(ibv_dm *dm) noexcept nogil:
@@ -92,6 +96,26 @@ cdef public int ff_free_dm(ibv_dm *dm) noexcept nogil:
         return fail(error)
     ff_retire(dm, &dm.handle)
     return 0
+
+
+cdef public ibv_dm *ffv_ibv_import_dm(ibv_context *context, uint32_t dm_handle) noexcept nogil:
+    """A second object for what there is (context.pyx)."""
+    cdef ff_cmd_part request
+    cdef ff_reply_query_dm reply
+    cdef ffl_dm *dm
+    cdef int error
+    request.of = context_of(context).handle
+    request.handle = dm_handle
+    error = ff_call(context_of(context), FF_CMD_QUERY_DM, &request, sizeof(request), &reply, sizeof(reply))
+    if error:
+        fail(error)
+        return NULL
+    dm = <ffl_dm *>calloc(1, sizeof(ffl_dm))
+    return describe(dm, context, dm_handle, reply.offset, reply.length) if dm != NULL else NULL
+
+
+cdef public void ffv_ibv_unimport_dm(ibv_dm *dm) noexcept nogil:
+    ff_retire(dm, &dm.handle)
 
 
 # ---- registering ----

@@ -27,11 +27,19 @@ cdef struct ffl_tracked:
     ff_a32 comp_owed          # the same for completion events
 
 
+cdef struct ffl_origin:
+    # What contexts that were imported from each other have in common: the router's context.
+    uint32_t contexts         # open
+    uint32_t serial           # of all of the process: handles are used again
+
+
 cdef struct ffl_context:
     ff_verbs_context base
     uint32_t handle
     uint32_t generation       # of the session that it belongs to; the calls of an older one's get EIO
     ff_a32 fatal_told         # IBV_EVENT_DEVICE_FATAL has been handed out
+    ffl_origin *origin        # see context.pyx
+    ffl_context *next         # of all that are open
 
 
 cdef struct ffl_channel:
@@ -66,6 +74,7 @@ cdef enum ffl_behind:
     FFL_PAGES = 0             # of the application's memory, pinned (memory_api.pxd)
     FFL_NOTHING = 1           # a null MR
     FFL_DEVICE = 2            # device memory
+    FFL_IMPORTED = 3          # whatever another MR object has
 
 
 cdef struct ffl_mr:

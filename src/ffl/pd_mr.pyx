@@ -5,8 +5,9 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 
 from ffcore.control cimport (FF_CMD_ALLOC_NULL_MR, FF_CMD_ALLOC_PD, FF_CMD_DEALLOC_PD, FF_CMD_DEREG_MR, FF_CMD_REG_MR,
-                             FF_CMD_REREG_MR, FF_MAX_EXTENTS, ff_cmd_handle, ff_cmd_reg_mr, ff_cmd_rereg_mr,
-                             ff_reply_handle, ff_reply_reg_mr)
+                             FF_CMD_QUERY_MR, FF_CMD_QUERY_PD, FF_CMD_REREG_MR, FF_MAX_EXTENTS, FF_NO_HANDLE, ff_cmd_handle, ff_cmd_part,
+                             ff_cmd_reg_mr, ff_cmd_rereg_mr, ff_reply_dereg_mr, ff_reply_handle, ff_reply_query_mr,
+                             ff_reply_reg_mr)
 from ffcore.shm cimport ff_load32
 from ffl.call_api cimport ff_call, ff_call_begin, ff_call_continue, ff_call_end, ff_call_end_of
 from ffl.domain_api cimport ff_dealloc_parent_domain, ff_domain_is_parent
@@ -14,7 +15,7 @@ from ffl.kernel cimport fail
 from ffl.log_api cimport FF_LOG_INFO, FF_LOG_WARN, ff_log
 from ffl.memory_api cimport ff_extent, ff_memory_pin, ff_memory_reason, ff_memory_unpin
 from ffl.mr_api cimport ff_odp_add, ff_odp_remove
-from ffl.objects cimport FFL_NOTHING, FFL_PAGES, context_of, ffl_context, ffl_mr, ffl_pd
+from ffl.objects cimport FFL_IMPORTED, FFL_NOTHING, FFL_PAGES, context_of, ffl_context, ffl_mr, ffl_pd
 from ffl.retired_api cimport ff_retire
 from ffl.verbs cimport (IBV_ACCESS_HUGETLB, IBV_ACCESS_LOCAL_WRITE, IBV_ACCESS_MW_BIND, IBV_ACCESS_ON_DEMAND,
                         IBV_ACCESS_REMOTE_ATOMIC, IBV_ACCESS_REMOTE_READ, IBV_ACCESS_REMOTE_WRITE,
@@ -185,15 +186,80 @@ cdef public ibv_mr *ff_alloc_null_mr(ibv_pd *pd) noexcept nogil:
 cdef public int ffv_ibv_dereg_mr(ibv_mr *handed) noexcept nogil:
     """The router answers when nothing refers to the pages any more: only then are they given back."""
     cdef ffl_mr *mr = <ffl_mr *>handed
-    cdef int error = ff_call_end_of(context_of(handed.context), FF_CMD_DEREG_MR, handed.handle)
-    if error:
+    cdef ff_cmd_handle request
+    cdef ff_reply_dereg_mr reply
+    cdef int error
+    if handed.handle == FF_NO_HANDLE:                # ended before (retired.pyx)
+        return fail(errno.EINVAL)
+    request.handle = handed.handle
+    error = ff_call(context_of(handed.context), FF_CMD_DEREG_MR, &request, sizeof(request), &reply, sizeof(reply))
+    if error == errno.EIO:                           # the router is gone, and with it the MR
+        reply.addr = <uint64_t>handed.addr
+        reply.length = handed.length if mr.behind == FFL_PAGES else 0
+    elif error:
         return fail(error)
+    ff_memory_unpin(reply.addr, reply.length)
+    forget(mr)
+    return 0
+
+
+cdef void forget(ffl_mr *mr) noexcept nogil:
     if mr.access & IBV_ACCESS_ON_DEMAND:
         ff_odp_remove(mr)
-    if mr.behind == FFL_PAGES:
-        ff_memory_unpin(<uint64_t>handed.addr, handed.length)
-    ff_retire(mr, &handed.handle)
-    return 0
+    ff_retire(mr, &mr.base.handle)
+
+
+# ---- a second object for what there is (context.pyx) ----
+
+cdef int look(ibv_context *context, uint16_t op, uint32_t of, uint32_t handle, void *reply, uint32_t size) noexcept nogil:
+    cdef ff_cmd_part request
+    request.of = of
+    request.handle = handle
+    return ff_call(context_of(context), op, &request, sizeof(request), reply, size)
+
+
+cdef public ibv_pd *ffv_ibv_import_pd(ibv_context *context, uint32_t pd_handle) noexcept nogil:
+    cdef ffl_pd *pd
+    cdef int error = look(context, FF_CMD_QUERY_PD, context_of(context).handle, pd_handle, NULL, 0)
+    if error:
+        fail(error)
+        return NULL
+    pd = <ffl_pd *>calloc(1, sizeof(ffl_pd))
+    if pd == NULL:
+        return NULL
+    pd.base.context = context
+    pd.base.handle = pd_handle
+    return &pd.base
+
+
+cdef public void ffv_ibv_unimport_pd(ibv_pd *pd) noexcept nogil:
+    ff_retire(pd, &pd.handle)
+
+
+cdef public ibv_mr *ffv_ibv_import_mr(ibv_pd *pd, uint32_t mr_handle) noexcept nogil:
+    """Its address is not known here (man 3 ibv_import_mr)."""
+    cdef ff_reply_query_mr reply
+    cdef ffl_mr *mr
+    cdef int error = look(pd.context, FF_CMD_QUERY_MR, pd.handle, mr_handle, &reply, sizeof(reply))
+    if error:
+        fail(error)
+        return NULL
+    mr = <ffl_mr *>calloc(1, sizeof(ffl_mr))
+    if mr == NULL:
+        return NULL
+    mr.base.context = pd.context
+    mr.base.pd = pd
+    mr.base.length = reply.length
+    mr.base.handle = mr_handle
+    mr.base.lkey = reply.lkey
+    mr.base.rkey = reply.rkey
+    mr.behind = FFL_IMPORTED
+    return &mr.base
+
+
+cdef public void ffv_ibv_unimport_mr(ibv_mr *mr) noexcept nogil:
+    """Pages stay pinned as long as the MR is there: whoever deregisters it hears from the router which they are."""
+    forget(<ffl_mr *>mr)
 
 
 # ---- changing one ----

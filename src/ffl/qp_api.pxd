@@ -2,9 +2,12 @@
 
 from libc.stdint cimport uint32_t
 
-from ffl.verbs cimport (ibv_context, ibv_cq_ex, ibv_cq_init_attr_ex, ibv_parent_domain_init_attr, ibv_pd, ibv_qp,
+from ffl.verbs cimport (ff_verbs_context, ibv_context, ibv_cq_ex, ibv_cq_init_attr_ex, ibv_device, ibv_parent_domain_init_attr, ibv_pd, ibv_qp,
                         ibv_qp_init_attr_ex, ibv_qp_open_attr, ibv_srq, ibv_srq_init_attr_ex, ibv_td, ibv_td_init_attr,
                         ibv_xrcd, ibv_xrcd_init_attr)
+
+cdef extern ibv_device *ff_device() noexcept nogil                     # device.pyx
+cdef extern void ff_fill_ops(ff_verbs_context *base) noexcept nogil
 
 cdef extern ibv_qp *ff_create_qp_ex(ibv_context *context, ibv_qp_init_attr_ex *attr) noexcept nogil
 cdef extern ibv_cq_ex *ff_create_cq_ex(ibv_context *context, ibv_cq_init_attr_ex *attr) noexcept nogil

@@ -16,7 +16,7 @@ from ffl.lock cimport ff_mutex_lock, ff_mutex_unlock
 from ffl.log_api cimport FF_LOG_DEBUG, FF_LOG_ERROR, FF_LOG_INFO, ff_log
 from ffl.memory_api cimport ff_memory_drop, ff_memory_init
 from ffl.mr_api cimport ff_odp_child
-from ffl.session_api cimport ffl_session
+from ffl.session_api cimport ff_context_child, ffl_session
 from ffl.socket cimport (AF_UNIX, MAP_ANONYMOUS, MAP_FAILED, MAP_FIXED, MAP_PRIVATE, MAP_SHARED, MSG_NOSIGNAL, PF_UNIX,
                          POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLRDHUP, PROT_READ, PROT_WRITE, SOCK_CLOEXEC,
                          SOCK_SEQPACKET, SOL_SOCKET, SO_SNDTIMEO, close, connect, ff_receive, mmap, munmap, poll,
@@ -260,3 +260,4 @@ cdef public void ff_session_child() noexcept nogil:
     ff_call_child()
     ff_handles_child()
     ff_odp_child()
+    ff_context_child()

@@ -32,8 +32,9 @@ cdef extern void ff_session_wake(int event_fd) noexcept nogil
 cdef extern void ff_session_child() noexcept nogil            # after fork, in the child: the session is the parent's
 
 # Before a verb that makes something of a context: a child of fork that uses a context of its parent's gets one of its
-# own behind it. 0 or an errno. In device.pyx.
+# own behind it. 0 or an errno. In context.pyx.
 cdef extern int ff_context_adopt(ffl_context *context) noexcept nogil
+cdef extern void ff_context_child() noexcept nogil            # after fork, in the child
 
 
 cdef inline void wake_if_armed(ff_session *shared, int event_fd) noexcept nogil:

@@ -14,7 +14,7 @@
 #include "ffcore/stats.h"
 
 #define FFR_STATE_MAGIC 0x74734646u
-#define FFR_STATE_VERSION 4u
+#define FFR_STATE_VERSION 5u
 #define FFR_NONE 0xffffffffu
 
 enum {
@@ -113,7 +113,8 @@ struct ffr_mr { /* what a look-up of a key reads is a line */
 	 * from the MR's first byte */
 	uint64_t offset;
 	uint64_t shift;	 /* the first byte's distance from the first extent's start */
-	uint64_t pinned;
+	uint64_t pinned; /* bytes of the application's, which has them at addr */
+	uint64_t addr;
 	uint32_t behind; /* enum ffr_behind */
 	uint32_t of;	 /* the DM; of a window the MR that it is bound to, or FFR_NONE */
 	uint32_t qpn;	 /* of a window of type 2: the QP that bound it */

@@ -131,6 +131,7 @@ cdef extern from "ffr/state.h" nogil:
         uint64_t offset
         uint64_t shift
         uint64_t pinned
+        uint64_t addr
         uint32_t behind
         uint32_t of
         uint32_t qpn

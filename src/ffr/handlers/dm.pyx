@@ -4,7 +4,8 @@ there from its allocation on. So the program copies to and from it without a com
 from libc.errno cimport EBUSY, EINVAL, ENOMEM
 from libc.stdint cimport uint64_t
 
-from ffcore.control cimport (ff_cmd_alloc_dm, ff_cmd_handle, ff_cmd_reg_dm_mr, ff_reply_alloc_dm, ff_reply_reg_mr)
+from ffcore.control cimport (ff_cmd_alloc_dm, ff_cmd_handle, ff_cmd_part, ff_cmd_reg_dm_mr, ff_reply_alloc_dm,
+                             ff_reply_query_dm, ff_reply_reg_mr)
 from ffcore.shm cimport FF_PAGE
 from ffr.handlers.base cimport owns_channel, owns_dm, owns_pd
 from ffr.handlers.pd_mr cimport bad_access, key_object
@@ -55,6 +56,16 @@ cdef int free_dm(ffr_router *r, uint32_t session, const void *body, void *reply)
     if r.state.dm[index].o.references:       # MRs
         return EBUSY
     dm_free(r, index)
+    return 0
+
+
+cdef int query_dm(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil:
+    """For who imports it."""
+    cdef const ff_cmd_part *c = <const ff_cmd_part *>body
+    if not owns_dm(r, session, c.handle) or r.state.dm[c.handle].context != c.of:
+        return EINVAL
+    (<ff_reply_query_dm *>reply).offset = r.state.dm[c.handle].offset
+    (<ff_reply_query_dm *>reply).length = r.state.dm[c.handle].length
     return 0
 
 

@@ -2,8 +2,8 @@ from libc.errno cimport EBUSY, EINVAL, ENOMEM
 from libc.stdint cimport uint64_t
 from libc.string cimport memcpy
 
-from ffcore.control cimport (ff_cmd_handle, ff_cmd_reg_mr, ff_cmd_rereg_mr, ff_extent, ff_reply_handle,
-                             ff_reply_reg_mr)
+from ffcore.control cimport (ff_cmd_handle, ff_cmd_part, ff_cmd_reg_mr, ff_cmd_rereg_mr, ff_extent, ff_reply_dereg_mr,
+                             ff_reply_handle, ff_reply_query_mr, ff_reply_reg_mr)
 from ffcore.shm cimport FF_PAGE, FF_PAYLOAD_OFFSET
 from ffr.handlers.base cimport owns_channel, owns_mr, owns_pd
 from ffr.mem.keys cimport key_new
@@ -113,6 +113,7 @@ cdef void lies_at(ffr_router *r, ffr_mr *mr, const ff_cmd_reg_mr *c, const ff_ex
     mr.shift = c.addr % FF_PAGE
     mr.offset = extent[0].offset + mr.shift if c.extents else 0
     mr.pinned = c.length
+    mr.addr = c.addr
     r.state.session[mr.o.session].pinned += mr.pinned
 
 
@@ -137,7 +138,7 @@ cdef uint32_t key_object(ffr_router *r, int kind, uint32_t session, uint32_t pd,
     mr.extents = 0
     mr.block = mr.of = FFR_NONE
     mr.qpn = 0
-    mr.iova = mr.length = mr.offset = mr.shift = mr.pinned = 0
+    mr.iova = mr.length = mr.offset = mr.shift = mr.pinned = mr.addr = 0
     mr.key = key_new(r, index)
     r.state.pd[pd].o.references += 1
     reply.handle = index
@@ -247,5 +248,25 @@ cdef int dereg_mr(ffr_router *r, uint32_t session, const void *body, void *reply
         return EINVAL
     if r.state.mr[index].o.references:       # windows are bound to it
         return EBUSY
+    (<ff_reply_dereg_mr *>reply).addr = r.state.mr[index].addr
+    (<ff_reply_dereg_mr *>reply).length = r.state.mr[index].pinned
     mr_free(r, index)
+    return 0
+
+
+# ---- for who imports them ----
+
+cdef int query_pd(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil:
+    cdef const ff_cmd_part *c = <const ff_cmd_part *>body
+    return 0 if owns_pd(r, session, c.handle) and r.state.pd[c.handle].context == c.of else EINVAL
+
+
+cdef int query_mr(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil:
+    cdef const ff_cmd_part *c = <const ff_cmd_part *>body
+    cdef ff_reply_query_mr *a = <ff_reply_query_mr *>reply
+    if not owns_mr(r, session, c.handle) or r.state.mr[c.handle].pd != c.of:
+        return EINVAL
+    a.lkey = r.state.mr[c.handle].key
+    a.rkey = a.lkey if r.state.mr[c.handle].behind != FFR_NOTHING else 0
+    a.length = r.state.mr[c.handle].length
     return 0

@@ -195,8 +195,13 @@ class Session:
         return struct.pack("<II", self.new("pd")["handle"], 0)
 
     def reg_mr(self, request, seq):
-        handle = self.new("mr")["handle"]
+        addr, length = struct.unpack_from("<QQ", request, 8)
+        handle = self.new("mr", addr=addr, length=length)["handle"]
         return struct.pack("<IIII", handle, handle << 12 | 1, handle << 12 | 1, 0)
+
+    def dereg_mr(self, request, seq):
+        mr = self.objects.pop(struct.unpack_from("<I", request)[0])
+        return struct.pack("<QQ", mr["addr"], mr["length"])
 
     def create_cq(self, request, seq):
         _, cqe, channel, _ = struct.unpack_from("<IIII", request)
