@@ -151,8 +151,9 @@ cdef void describe(ffl_qp *qp, ibv_pd *pd, const ibv_qp_init_attr *attr, ff_repl
     visible.qp_context = attr.qp_context
     visible.pd = pd
     visible.send_cq = attr.send_cq
-    visible.recv_cq = attr.recv_cq
-    visible.srq = attr.srq
+    if attr.qp_type != IBV_QPT_XRC_SEND:     # which receives nothing, whatever was handed over
+        visible.recv_cq = attr.recv_cq
+        visible.srq = attr.srq
     visible.handle = reply.handle
     visible.qp_num = reply.qpn
     visible.state = IBV_QPS_RESET

@@ -78,6 +78,8 @@ cdef void qp_activate(ffr_router *r, uint32_t index) noexcept nogil:
     q.idle = 0
     if q.list == FFR_LIST_ACTIVE or (q.list == FFR_LIST_WAITING and q.wait != FFR_RUN):
         return                               # one that waits goes on when its timer or its peer says so
+    if q.pages == 0:
+        return                               # XRC_RECV: nothing to execute or to flush, and no bell
     qp_unlist(r, index)
     link(r, index, FFR_LIST_ACTIVE)
 
@@ -147,9 +149,8 @@ cdef void qp_error(ffr_router *r, uint32_t index, bint fatal) noexcept nogil:
     qp_set_state(r, index, IBV_QPS_ERR)
     ff_fence()                               # state, fence, flush; FFL: store the WQE, fence, load state, ring if ERR
     forget_message(q)
-    if q.pages:                              # else it has no queue to flush
-        qp_unlist(r, index)
-        qp_activate(r, index)
+    qp_unlist(r, index)
+    qp_activate(r, index)
     if fatal:
         qp_event(r, index, IBV_EVENT_QP_FATAL)
     if q.rq.srqn:

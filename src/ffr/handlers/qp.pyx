@@ -364,7 +364,7 @@ cdef void enter(ffr_router *r, uint32_t index, uint32_t state, bint notify) noex
         r.qp_stats[index].dest_qpn = q.attr.dest_qpn
     qp_set_state(r, index, state)
     nic_enter(r, index, before)
-    if state == IBV_QPS_RTS and q.pages:
+    if state == IBV_QPS_RTS:
         qp_activate(r, index)                # what was posted in SQD
     elif state == IBV_QPS_SQD:
         # The current WQE stays where it is: SQD stops between packets of a message as it does between messages.
