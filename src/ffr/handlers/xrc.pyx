@@ -1,10 +1,8 @@
 from libc.errno cimport EAGAIN, EBUSY, EINVAL, ENOMEM
 from libc.stdint cimport uint64_t
-from libc.string cimport memcmp
 
 from ffcore.control cimport (FF_QP_OPENED, FF_XRCD_CREATE, FF_XRCD_EXCLUSIVE, FF_XRCD_FILE, ff_cmd_handle,
                              ff_cmd_open_qp, ff_cmd_open_xrcd, ff_reply_handle)
-from ffcore.stats cimport FF_STATS_NAME
 from ffr.handlers.base cimport owns_channel, owns_opener, owns_qp, owns_xrcd
 from ffr.handlers.qp cimport qp_free, qp_new
 from ffr.qp cimport qp_set_state
@@ -21,10 +19,9 @@ cdef extern from "<infiniband/verbs.h>" nogil:
 # ---- domains ----
 
 cdef bint shares(ffr_router *r, uint32_t mine, uint32_t theirs) noexcept nogil:
-    """Two sessions of one container: of one name, for the registry gives a name to one container at a time, and ends the
-    sessions of the one before."""
+    """Two sessions of one container."""
     cdef const ffr_session *s = &r.state.session[theirs]
-    return not s.closing and memcmp(s.name, r.state.session[mine].name, FF_STATS_NAME) == 0
+    return not s.closing and s.share == r.state.session[mine].share
 
 
 cdef uint64_t domain_of(ffr_router *r, uint32_t session, const ff_cmd_open_xrcd *c) noexcept nogil:
