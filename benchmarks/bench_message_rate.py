@@ -7,7 +7,8 @@ from benchmarks.report import medians
 from freeflow.perftest import million_per_s
 
 ROUNDS = 3
-RATES = {"ib_write_bw -s 64 -l 16": 10, "ib_write_bw -s 64": 4, "ib_send_bw -s 64 -l 16": 4}
+RATES = {"ib_write_bw -s 64 -l 16": 10, "ib_write_bw -s 64": 4, "ib_send_bw -s 64 -l 16": 4,
+         "ib_send_bw -c UD -s 64": 2}
 
 
 @pytest.mark.parametrize("words", RATES)

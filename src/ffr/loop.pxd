@@ -1,8 +1,8 @@
 """The reactor's loop: what one pass does, and what happens between passes (poll, yield, sleep)."""
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
-from ffcore.shm cimport ff_a32, ff_a64
+from ffcore.shm cimport FF_GID_TABLE, ff_a32, ff_a64
 from ffcore.stats cimport ff_stats_header
 from ffr.state cimport ffr_router
 
@@ -14,6 +14,7 @@ cdef enum admin_op:
     ADMIN_NONE
     ADMIN_ATTACH     # argument: a session whose record and view are complete
     ADMIN_DETACH     # argument: a session to end
+    ADMIN_GIDS       # arguments: a session, and its new GID table
     ADMIN_TAKEN      # the loop is at it: too late to withdraw
 
 
@@ -25,6 +26,8 @@ ctypedef struct ffr_loop:
     ff_a32 admin              # enum admin_op; the loop takes it, and sets it back to ADMIN_NONE when it is done
     uint32_t admin_session
     uint32_t admin_error
+    uint32_t admin_gid_count
+    uint8_t admin_gid[FF_GID_TABLE][16]
     uint64_t budget_ns        # how long to poll on after the last work
     const ff_stats_header *neighbour[NEIGHBOURS_MAX]   # other routers of this machine, as labs have them
     ff_a32 neighbours

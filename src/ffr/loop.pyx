@@ -1,16 +1,21 @@
 """A thread runs this, without the GIL, for the router's life; stand-ins on the other cores where those are few."""
 
 from libc.errno cimport ECONNRESET
+from libc.string cimport memcpy
 
 from ffcore.shm cimport (FF_FLAG_OVERSUBSCRIBED, FF_FLAG_SLOW_YIELD, ff_cas32, ff_fence, ff_load32, ff_load32_acquire,
                          ff_pause, ff_session, ff_store32, ff_store32_release, ff_store64)
-from ffr.cq cimport cq_notify_retry
+from ffr.cq cimport async_event, cq_notify_retry
 from ffr.load cimport YIELD_MAX_NS, judge_load, timed_yield
 from ffr.nic.registry cimport nics_deadline
 from ffr.qp cimport qp_rest
 from ffr.rounds cimport attach, pass_once
-from ffr.state cimport (FFR_CQ, FFR_FASTPATH, FFR_LOWCPU, FFR_MR, FFR_PD, FFR_QP, ffr_session)
+from ffr.state cimport (FFR_CHANNEL, FFR_CQ, FFR_FASTPATH, FFR_LOWCPU, FFR_MR, FFR_NONE, FFR_PD, FFR_QP, ffr_session)
 
+
+cdef extern from "<infiniband/verbs.h>" nogil:
+    enum:
+        IBV_EVENT_GID_CHANGE
 
 cdef extern from "<sched.h>" nogil:
     int sched_yield()
@@ -33,6 +38,7 @@ cdef extern from "ffr/loop.h" nogil:
 
 
 cdef enum:
+    THE_PORT = 1
     CHORES_NS = 1000000       # hang-ups, flags and probes: every millisecond
     RETRY_NS = 10000000       # a sleeping router tries channels again that were full
     TOTALS_NS = 100000000     # object counts into the counters
@@ -43,6 +49,20 @@ cdef enum:
 
 # ---- between passes ----
 
+cdef void change_gids(ffr_loop *l, uint32_t session) noexcept nogil:
+    """Connections keep the addresses that they were made with. Bound: the session's contexts."""
+    cdef ffr_session *s = &l.r.state.session[session]
+    cdef uint32_t channel = s.first[FFR_CHANNEL]
+    if not s.used or s.closing:
+        return
+    memcpy(s.gid, l.admin_gid, sizeof(s.gid))
+    s.gid_count = l.admin_gid_count
+    while channel != FFR_NONE:
+        if l.r.state.channel[channel].is_async:
+            async_event(l.r, channel, IBV_EVENT_GID_CHANGE, THE_PORT)
+        channel = l.r.state.channel[channel].o.next
+
+
 cdef void obey(ffr_loop *l) noexcept nogil:
     cdef uint32_t op = ff_load32_acquire(&l.admin)
     cdef ffr_session *s
@@ -51,6 +71,8 @@ cdef void obey(ffr_loop *l) noexcept nogil:
     s = &l.r.state.session[l.admin_session]
     if op == ADMIN_ATTACH:
         attach(l, l.admin_session)
+    elif op == ADMIN_GIDS:
+        change_gids(l, l.admin_session)
     elif s.used and not s.closing:
         s.closing = l.admin_error
     ff_store32_release(&l.admin, ADMIN_NONE)

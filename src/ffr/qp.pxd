@@ -28,6 +28,7 @@ cdef void qp_unlist(ffr_router *r, uint32_t index) noexcept nogil
 cdef void qp_set_state(ffr_router *r, uint32_t index, uint32_t state) noexcept nogil
 cdef void qp_error(ffr_router *r, uint32_t index, bint fatal) noexcept nogil  # to ERR; fatal: with IBV_EVENT_QP_FATAL
 # An asynchronous event of the QP, to each of its handles.
+cdef void qp_established(ffr_router *r, uint32_t index) noexcept nogil    # in RTR a message has arrived
 cdef void qp_event(ffr_router *r, uint32_t index, uint32_t type) noexcept nogil
 cdef void qp_reset(ffr_router *r, uint32_t index) noexcept nogil              # drops what is posted
 cdef int qp_flush(ffr_router *r, uint32_t index) noexcept nogil               # a turn in ERR or SQE; how many WQEs it flushed

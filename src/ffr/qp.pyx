@@ -32,6 +32,7 @@ cdef extern from "<infiniband/verbs.h>" nogil:
         IBV_WC_BIND_MW
         IBV_WC_LOCAL_INV
         IBV_WC_RECV
+        IBV_EVENT_COMM_EST
         IBV_EVENT_QP_FATAL
         IBV_EVENT_QP_LAST_WQE_REACHED
 
@@ -133,6 +134,15 @@ cdef void qp_event(ffr_router *r, uint32_t index, uint32_t type) noexcept nogil:
         at = r.state.opener[at].next
 
 
+cdef void qp_established(ffr_router *r, uint32_t index) noexcept nogil:
+    """IBTA 11.6.3.2: the first message comes before the program has gone on to RTS, whose peer did. Once."""
+    cdef ffr_qp *q = &r.state.qp[index]
+    if q.type == IBV_QPT_UD or q.established:
+        return
+    q.established = 1
+    qp_event(r, index, IBV_EVENT_COMM_EST)
+
+
 cdef void forget_message(ffr_qp *q) noexcept nogil:
     q.moved = 0
     q.atomic_done = 0
@@ -195,6 +205,7 @@ cdef void qp_reset(ffr_router *r, uint32_t index) noexcept nogil:
         ff_store32_release(&qp_shared(r, q).sq_done, q.sq_index)
     q.sq_seen = q.sq_index
     forget_message(q)
+    q.established = 0
     q.generation += 1                        # peers look this QP up again
     q.peer = FFR_NONE
     memset(&q.attr, 0, sizeof(q.attr))

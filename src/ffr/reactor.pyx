@@ -14,7 +14,7 @@ from ffcore.shm cimport (FF_GID_TABLE, FF_LAYOUT_VERSION, FF_MAGIC, FF_MODE_ISOL
                          FF_RINGS_OFFSET, ff_cas32, ff_load32_acquire, ff_session, ff_store32, ff_store32_release)
 from ffcore.stats cimport (FF_STATS_MAGIC, FF_STATS_NAME, FF_STATS_QPS, FF_STATS_SESSIONS, FF_STATS_VERSION,
                            ff_qp_stats, ff_session_stats, ff_stats_header)
-from ffr.loop cimport ADMIN_ATTACH, ADMIN_DETACH, ADMIN_NONE, NEIGHBOURS_MAX, STAND_INS_MAX, ffr_loop, loop_run, loop_stand_in
+from ffr.loop cimport ADMIN_ATTACH, ADMIN_DETACH, ADMIN_GIDS, ADMIN_NONE, NEIGHBOURS_MAX, STAND_INS_MAX, ffr_loop, loop_run, loop_stand_in
 from ffr.mem.nothing cimport nothing_map, nothing_unmap
 from ffr.mem.region cimport region_map, region_unmap, uffd_open
 from ffr.state cimport (FFR_ADAPTIVE, FFR_CONTROL_MAX, FFR_CQ, FFR_FASTPATH, FFR_KINDS, FFR_LOWCPU, FFR_MCAST_BUCKETS,
@@ -289,8 +289,7 @@ cdef class Reactor:
     cdef _put_gids(self, uint32_t number, gids):
         cdef ffr_session *s = &self.r.state.session[number]
         cdef int i
-        if len(gids) > FF_GID_TABLE or any(len(gid) != 16 for gid in gids):
-            raise ValueError(f"at most {FF_GID_TABLE} GIDs of 16 bytes")
+        _check_gids(gids)
         for i in range(len(gids)):
             memcpy(s.gid[i], <const char *><bytes>gids[i], 16)
         s.gid_count = len(gids)
@@ -311,8 +310,15 @@ cdef class Reactor:
         self._ask(ADMIN_DETACH, number, error)
 
     def set_gids(self, uint32_t number, gids):
-        """Replaces a session's GID table. New connections use it; connected QPs stay."""
-        self._put_gids(number, gids)
+        """Replaces a session's GID table, and tells its programs (IBV_EVENT_GID_CHANGE). New connections use it; connected
+        QPs stay."""
+        cdef int i
+        _check_gids(gids)
+        memset(self.loop.admin_gid, 0, sizeof(self.loop.admin_gid))
+        for i in range(len(gids)):
+            memcpy(self.loop.admin_gid[i], <const char *><bytes>gids[i], 16)
+        self.loop.admin_gid_count = len(gids)
+        self._ask(ADMIN_GIDS, number)
 
     @property
     def reaped_fd(self):
@@ -397,3 +403,8 @@ cdef class Reactor:
         """False when the kernel grants no userfaultfd: a container that punches holes into its memory is then charged
         to the router."""
         return self.r.uffd >= 0
+
+
+def _check_gids(gids):
+    if len(gids) > FF_GID_TABLE or any(len(gid) != 16 for gid in gids):
+        raise ValueError(f"at most {FF_GID_TABLE} GIDs of 16 bytes")

@@ -51,6 +51,10 @@ class Registry:
     def __len__(self):
         return len(self._by_name)
 
+    @property
+    def host(self):
+        return self._by_name[HOST]
+
     def find(self, namespace_id):
         """The container of that namespace, or None."""
         return self._by_namespace.get(namespace_id)
@@ -99,11 +103,27 @@ class Registry:
         wanted = tuple(a for a in own_addresses if self._by_address.get(a, host) is host)
         if not wanted or wanted == host.addresses:
             return False
-        for address in host.addresses:
-            del self._by_address[address]
-        host.addresses = wanted
-        self._by_address.update(dict.fromkeys(wanted, host))
+        self._readdress(host, wanted)
         return True
+
+    def update(self, name, texts):
+        """Gives a container other addresses. Returns it, and those that it had. Raises Refused."""
+        container = self._by_name.get(name)
+        if container is None or name == HOST:
+            raise Refused(errno.ENOENT, f"no container {name!r}")
+        wanted = self._checked(name, texts, container.tenant)
+        for address in wanted:
+            if (other := self._by_address.get(address, container)) is not container:
+                raise Refused(errno.EADDRINUSE, f"address {address} is taken, by {other.name!r}")
+        before = container.addresses
+        self._readdress(container, wanted)
+        return container, before
+
+    def _readdress(self, container, wanted):
+        for address in container.addresses:
+            del self._by_address[address]
+        container.addresses = wanted
+        self._by_address.update(dict.fromkeys(wanted, container))
 
     def close(self):
         for container in self:

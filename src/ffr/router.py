@@ -5,6 +5,7 @@ import errno
 import logging
 import os
 import time
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 
 from ffcore.handshake import LAYOUT_VERSION
@@ -59,6 +60,8 @@ class Router:
         while True:
             if (headers := neighbours.look()) is not None:
                 self.reactor.set_neighbours(headers)
+            if (host := self.registry.host).sessions:    # their GID tables follow the interfaces
+                self._look_at_host(host)
             await asyncio.sleep(NEIGHBOURS_LOOK_S)
 
     async def start(self):
@@ -117,6 +120,22 @@ class Router:
         log.info("container %s: removed", name)
         return {}
 
+    def container_addresses(self, name, addresses):
+        """Its programs' GID tables follow at once, and an event tells them. Connections stay as they are."""
+        container, before = self.registry.update(name, addresses)
+        if container.addresses != before:
+            lost = replace(container, addresses=tuple(a for a in before if a not in container.addresses))
+            self.underlay.foreign.remove(container)
+            self.underlay.foreign.add(container)
+            self.hosts.gone(lost.addresses)
+            self.store.release(lost)
+            self.hosts.here(container.addresses)
+            self.store.claim(container)
+            self.tcp.add(container)
+            self.sessions.set_gids(container)
+            log.info("container %s: now %s", name, ", ".join(map(str, container.addresses)))
+        return {"container": container.describe()}
+
     def container_list(self):
         return {"containers": [container.describe() for container in self.registry]}
 
@@ -165,6 +184,7 @@ class Router:
         return {
             "status": (self.status, {}),
             "container.add": (self.container_add, {"name": str, "netns": str, "addresses": list, "tenant?": str}),
+            "container.addresses": (self.container_addresses, {"name": str, "addresses": list}),
             "container.remove": (self.container_remove, {"name": str}),
             "container.list": (self.container_list, {}),
             "hosts.set": (self.set_hosts, {"hosts": dict}),
@@ -175,12 +195,17 @@ class Router:
 
     def _on_peer(self, container):
         """Before a session of the router's own namespace is made: interfaces may have come since the last look."""
+        if container.name == HOST:
+            self._look_at_host(container)
+
+    def _look_at_host(self, host):
         now_s = time.monotonic()
-        if container.name == HOST and now_s - self._host_read_s >= HOST_REFRESH_S:
-            self._host_read_s = now_s
-            if self.registry.update_host(addresses.own()):
-                self.sessions.set_gids(container)
-                self.tcp.add(container)
+        if now_s - self._host_read_s < HOST_REFRESH_S:
+            return
+        self._host_read_s = now_s
+        if self.registry.update_host(addresses.own()):
+            self.sessions.set_gids(host)
+            self.tcp.add(host)
 
     def _on_moved(self, changes):
         self.underlay.moved(changes)

@@ -44,8 +44,11 @@ class Sessions:
             self._reactor.detach(number, error)
 
     def set_gids(self, container):
-        for number in container.sessions:
-            self._reactor.set_gids(number, container.gids)
+        for number in list(container.sessions):
+            try:
+                self._reactor.set_gids(number, container.gids)
+            except TimeoutError as error:  # the next change brings it along
+                log.warning("session %d keeps its old addresses: %s", number, error)
 
     def reap(self):
         """Forgets the sessions that the reactor has ended."""

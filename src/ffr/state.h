@@ -207,6 +207,7 @@ struct ffr_qp {
 	uint32_t xrcd;
 	uint32_t opener; /* first of its further handles */
 	uint32_t orphan; /* its maker's handle is gone: those keep it */
+	uint32_t established; /* IBV_EVENT_COMM_EST has been sent since RESET */
 };
 
 struct ffr_srq {

@@ -214,6 +214,7 @@ cdef extern from "ffr/state.h" nogil:
         uint32_t xrcd
         uint32_t opener
         uint32_t orphan
+        uint32_t established
 
     ctypedef struct ffr_srq "struct ffr_srq":
         ffr_object o

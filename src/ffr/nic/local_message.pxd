@@ -9,7 +9,7 @@ from ffcore.shm cimport (FF_MAX_SGE, FF_OP_LAST, FF_OP_LOCAL_INV, FF_OP_READ, FF
                          ff_load32_acquire, ff_recv_wqe, ff_sge, ff_wqe)
 from ffr.guard cimport FFR_FAULT, guarded
 from ffr.mem.keys cimport resolve_list
-from ffr.qp cimport FFR_TURN_BYTES, qp_sent, qp_sq_slot
+from ffr.qp cimport FFR_TURN_BYTES, qp_established, qp_sent, qp_sq_slot
 from ffr.rq cimport rq_ready, rq_slot
 from ffr.state cimport ffr_qp, ffr_router, ffr_rq, ffr_session
 
@@ -155,6 +155,8 @@ cdef inline void count(ffr_router *r, uint32_t index, uint32_t peer, uint64_t le
     r.qp_stats[index].tx_bytes += length
     r.qp_stats[peer].rx_messages += 1
     r.qp_stats[peer].rx_bytes += length
+    if r.state.qp[peer].state == IBV_QPS_RTR:        # rare: once in a connection's life
+        qp_established(r, peer)
 
 
 cdef inline void dropped(ffr_router *r, uint32_t qp) noexcept nogil:

@@ -14,7 +14,7 @@ from ffr.guard cimport FFR_FAULT, guarded
 from ffr.mem.keys cimport resolve, resolve_list
 from ffr.mem.windows cimport window_of, window_operation, window_unbind
 from ffr.nic.roce cimport roce_peer, roce_resolved, roce_side
-from ffr.qp cimport qp_error, qp_event, qp_received, qp_sent, qp_sq_slot
+from ffr.qp cimport qp_error, qp_established, qp_event, qp_received, qp_sent, qp_sq_slot
 from ffr.roce.qp cimport *
 from ffr.roce.requester cimport requester_stop
 from ffr.roce.responder cimport responder_flush
@@ -28,6 +28,7 @@ from ffr.state cimport FFR_NONE, ffr_mr, ffr_qp, ffr_router, ffr_rq
 cdef extern from "<infiniband/verbs.h>" nogil:
     enum:
         IBV_ACCESS_LOCAL_WRITE
+        IBV_QPS_RTR
         IBV_QPS_SQE
         IBV_WC_RECV
         IBV_WC_RECV_RDMA_WITH_IMM
@@ -229,6 +230,8 @@ cdef void complete_receive(void *context, roce_qp *q, const roce_received *done)
     cdef roce_nic *n = <roce_nic *>context
     cdef ffr_qp *qp = qp_of(n, q)
     cdef ffr_rq *rq = rq_of(n.router, qp)
+    if qp.state == IBV_QPS_RTR:
+        qp_established(n.router, q.handle)
     if done.status == IBV_WC_SUCCESS:
         n.router.session_stats[qp.o.session].rx_messages += 1
         n.router.session_stats[qp.o.session].rx_bytes += done.length

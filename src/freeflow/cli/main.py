@@ -12,6 +12,7 @@ from freeflow.errors import FreeFlowError
 COMMANDS = {
     "router": "router_run",
     "container add": "container_add",
+    "container address": "container_address",
     "container remove": "container_remove",
     "container list": "container_list",
     "polling": "polling_set",

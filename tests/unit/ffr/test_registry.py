@@ -108,3 +108,23 @@ def test_the_host_follows_its_interfaces_but_takes_no_containers_address(registr
     assert [str(a) for a in registry.find(NamespaceId(4, 1)).addresses] == ["192.0.2.7"]
     registry.add("db", StandIn(3), ["192.0.2.1"])
     assert refused(registry.add, "more", StandIn(4), ["192.0.2.7"]).errno == errno.EADDRINUSE
+
+
+def test_a_container_changes_its_addresses(registry):
+    web = registry.add("web", StandIn(2), ["10.32.1.1", "10.32.1.2"])
+    changed, before = registry.update("web", ["10.32.1.2", "fd00::2"])
+    assert changed is web and [str(a) for a in before] == ["10.32.1.1", "10.32.1.2"]
+    assert [str(a) for a in web.addresses] == ["10.32.1.2", "fd00::2"]
+    registry.add("db", StandIn(3), ["10.32.1.1"])  # is free again
+    assert registry.find(web.namespace.id) is web
+
+
+@pytest.mark.parametrize("name, texts, error", [
+    ("web", ["10.32.1.2"], errno.EADDRINUSE), ("web", ["192.0.2.1"], errno.EADDRINUSE), ("web", [], errno.EINVAL),
+    ("web", ["127.0.0.1"], errno.EINVAL), ("nobody", ["10.32.1.9"], errno.ENOENT), (HOST, ["10.32.1.9"], errno.ENOENT)])
+def test_a_refused_change_changes_nothing(registry, name, texts, error):
+    registry.add("web", StandIn(2), ["10.32.1.1"])
+    registry.add("db", StandIn(3), ["10.32.1.2"])
+    assert refused(registry.update, name, texts).errno == error
+    assert [str(a) for a in registry.find(NamespaceId(4, 2)).addresses] == ["10.32.1.1"]
+    assert refused(registry.add, "more", StandIn(4), ["10.32.1.1"]).errno == errno.EADDRINUSE
