@@ -8,11 +8,11 @@ import time
 import pytest
 
 from freeflow.control import Control
-from freeflow.lab import etcd, state, up
+from freeflow.lab import state
 from freeflow.lab.model import ETCD, ROUTER_NAME
 from freeflow.pair import Side
 from freeflow.perftest import PORT, Perftest
-from places import Lab
+from places import FREEFLOW, Lab
 
 ENDS_WITHIN_S = 20.0  # perftest's QPs give up after 7 retries of 67 ms, and its own clean-up takes a while
 
@@ -64,9 +64,8 @@ def kill_etcd(lab):
 
 
 def start_etcd(lab):
-    started = up.start_etcd(lab.plan)
-    etcd.wait_ready(started, lab.plan.directory / "etcd.log", lambda: the_map(lab, "h1")["etcd"]["connected"])
-    wait_for(lambda: the_map(lab, "h2")["etcd"]["connected"])
+    assert subprocess.run([*FREEFLOW, "lab", "etcd"], env=lab.variables(), timeout=20).returncode == 0
+    wait_for(lambda: all(the_map(lab, host)["etcd"]["connected"] for host in ("h1", "h2")))
 
 
 def test_etcd_may_die_under_running_programs_and_come_back(lab):
@@ -115,6 +114,15 @@ def test_a_container_that_moves_to_another_host_keeps_its_address(lab):
         listening, client = both(lab, "ib_send_lat", "-n", "200", server="h2c2", client=peer, address="10.32.1.2")
         ends = client.wait(30), listening.wait(30)
         assert [end.status for end in ends] == [0, 0], f"{ends[0]}\n{ends[1]}"
+
+
+def test_three_hosts_over_a_tunnelled_overlay():
+    lab = Lab("-three", host_count=3, container_count=1, overlay="vxlan")
+    try:
+        for server, client in (("h1c1", "h3c1"), ("h2c1", "h1c1"), ("h3c1", "h2c1")):
+            assert pair(lab, "ib_send_lat", "-n", "200", server=server, client=client).row["#iterations"] == 200
+    finally:
+        lab.down()
 
 
 def address(namespace, verb, text):

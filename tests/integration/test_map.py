@@ -178,6 +178,23 @@ async def test_neither_is_one_that_died_while_etcd_was_away(etcd, one, two):
     await two.sees(None, A, one.address)
 
 
+@told(2)
+async def test_a_router_that_is_started_again_takes_up_its_records(etcd, two):
+    one = Host(etcd, 1)
+    one.add("web", A)
+    one.add("gone", B)
+    one.store.start()
+    await two.sees(one, A, B)
+    one.die()
+    again = Host(etcd, 1)
+    again.add("web", A)
+    again.store.start()
+    await two.sees(None, B, within_s=LEASE_S * 0.7)
+    await asyncio.sleep(LEASE_S * 1.5)  # the dead one's lease has run out, and took nothing along
+    assert two.map.host_of(A) == one.address
+    await again.store.close()
+
+
 @told(1, 2)
 async def test_a_host_that_leaves_says_so(etcd, one, two):
     one.add("web", A)

@@ -61,8 +61,9 @@ class Claims:
             return set()
         self._count -= 1
         self._by_host[host].discard(address)
-        if not self._by_address[address]:
-            del self._by_address[address]
+        for table, key in ((self._by_host, host), (self._by_address, address)):
+            if not table[key]:
+                del table[key]
         return {address}
 
     def owner(self, address):

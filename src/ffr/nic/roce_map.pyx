@@ -59,17 +59,19 @@ cdef roce_gid *map_find(roce_nic *n, const uint8_t *gid) noexcept nogil:
 
 
 cdef int map_put(roce_nic *n, const uint8_t *gid, uint32_t state, uint32_t peer) noexcept nogil:
-    """0, or -1: the map is half full."""
+    """0, or -1: the map is half full. What was taken back says no more than what nobody told, so its place is free again:
+    containers come and go for as long as a router lives."""
     cdef roce_gid *entry = map_find(n, gid)
     cdef uint32_t at = bucket(gid)
     if entry == NULL:
-        if n.tables.gids >= ROCE_GIDS // 2:
-            return -1
-        while n.tables.gid[at].state != ROCE_UNKNOWN:
+        while n.tables.gid[at].state != ROCE_UNKNOWN and n.tables.gid[at].state != ROCE_NOWHERE:
             at = (at + 1) & (ROCE_GIDS - 1)
         entry = &n.tables.gid[at]
+        if entry.state == ROCE_UNKNOWN:
+            if n.tables.gids >= ROCE_GIDS // 2:
+                return -1
+            n.tables.gids += 1
         memcpy(entry.gid, gid, 16)
-        n.tables.gids += 1
     if entry.state == ROCE_ELSEWHERE:
         n.tables.peer[entry.peer].gids -= 1
     entry.state = state

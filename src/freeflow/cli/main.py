@@ -22,6 +22,7 @@ COMMANDS = {
     "lab up": "lab_up",
     "lab exec": "lab_exec",
     "lab status": "lab_status",
+    "lab etcd": "lab_etcd",
     "lab down": "lab_down",
 }
 

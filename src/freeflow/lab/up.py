@@ -131,9 +131,7 @@ class Making:
         return {container.name: self.record.processes[container.name].pid for container in self.plan.containers}
 
     def start_etcd(self):
-        started = start_etcd(self.plan)
-        self.record.processes[ETCD] = Process.of(started.pid)
-        self.record.save()
+        start_etcd(self.record)
 
     def start_router(self, host):
         router = routers.start(host.router_directory, host.directory / "router.log", host.netns_path,
@@ -175,10 +173,23 @@ class Making:
             init.wait()
 
 
-def start_etcd(plan):
-    """On the first host; routers find it when it is there. Returns a Popen."""
-    first = plan.hosts[0]
-    return etcd.start(plan.etcd_directory, plan.directory / f"{ETCD}.log", first.address, first.netns_path)
+def start_etcd(record):
+    """On the first host; routers find it when it is there. Returns its Process."""
+    plan, first = record.plan, record.plan.hosts[0]
+    started = etcd.start(plan.etcd_directory, plan.directory / f"{ETCD}.log", first.address, first.netns_path)
+    record.processes[ETCD] = Process.of(started.pid)
+    record.save()
+    return record.processes[ETCD]
+
+
+def restart_etcd(record):
+    """Its Process, started again if it is dead. Raises FreeFlowError."""
+    if ETCD not in record.processes:
+        raise FreeFlowError(f"lab {record.plan.name} has one host and no etcd: freeflow lab up --hosts 2")
+    with state.locked(record.plan.name):
+        if record.processes[ETCD].alive():
+            return record.processes[ETCD]
+        return start_etcd(record)
 
 
 def container_spec(plan, container):
