@@ -102,3 +102,33 @@ def test_redis(figure, measured, places):
     figure("TCP mode, one host: redis-benchmark GET / loopback", middle["ours"] / middle["loopback"], "×", 1,
            at_least=True, basis=f"{middle['ours']:.0f} / {middle['loopback']:.0f} a second", samples=samples,
            command="freeflow lab exec h1c2 --tcp -- redis-benchmark -h h1c1 -t get")
+
+
+NGINX = """
+daemon off; worker_processes 1; error_log stderr; pid {dir}/nginx.pid;
+events {{ worker_connections 1000; }}
+http {{
+  access_log off; client_body_temp_path {dir}; proxy_temp_path {dir}; fastcgi_temp_path {dir}; uwsgi_temp_path {dir};
+  scgi_temp_path {dir};
+  server {{ listen 8000; location / {{ return 200 "{body}"; }} }}
+}}
+"""
+
+
+def test_nginx(figure, measured, lab, places, tmp_path):
+    (tmp_path / "nginx.conf").write_text(NGINX.format(dir="/tmp", body="x" * 1000))
+    inside = lab.put("h1c1", tmp_path / "nginx.conf")
+
+    def rate(name, server, client, address):
+        config = inside if name != "loopback" else tmp_path / "nginx.conf"
+        _, ended = run_pair([*server, "nginx", "-p", "/tmp", "-c", config],
+                            [*client, "wrk", "-d", 2, "-t", 1, "-c", 50, f"http://{address}:8000/"], 8000,
+                            timeout_s=60, server_stays=True)
+        return float(re.search(r"Requests/sec:\s+([0-9.]+)", ended.stdout)[1])
+
+    samples = measured(ROUNDS, **{name: lambda name=name, there=there: rate(name, *there)
+                                  for name, there in places.items()})
+    middle = medians(samples)
+    figure("TCP mode, one host: nginx under wrk / loopback", middle["ours"] / middle["loopback"], "×", 1,
+           at_least=True, basis=f"{middle['ours']:.0f} / {middle['loopback']:.0f} requests a second, 1 KB, 50 connections",
+           samples=samples, command="freeflow lab exec h1c2 --tcp -- wrk -c 50 http://h1c1:8000/")

@@ -27,6 +27,8 @@ OK, WARN, FAIL = "ok", "warn", "fail"
 WAIT_S = 3.0  # for a router to answer a hello, and for a library to load
 MIB, GIB = 1 << 20, 1 << 30
 PROCMAP_QUERY, PROCMAP_QUERY_SIZE = 0xC0686611, 104  # linux/fs.h, from 6.11 on
+REASONS = ("no_container", "other_host", "refused", "foreign_source", "no_listener", "plain_listener", "path",
+           "not_claimed", "abandoned", "quota", "resources", "own_port", "privileged")  # ffcore/tcp.h
 UNLIMITED = 1 << 60  # cgroup v1 writes "no limit" as a number of pages near 2^63
 
 
@@ -137,6 +139,31 @@ def traffic_path(here):
         return finding(FAIL, "none: programs with FreeFlow find no device here", "mend the line `session` first")
     far = ", and in RoCEv2 packets over UDP to those of the others (roce NIC)" if here.others else ""
     return finding(OK, f"through the router's shared memory to the containers of this host (local NIC, isolated mode){far}")
+
+
+def tcp_mode(here):
+    """Whether sockets can be taken off the overlay; to the router's owner, how many were, and why others were not."""
+    paths = RouterPaths.of(here.directory, here.name)
+    if not paths.tcp_socket.is_socket():
+        return finding(WARN, f"nobody at {paths.tcp_socket}: programs of TCP mode stay on the overlay", "start `freeflow"
+                             " router`; in a container, mount its directory")
+    try:
+        with Control(here.directory, here.name) as control:
+            told = control.call("status")["tcp"]
+    except FreeFlowError:
+        return finding(OK, f"{paths.tcp_socket} is there; programs use it with `freeflow run --tcp`")
+    stayed = ", ".join(f"{told[reason]} {reason}" for reason in REASONS if told.get(reason))
+    text = f"{told['accelerated']} connects accelerated, {told['links_out']} of them to other hosts" \
+           + (f"; stayed on the overlay: {stayed} (docs/tcp-mode.md)" if stayed else "")
+    if here.others and not told["hosts"]:
+        return finding(WARN, f"{text}; no links with other hosts", "give each router the hosts' --key (docs/tcp-mode.md)")
+    if silent := [host for host, linked in told["hosts"].items() if not linked]:
+        return finding(WARN, f"{text}; not linked with {', '.join(silent)}",
+                       "do the routers there run, with the same --key? Are TCP ports 4791 and 4792 open between hosts?")
+    if told["hosts"] and told["fenced"] is not True:
+        return finding(WARN, f"{text}; sockets between hosts are not fenced in: {told['fenced']}",
+                       "run the router as root, with a writable cgroup2; docs/tcp-mode.md says what remains without")
+    return finding(OK, text)
 
 
 def _cure(welcome):
@@ -304,5 +331,5 @@ def _limit(amount):
     return f"{amount / GIB:.1f} GiB"
 
 
-CHECKS = [session, router, map_of_hosts, traffic_path, library, programs, device_files, kernel, userfaultfd, limits,
-          cgroup]
+CHECKS = [session, router, map_of_hosts, traffic_path, tcp_mode, library, programs, device_files, kernel,
+          userfaultfd, limits, cgroup]

@@ -13,10 +13,10 @@ SIDES = pytest.mark.parametrize("server_plain, client_plain", [(False, False), (
                                 ids=["both", "client", "server"])
 
 
-@pytest.fixture
-def talk(tcp_net, server_plain, client_plain, tmp_path):
+@pytest.fixture(params=["tcp_net", "tcp_hosts"], ids=["one_host", "two_hosts"])
+def talk(request, server_plain, client_plain, tmp_path):
     """start(words, port): a server in c2. run(words): a client in c1, its output. fast(): connections accelerated."""
-    made = Talk(tcp_net, server_plain, client_plain, tmp_path)
+    made = Talk(request.getfixturevalue(request.param), server_plain, client_plain, tmp_path)
     yield made
     for server in made.servers:
         end(server)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -24,6 +25,19 @@ def address6(number):
 
 
 @contextmanager
+def two_networks_with_brokers():
+    """The same with c1 on one host and c2 on another; .accelerated() counts what either broker did."""
+    with TwoHosts() as made:
+        made.routers = [made.broker_of(1), made.broker_of(2)]
+        deadline = time.monotonic() + 10
+        while not all(all(counters(router)["linked"]) for router in made.routers):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        made.accelerated = lambda: sum(counters(router)["accelerated"] for router in made.routers)
+        yield made
+
+
+@contextmanager
 def network_with_broker():
     """A Net with its broker as .router, and .accelerated() to count by."""
     with Net() as made:
@@ -37,6 +51,8 @@ class Net:
 
     directory (Path): any user can read it; the broker's socket is there, and a copy of the library.
     """
+
+    rights = ()
 
     def __init__(self, containers=3):
         self.count = containers
@@ -85,8 +101,14 @@ class Net:
         names = serve or [f"c{n}" for n in range(1, self.count + 1)]
         places = [f"/proc/{self.pids[c]}/ns/net={address(int(c[1:]))},{address6(int(c[1:]))}"
                   f"@{(tenants or {}).get(c, 0)}" for c in names]
-        command = ["nsenter", "-t", str(self.pids["host"]), "-n", sys.executable, "-m", "ffr.tcp",
-                   str(self.directory / "router.tcp.sock"), *places]
+        return self._start_broker("host", self.directory / "router.tcp.sock", places)
+
+    def directory_of(self, where):
+        """FREEFLOW_DIR of what runs there."""
+        return self.directory
+
+    def _start_broker(self, host, socket, words):
+        command = ["nsenter", "-t", str(self.pids[host]), "-n", sys.executable, "-m", "ffr.tcp", str(socket), *words]
         broker = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1,
                                   env={**os.environ, "PYTHONPATH": str(ROOT / "src")})
         self.stack.callback(end, broker)
@@ -97,11 +119,11 @@ class Net:
         """command (a list; or Python source, a str) in container `where`, with libfsocket unless plain."""
         if isinstance(command, str):
             command = [sys.executable, "-c", command]
-        extra = dict(env or {}, FREEFLOW_DIR=str(self.directory), VNET_PREFIX=PREFIX)
+        extra = dict(env or {}, FREEFLOW_DIR=str(self.directory_of(where)), VNET_PREFIX=PREFIX)
         if not plain:
             extra["LD_PRELOAD"] = str(self.directory / LIBRARY.name)
         settings = [f"{key}={value}" for key, value in extra.items()]
-        enter = ["nsenter", "-t", str(self.pids[where]), "-n", "env", *settings]
+        enter = ["nsenter", "-t", str(self.pids[where]), "-n", *self.rights, "env", *settings]
         process = subprocess.Popen(enter + command, text=True, **options)
         self.stack.callback(end, process)
         return process
@@ -112,6 +134,43 @@ class Net:
         output, _ = process.communicate(timeout=timeout)
         assert not check or process.returncode == 0, output
         return output
+
+
+class TwoHosts(Net):
+    """c1 on one host, c2 on the other. Programs have a container's usual rights, for who may change networks is not given
+    a host's socket. Between the bridges lies the overlay, beside it the wire of the hosts' own."""
+
+    rights = ("setpriv", "--bounding-set=-net_admin")
+
+    def __init__(self):
+        super().__init__(containers=2)
+
+    def _wire(self):
+        self._namespace("host")
+        self._namespace("host2")
+        for n, host in ((1, "host"), (2, "host2")):
+            pid = self._namespace(f"c{n}")
+            (self.directory / f"h{n}").mkdir()
+            shutil.copy(LIBRARY, self.directory / f"h{n}")
+            self._ip(host, "link add br0 type bridge", "link set br0 up", "link set lo up",
+                     f"link add v{n} type veth peer name eth0 netns {pid}", f"link set v{n} master br0 up")
+            self._ip(f"c{n}", f"addr add {address(n)}/16 dev eth0", f"addr add {address6(n)}/64 dev eth0 nodad",
+                     "link set eth0 up", "link set lo up")
+        for wire in ("wire", "overlay"):
+            self._ip("host", f"link add {wire} type veth peer name {wire} netns {self.pids['host2']}")
+        for n, host in ((1, "host"), (2, "host2")):
+            self._ip(host, f"addr add 10.31.0.{n}/24 dev wire", "link set wire up", "link set overlay master br0 up")
+        (self.directory / "key").write_text("not a secret outside this test")
+
+    def broker_of(self, n):
+        other = 3 - n
+        place = f"/proc/{self.pids[f'c{n}']}/ns/net={address(n)},{address6(n)}"
+        elsewhere = [f"--at={a}=10.31.0.{other}" for a in (address(other), address6(other))]
+        return self._start_broker("host" if n == 1 else "host2", self.directory / f"h{n}" / "router.tcp.sock",
+                                  [place, f"--own=10.31.0.{n}", f"--key={self.directory / 'key'}", *elsewhere])
+
+    def directory_of(self, where):
+        return self.directory / f"h{where[1:]}"
 
 
 def counters(broker):

@@ -13,7 +13,6 @@ import ctypes
 import logging
 import os
 import platform
-import socket
 import struct
 import threading
 from contextlib import contextmanager
@@ -28,8 +27,9 @@ BPF_PROG_LOAD, BPF_PROG_ATTACH = 5, 8
 BPF_PROG_TYPE_CGROUP_SOCK_ADDR = 18
 INET4_BIND, INET6_BIND, INET4_CONNECT, INET6_CONNECT = 8, 9, 10, 11
 USER_PORT = 24  # offset in struct bpf_sock_addr; network order
+EPHEMERAL = 32768  # and above: link_open draws the ports of links from there
 R0, R1 = 0, 1
-LOAD_WORD, MOVE, JUMP_IF_EQUAL, EXIT = 0x61, 0xb7, 0x15, 0x95
+LOAD_WORD, MOVE, JUMP_IF_EQUAL, JUMP_IF_NOT_BELOW, EXIT, FROM_NETWORK_ORDER = 0x61, 0xb7, 0x15, 0x35, 0x95, 0xdc
 
 
 class Fence:
@@ -46,8 +46,9 @@ class Fence:
             self._group = self._outside / f"freeflow-links-{os.getpid()}"
             self._group.mkdir()
             (self._group / "cgroup.type").write_text("threaded")
-            self._attach((INET4_CONNECT, INET6_CONNECT), allow_ports(DATA_PORT))
-            self._attach((INET4_BIND, INET6_BIND), allow_ports(0, DATA_PORT))
+            self._attach((INET4_CONNECT, INET6_CONNECT), allow_ports((JUMP_IF_EQUAL, DATA_PORT)))
+            self._attach((INET4_BIND, INET6_BIND),
+                         allow_ports((JUMP_IF_EQUAL, DATA_PORT), (JUMP_IF_NOT_BELOW, EPHEMERAL)))
             self.why_not = None
         except OSError as error:
             self.why_not = f"{error.strerror or error}"
@@ -100,12 +101,10 @@ def own_group():
     return roots[0] / names[0].lstrip("/")
 
 
-def allow_ports(*ports):
-    """A program that says 1 when bpf_sock_addr.user_port is one of these, else 0."""
-    count = len(ports)
-    words = [instruction(LOAD_WORD, R0, R1, USER_PORT)]
-    words += [instruction(JUMP_IF_EQUAL, R0, offset=count - i + 1, value=socket.htons(port))
-              for i, port in enumerate(ports)]
+def allow_ports(*tests):
+    """A program that says 1 when one of these (jump, port) holds for bpf_sock_addr.user_port, else 0."""
+    words = [instruction(LOAD_WORD, R0, R1, USER_PORT), instruction(FROM_NETWORK_ORDER, R0, value=16)]
+    words += [instruction(jump, R0, offset=len(tests) - i + 1, value=port) for i, (jump, port) in enumerate(tests)]
     words += [instruction(MOVE, R0, value=0), instruction(EXIT), instruction(MOVE, R0, value=1), instruction(EXIT)]
     return b"".join(words)
 

@@ -71,7 +71,8 @@ class Hosts:
                 task.cancel()
 
     def status(self):
-        return {str(host): self._broker.linked(gid(host)) for host in self._counts}
+        """{other host: whether it can be asked}; empty without a key."""
+        return {str(host): self._broker.linked(gid(host)) for host in self._tasks}
 
     def _move(self, address, host):
         before = self._places.pop(address, None)

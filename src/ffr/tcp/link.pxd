@@ -3,8 +3,8 @@
 from libc.stdint cimport uint8_t, uint16_t, uint64_t
 from ffcore.tcp cimport ff_tcp_end
 
-# On its way to the data door of the host at address, from this host's own. A descriptor or -errno.
-cdef int link_open(const uint8_t *own, const uint8_t *address) noexcept nogil
+# On its way to the data door of the host at address, from this host's own and that port. A descriptor or -errno.
+cdef int link_open(const uint8_t *own, uint16_t port, const uint8_t *address) noexcept nogil
 
 # The port at this end once it is connected; 0 until then.
 cdef uint16_t link_port(int fd) noexcept nogil

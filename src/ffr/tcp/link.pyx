@@ -6,7 +6,7 @@ from ffcore.tcp cimport *
 cdef extern from "ffr/tcp/kernel.h" nogil:
     enum:
         AF_UNIX, AF_INET, AF_INET6, SOCK_STREAM, SOCK_CLOEXEC, SOCK_NONBLOCK, SOL_SOCKET, SO_LINGER, SO_ATTACH_FILTER
-        SO_LOCK_FILTER, IPPROTO_IP, IPPROTO_TCP, IP_BIND_ADDRESS_NO_PORT, EINPROGRESS, EAGAIN, MSG_DONTWAIT, MSG_NOSIGNAL
+        SO_LOCK_FILTER, SO_REUSEADDR, EINPROGRESS, EAGAIN, MSG_DONTWAIT, MSG_NOSIGNAL
         POLLIN, POLLERR, POLLHUP, POLLRDHUP, F_SETFL
         BPF_LD, BPF_W, BPF_H, BPF_ABS, BPF_IMM, BPF_JMP, BPF_JEQ, BPF_K, BPF_RET, SKF_NET_OFF
     struct sockaddr:
@@ -97,15 +97,16 @@ cdef uint16_t address_of(const sockaddr_storage *name, uint8_t *address) noexcep
     return ntohs(six.sin6_port)
 
 
-cdef int link_open(const uint8_t *own, const uint8_t *address) noexcept nogil:
+cdef int link_open(const uint8_t *own, uint16_t port, const uint8_t *address) noexcept nogil:
+    """Other connections may have the same port, as long as they go elsewhere: that is what SO_REUSEADDR says."""
     cdef sockaddr_storage name
-    cdef unsigned length = name_of(own, 0, &name)
+    cdef unsigned length = name_of(own, port, &name)
     cdef int on = 1
     cdef int error
     cdef int fd = socket(name.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)
     if fd < 0:
         return -tcp_errno()
-    setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on))
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on))
     error = bind(fd, <sockaddr *>&name, length)
     if error == 0:
         length = name_of(address, FFR_DATA_PORT, &name)

@@ -5,11 +5,12 @@ from libc.string cimport memcmp, memcpy, memmove, memset
 from ffr.tcp.kernel cimport enter
 from ffr.tcp.link cimport *
 from ffr.tcp.state cimport *
-from ffr.tcp.tables cimport hash_address, mixed
+from ffr.tcp.tables cimport draw, hash_address, mixed
 
 cdef extern from "ffr/tcp/kernel.h" nogil:
     enum:
         EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLLET, EPOLL_CTL_ADD, EPOLL_CTL_DEL, MSG_DONTWAIT, MSG_NOSIGNAL, EAGAIN, EINTR
+        EADDRINUSE, EADDRNOTAVAIL
     union epoll_data_t:
         uint64_t u64
     struct epoll_event:
@@ -23,6 +24,8 @@ cdef extern from "ffr/tcp/kernel.h" nogil:
     uint64_t tcp_now_ms()
 
 cdef enum:
+    PORT_LOW = 32768      # of links at the host that makes them; fence.py allows these
+    PORT_HIGH = 60999
     POOL_START = 4        # links before anybody asks for one
     ACCEPT_BATCH = 16
     COME_MS = 2000        # for a link to be connected, and for a stranger to say the secret
@@ -280,15 +283,20 @@ cdef void links_refill(broker *b, uint32_t index) noexcept nogil:
     """The broker's thread lives in a namespace without interfaces, and visits the host's for this."""
     cdef peer *p = &b.peers[index]
     cdef bint away = False
-    cdef int fd
+    cdef int fd, tries
     if p.ask.fd < 0 or p.idle + p.coming >= p.wanted or (p.retry_ms != 0 and tcp_now_ms() < p.retry_ms):
         return
     if b.quiet_place >= 0:
         if enter(b.home) != 0:
             return
         away = True
-    while p.idle + p.coming < p.wanted:
-        fd = link_open(b.own, p.address)
+    for tries in range(2 * POOL):
+        if p.idle + p.coming >= p.wanted:
+            break
+        # Drawn at random: the kernel gives neighbours, and neighbours meet a run of ports that a busy client has used.
+        fd = link_open(b.own, <uint16_t>(PORT_LOW + draw(b) % (PORT_HIGH - PORT_LOW + 1)), p.address)
+        if fd == -EADDRINUSE or fd == -EADDRNOTAVAIL:
+            continue
         if fd < 0 or link_put(b, LINK_COMING, index, fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET) == NONE:
             p.retry_ms = tcp_now_ms() + RETRY_MS
             break

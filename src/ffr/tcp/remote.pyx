@@ -16,7 +16,7 @@ cdef extern from "ffr/tcp/kernel.h" nogil:
 
 cdef enum:
     ERRAND_MS = 250           # for another host's answer: some round trips of a slow network, and its 20 ms for a claim
-    LINK_TRIES = 4            # links whose ports mean another connection, or which did not arrive
+    LINK_TRIES = 8            # links whose ports mean another connection, or which did not arrive
     MESSAGES = 64             # of one host in a row
     FIRST_LOOK_MS = 250       # as serve.pyx
     PENDING_SHARE = 2         # of the pending connections, for one host
@@ -221,7 +221,7 @@ cdef void on_answer(broker *b, uint32_t peer, ffr_peer_message *m) noexcept nogi
     if m.verdict in (FF_TCP_GO, FF_TCP_CONFIRM):
         hand_over(b, i, m)
         return
-    if m.flags & NO_LINK:
+    if m.flags & NO_LINK or m.verdict == FF_TCP_IN_USE:
         link_drop(b, e.link)
     else:
         link_back(b, e.link)
@@ -312,6 +312,7 @@ cdef void accept_offer(broker *b, uint32_t peer, ffr_peer_message *m) noexcept n
         return
     if l == TAKEN or pending_of(b, &m.client, &m.server) != NONE:
         m.verdict = FF_TCP_IN_USE
+        m.reason = FF_TCP_RESOURCES
         return
     if b.listeners[l].privileged:
         m.reason = FF_TCP_PRIVILEGED
