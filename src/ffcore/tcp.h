@@ -100,13 +100,13 @@ struct ff_tcp_name {
 
 /*
  * Between hosts the connection is a TCP socket of the hosts, and its name stands in its packet filter, which is locked.
- * The filter admits only what comes from the one peer that the socket is for, so whoever holds it hears from nobody else;
- * behind its return instructions stand the words of struct ff_tcp_name, and whether this is the server's end, each as the
- * constant of an instruction that is never reached. The client's port is the one that its host's socket has there: the
- * kernel keeps that unique for as long as the connection lives.
+ * The filter drops every packet with SYN: this socket is connected already, and can be neither connected nor listen anew,
+ * whoever holds it. Behind its return instructions stand the words of struct ff_tcp_name, and whether this is the server's
+ * end, each as the constant of an instruction that is never reached. The client's port is the one that its host's socket
+ * has there: the kernel keeps that unique for as long as the connection lives.
  */
 enum {
-	FF_TCP_FILTER_CHECKS = 12, /* IPv6 needs them all */
+	FF_TCP_FILTER_CHECKS = 4, /* load, test, and two ways to return */
 	FF_TCP_FILTER_WORDS = 12,  /* sizeof(struct ff_tcp_name) / 4 */
 	FF_TCP_FILTER_SIDE = FF_TCP_FILTER_CHECKS + FF_TCP_FILTER_WORDS, /* 1: the server's end */
 	FF_TCP_FILTER_LENGTH = FF_TCP_FILTER_SIDE + 2,			 /* the last one must return */

@@ -13,6 +13,7 @@ enum ffs_flags {
 	FFS_SHARED = 1,	 /* somebody else may hold the same open file: changing over would tear the two apart */
 	FFS_TRIED = 2,	 /* connect was called: whatever comes next is the kernel's business */
 	FFS_ACCEPTS = 4, /* the broker knows that this listener is accepted from through the library */
+	FFS_OPTIONS = 8, /* some option may have been set: what replaces this socket, or is accepted from it, gets them */
 };
 
 enum { FFS_WATCHES = 2, FFS_REMEMBERED = 16 };
@@ -71,7 +72,7 @@ int ffs_connection(int fd, struct ff_tcp_name *name); /* enum ffs_side */
 enum { FFS_FIN, FFS_RESET }; /* how fd's old socket is closed */
 
 /* fd becomes the socket that `replacement` is, and that number is closed. Options and flags move. 0 or -1. */
-int ffs_swap(int fd, int replacement, int close_how);
+int ffs_swap(int fd, int replacement, int close_how, int options); /* options: whether there may be any */
 void ffs_carry_options(int before, int after);
 
 /* Epoll registrations belong to the open file: out before connect, in again behind it, whichever socket fd is then. */

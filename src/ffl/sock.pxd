@@ -7,7 +7,7 @@ from ffl.sock_sys cimport epoll_event, sockaddr
 cdef extern from "ffl/sock.h" nogil:
     enum:
         FFS_NONE, FFS_STREAM, FFS_LISTENER, FFS_ACCELERATED
-        FFS_SHARED, FFS_TRIED, FFS_ACCEPTS
+        FFS_SHARED, FFS_TRIED, FFS_ACCEPTS, FFS_OPTIONS
         FFS_WATCHES, FFS_REMEMBERED
         FFS_FIN, FFS_RESET
         FFS_NOT_OURS, FFS_CLIENT, FFS_SERVER
@@ -39,7 +39,7 @@ cdef extern from "ffl/sock.h" nogil:
     int ffs_end_of(const void *, unsigned, ff_tcp_end *)
     unsigned ffs_name_of(const ff_tcp_end *, int, void *)
     int ffs_connection(int, ff_tcp_name *)
-    int ffs_swap(int, int, int)
+    int ffs_swap(int, int, int, int)
     void ffs_carry_options(int, int)
     void ffs_unwatch(int, ffs_entry *)
     void ffs_watch_again(int, ffs_entry *)

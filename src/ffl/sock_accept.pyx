@@ -43,9 +43,11 @@ cdef void register_listener(int fd, int flags) noexcept nogil:
     ask.token = entry.token if entry.kind == FFS_LISTENER and entry.cookie == ask.cookie else 0
     if ffs_call(&ask, &answer, &passed) != 0:
         return
+    if entry.cookie != ask.cookie or entry.kind == FFS_NONE:
+        entry.flags = FFS_OPTIONS  # it came from elsewhere: nobody here knows
     entry.cookie = ask.cookie
     entry.token = answer.token  # 0: refused, and no use to ask again
-    entry.flags = FFS_ACCEPTS if flags & FF_TCP_ACCEPTS else 0
+    entry.flags = (entry.flags & FFS_OPTIONS) | (FFS_ACCEPTS if flags & FF_TCP_ACCEPTS else 0)
     entry.kind = FFS_LISTENER
 
 
@@ -103,7 +105,7 @@ cdef int claim(int listener, int conn, int flags, ff_tcp_request *ask) noexcept 
     if spare < 0:
         return in_its_place(listener, passed, flags)
     if answer.verdict == FF_TCP_GO and passed >= 0:
-        ffs_swap(conn, passed, FFS_RESET)
+        ffs_swap(conn, passed, FFS_RESET, entry.flags & FFS_OPTIONS)
     elif answer.reason == FF_TCP_PLAIN_LISTENER:
         register_listener(listener, FF_TCP_ACCEPTS)  # the router was restarted, and knows it no more
     return conn

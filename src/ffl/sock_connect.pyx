@@ -72,7 +72,7 @@ cdef int connect_as_ever(int fd, const sockaddr *to, unsigned length) noexcept n
 cdef int disconnect(int fd, int side, ff_tcp_name *name) noexcept nogil:
     """A socket that can connect anew is a new one, and the container's own."""
     cdef int fresh = raw_socket(name.client.domain if side == FFS_CLIENT else name.server.domain, SOCK_STREAM | SOCK_CLOEXEC, 0)
-    return ffs_swap(fd, fresh, FFS_FIN) if fresh >= 0 else -1
+    return ffs_swap(fd, fresh, FFS_FIN, 1) if fresh >= 0 else -1
 
 
 cdef bint wanted(attempt *a) noexcept nogil:
@@ -162,7 +162,7 @@ cdef int connect_both(attempt *a) noexcept nogil:
             raw_close(a.passed)
             set_errno(error)
             return status
-    a.changed = ffs_swap(a.fd, a.passed, FFS_FIN) == 0
+    a.changed = ffs_swap(a.fd, a.passed, FFS_FIN, a.entry.flags & FFS_OPTIONS) == 0
     if error == EINPROGRESS:
         set_errno(EINPROGRESS)  # as TCP always says at first; the socket is writable by now
         return -1

@@ -13,7 +13,7 @@ cdef extern from "ffl/sock_raw.h" nogil:
         TCP_NOTSENT_LOWAT, TCP_ESTABLISHED, TCP_CLOSE_WAIT, TCP_FASTOPEN, TCP_FASTOPEN_CONNECT, TCP_MD5SIG
         TCP_REPAIR, TCP_CLOSE
         IP_TOS, IP_TTL, IP_OPTIONS, IP_MTU, IPV6_TCLASS, IPV6_UNICAST_HOPS, IPV6_MTU
-        POLLRDHUP
+        POLLRDHUP, SO_SNDBUFFORCE, SO_RCVBUFFORCE
     struct tcp_info:
         uint8_t tcpi_state
         uint32_t tcpi_rto, tcpi_ato, tcpi_snd_mss, tcpi_rcv_mss, tcpi_pmtu, tcpi_rtt, tcpi_rttvar
@@ -88,12 +88,23 @@ cdef public int ffs_setsockopt(int fd, int level, int option, const void *value,
         return 0
     status = raw_setsockopt(fd, level, option, value, length)
     if status == 0:
+        note_option(fd, level, option)
         if level == SOL_SOCKET and option == SO_LINGER or level == IPPROTO_TCP:
             leave_alone_if_special(fd, level, option, value, length)
         return 0
     if not not_this_sockets(level) or ffs_connection(fd, &name) == FFS_NOT_OURS:
         return status
     return remember(fd, level, option, value, length)
+
+
+cdef void note_option(int fd, int level, int option) noexcept nogil:
+    """So that sockets without any are spared a question for each (ffs_carry_options)."""
+    cdef ffs_entry *entry = ffs_entry_at(fd)
+    if entry == NULL or entry.kind not in (FFS_STREAM, FFS_LISTENER):
+        return
+    if level != SOL_SOCKET or option in (SO_KEEPALIVE, SO_OOBINLINE, SO_RCVTIMEO, SO_SNDTIMEO, SO_LINGER, SO_SNDBUF,
+                                         SO_RCVBUF, SO_SNDBUFFORCE, SO_RCVBUFFORCE):
+        entry.flags |= FFS_OPTIONS
 
 
 cdef bint keeps_its_buffer(int fd, const void *value, unsigned length) noexcept nogil:

@@ -15,10 +15,11 @@ cdef enum:
     SMALL_BUFFER = 425984   # twice the kernel's default wmem_max: what a program could have asked for anywhere
 
 
-cdef public int ffs_swap(int fd, int replacement, int close_how) noexcept nogil:
+cdef public int ffs_swap(int fd, int replacement, int close_how, int options) noexcept nogil:
     cdef int flags, status
     cdef ffs_entry *entry
-    ffs_carry_options(fd, replacement)
+    if options:
+        ffs_carry_options(fd, replacement)
     carry_status(fd, replacement)
     set_linger(fd, close_how == FFS_RESET)
     flags = O_CLOEXEC if raw_fcntl(fd, F_GETFD, 0) & FD_CLOEXEC else 0

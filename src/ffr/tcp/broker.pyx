@@ -38,6 +38,8 @@ cdef extern from "ffr/tcp/kernel.h" nogil:
     int eventfd(unsigned, int)
     int accept4(int, sockaddr *, void *, int)
     int unshare(int)
+    int sched_yield()
+    uint64_t tcp_now_us()
     int open(const char *, int)
     int close(int)
     ssize_t read(int, void *, size_t)
@@ -48,6 +50,12 @@ cdef enum:
     BATCH = 64
     BACKLOG = 1024
     SHARE = 4            # of the sessions, for one container
+    SPIN_US = 100        # looked around for after something happened: a connect asks, waits for another host, and claims
+    SLOW_US = 40         # a yield that takes this long went to somebody who computes,
+    REST_US = 10000      # who is left alone for so long
+
+cdef struct spinning:
+    uint64_t until_us, rest_until_us
 
 REASONS = ("accelerated", "no_container", "other_host", "refused", "foreign_source", "no_listener", "plain_listener",
            "path", "not_claimed", "abandoned", "quota", "resources", "not_offered", "bad_request", "own_port",
@@ -258,16 +266,38 @@ cdef void work(Broker of) noexcept nogil:
     cdef broker *b = &of.b
     cdef epoll_event events[BATCH]
     cdef int ready, i
+    cdef spinning spin
+    memset(&spin, 0, sizeof(spin))
     pthread_mutex_lock(&of.lock)
     while not b.stopping:
         ready = idle_ms(b)
         pthread_mutex_unlock(&of.lock)
-        ready = epoll_wait(b.epoll, events, BATCH, ready)
+        ready = wait(b.epoll, events, ready, &spin)
         pthread_mutex_lock(&of.lock)
         for i in range(ready):
             happened(b, events[i].data.u64)
         keep_house(b)
     pthread_mutex_unlock(&of.lock)
+
+
+cdef int wait(int epoll, epoll_event *events, int limit_ms, spinning *spin) noexcept nogil:
+    """epoll_wait, which looks around before it sleeps: to be woken takes longer than to answer. Where somebody else
+    computes, that would be his time, so then it sleeps at once."""
+    cdef int ready = epoll_wait(epoll, events, BATCH, 0)
+    cdef uint64_t now = tcp_now_us()
+    cdef uint64_t before
+    while ready == 0 and now < spin.until_us and now >= spin.rest_until_us:
+        before = now
+        sched_yield()
+        ready = epoll_wait(epoll, events, BATCH, 0)
+        now = tcp_now_us()
+        if now - before > SLOW_US:
+            spin.rest_until_us = now + REST_US
+    if ready == 0:
+        ready = epoll_wait(epoll, events, BATCH, limit_ms)
+        now = tcp_now_us()
+    spin.until_us = now + SPIN_US if ready > 0 else 0
+    return ready
 
 
 cdef void happened(broker *b, uint64_t tag) noexcept nogil:

@@ -111,6 +111,7 @@ class Hosts:
             self._fence.build()
             self._fence.admit(self._broker.thread_id)
             with self._fence.inside(), _listener(self.own, DATA_PORT) as door:
+                door.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 2)  # seconds: links say the secret at once
                 self._broker.open_links(gid(self.own), door.fileno())
             with _listener(self.own, CONTROL_PORT) as control:
                 while True:

@@ -34,12 +34,14 @@
 
 static inline int tcp_errno(void) { return errno; }
 
-static inline uint64_t tcp_now_ms(void)
+static inline uint64_t tcp_now_us(void)
 {
 	struct timespec now;
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000ull + now.tv_nsec / 1000000;
+	return now.tv_sec * 1000000ull + now.tv_nsec / 1000;
 }
+
+static inline uint64_t tcp_now_ms(void) { return tcp_now_us() / 1000; }
 
 #endif

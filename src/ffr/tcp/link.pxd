@@ -6,16 +6,13 @@ from ffcore.tcp cimport ff_tcp_end
 # On its way to the data door of the host at address, from this host's own and that port. A descriptor or -errno.
 cdef int link_open(const uint8_t *own, uint16_t port, const uint8_t *address) noexcept nogil
 
-# The port at this end once it is connected; 0 until then.
-cdef uint16_t link_port(int fd) noexcept nogil
-
 # The next link at the door, and whose it is: fd, or -1 for none.
 cdef int link_accept(int door, uint8_t *address, uint16_t *port) noexcept nogil
 
-cdef int link_say(int fd, const uint8_t *secret) noexcept nogil         # 0 or -1
+cdef int link_say(int fd, const uint8_t *secret) noexcept nogil         # 1; 0: not connected yet; -1: it will not be
 cdef int link_hear(int fd, uint8_t *secret) noexcept nogil              # 1; 0: nothing yet; -1: not a link
 
-# Names it as this connection and locks it to its peer, for good. 0 or -errno.
+# Names it as this connection, and as no other from now on: ffcore/tcp.h. 0 or -errno.
 cdef int link_name(int fd, const ff_tcp_end *client, const ff_tcp_end *server, bint server_side) noexcept nogil
 
 # held: closing it resets it, so that the other end is not taken for a connection that ended in order.

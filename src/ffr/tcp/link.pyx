@@ -8,7 +8,7 @@ cdef extern from "ffr/tcp/kernel.h" nogil:
         AF_UNIX, AF_INET, AF_INET6, SOCK_STREAM, SOCK_CLOEXEC, SOCK_NONBLOCK, SOL_SOCKET, SO_LINGER, SO_ATTACH_FILTER
         SO_LOCK_FILTER, SO_REUSEADDR, EINPROGRESS, EAGAIN, MSG_DONTWAIT, MSG_NOSIGNAL
         POLLIN, POLLERR, POLLHUP, POLLRDHUP, F_SETFL
-        BPF_LD, BPF_W, BPF_H, BPF_ABS, BPF_IMM, BPF_JMP, BPF_JEQ, BPF_K, BPF_RET, SKF_NET_OFF
+        BPF_LD, BPF_B, BPF_ABS, BPF_IMM, BPF_JMP, BPF_JSET, BPF_K, BPF_RET
     struct sockaddr:
         uint16_t sa_family
     struct in_addr:
@@ -37,13 +37,10 @@ cdef extern from "ffr/tcp/kernel.h" nogil:
         sock_filter *filter
     uint16_t htons(uint16_t)
     uint16_t ntohs(uint16_t)
-    uint32_t ntohl(uint32_t)
     int socket(int, int, int)
     int bind(int, const sockaddr *, unsigned)
     int connect(int, const sockaddr *, unsigned)
     int accept4(int, sockaddr *, unsigned *, int)
-    int getsockname(int, sockaddr *, unsigned *)
-    int getpeername(int, sockaddr *, unsigned *)
     int setsockopt(int, int, int, const void *, unsigned)
     ssize_t send(int, const void *, size_t, int)
     ssize_t recv(int, void *, size_t, int)
@@ -56,8 +53,8 @@ cdef extern from "ffr/tcp/peer.h" nogil:
         FFR_DATA_PORT, FFR_SECRET
 
 cdef enum:
-    IPV4_SOURCE = 12   # bytes into the network header: RFC 791, 3.1
-    IPV6_SOURCE = 8    # RFC 8200, 3
+    TCP_FLAGS = 13     # bytes into the TCP header, and a bit there: RFC 9293, 3.1
+    TCP_SYN = 2
     WHOLE = 0xffffffff
 
 
@@ -119,18 +116,6 @@ cdef int link_open(const uint8_t *own, uint16_t port, const uint8_t *address) no
     return fd
 
 
-cdef uint16_t link_port(int fd) noexcept nogil:
-    cdef sockaddr_storage name
-    cdef uint8_t address[16]
-    cdef unsigned length = sizeof(name)
-    if getpeername(fd, <sockaddr *>&name, &length) != 0:
-        return 0
-    length = sizeof(name)
-    if getsockname(fd, <sockaddr *>&name, &length) != 0:
-        return 0
-    return address_of(&name, address)
-
-
 cdef int link_accept(int door, uint8_t *address, uint16_t *port) noexcept nogil:
     cdef sockaddr_storage name
     cdef unsigned length = sizeof(name)
@@ -141,7 +126,10 @@ cdef int link_accept(int door, uint8_t *address, uint16_t *port) noexcept nogil:
 
 
 cdef int link_say(int fd, const uint8_t *secret) noexcept nogil:
-    return 0 if send(fd, secret, FFR_SECRET, MSG_DONTWAIT | MSG_NOSIGNAL) == FFR_SECRET else -1
+    cdef ssize_t sent = send(fd, secret, FFR_SECRET, MSG_DONTWAIT | MSG_NOSIGNAL)
+    if sent == FFR_SECRET:
+        return 1
+    return 0 if sent < 0 and tcp_errno() == EAGAIN else -1
 
 
 cdef int link_hear(int fd, uint8_t *secret) noexcept nogil:
@@ -184,50 +172,23 @@ cdef void step(sock_filter *at, int code, uint32_t k, int jt=0, int jf=0) noexce
     at.k = k
 
 
-cdef uint32_t word_at(const uint8_t *address, int i) noexcept nogil:
-    cdef uint32_t word
-    memcpy(&word, address + 4 * i, 4)
-    return ntohl(word)
-
-
-cdef int admit(sock_filter *f, const uint8_t *address, uint16_t port) noexcept nogil:
-    """Only packets of this peer pass. How many instructions that is: the last two return, one lets in, one drops."""
-    cdef bint four = is_v4(address)
-    cdef int words = 1 if four else 4
-    cdef int drop = 2 * words + 3
-    cdef int i
-    for i in range(words):
-        step(&f[2 * i], BPF_LD | BPF_W | BPF_ABS, <uint32_t>(SKF_NET_OFF + (IPV4_SOURCE if four else IPV6_SOURCE + 4 * i)))
-        step(&f[2 * i + 1], BPF_JMP | BPF_JEQ | BPF_K, word_at(address, 3 if four else i), 0, drop - (2 * i + 2))
-    step(&f[drop - 3], BPF_LD | BPF_H | BPF_ABS, 0)  # the source port comes first: RFC 9293, 3.1
-    step(&f[drop - 2], BPF_JMP | BPF_JEQ | BPF_K, port, 0, 1)
-    step(&f[drop - 1], BPF_RET | BPF_K, WHOLE)
-    step(&f[drop], BPF_RET | BPF_K, 0)
-    return drop + 1
-
-
 cdef int link_name(int fd, const ff_tcp_end *client, const ff_tcp_end *server, bint server_side) noexcept nogil:
     cdef sock_filter f[FF_TCP_FILTER_LENGTH]
     cdef sock_fprog program
-    cdef sockaddr_storage peer
-    cdef uint8_t address[16]
-    cdef unsigned length = sizeof(peer)
     cdef ff_tcp_name name
     cdef uint32_t words[FF_TCP_FILTER_WORDS]
-    cdef uint16_t port
     cdef int on = 1
     cdef int i
-    if getpeername(fd, <sockaddr *>&peer, &length) != 0:
-        return -tcp_errno()
-    port = address_of(&peer, address)
     memset(&name, 0, sizeof(name))
     name.family = AF_UNIX
     name.magic = FF_TCP_NAME_MAGIC
     name.client = client[0]
     name.server = server[0]
     memcpy(words, &name, sizeof(name))
-    for i in range(admit(f, address, port), FF_TCP_FILTER_CHECKS):
-        step(&f[i], BPF_RET | BPF_K, 0)
+    step(&f[0], BPF_LD | BPF_B | BPF_ABS, TCP_FLAGS)
+    step(&f[1], BPF_JMP | BPF_JSET | BPF_K, TCP_SYN, 1, 0)
+    step(&f[2], BPF_RET | BPF_K, WHOLE)
+    step(&f[3], BPF_RET | BPF_K, 0)
     for i in range(FF_TCP_FILTER_WORDS):
         step(&f[FF_TCP_FILTER_CHECKS + i], BPF_LD | BPF_IMM, words[i])
     step(&f[FF_TCP_FILTER_SIDE], BPF_LD | BPF_IMM, server_side)

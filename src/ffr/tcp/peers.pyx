@@ -158,7 +158,8 @@ cdef int channel_open(broker *b, uint32_t index, bint asks, int fd, const uint8_
         close(fd)
         return -1
     c.fd = fd
-    c.have = c.waiting = 0
+    c.have = c.given = c.waiting = 0
+    c.short_read = False
     memcpy(&p.say[0] if asks else &p.expect[0], secret, FFR_SECRET)
     if asks:
         p.generation += 1
@@ -203,17 +204,27 @@ cdef int channel_flush(channel *c) noexcept nogil:
 
 
 cdef int channel_read(channel *c, ffr_peer_message *m) noexcept nogil:
+    """What came at once is read at once, and then given out message by message."""
     cdef ssize_t got
     if c.fd < 0:
         return 0
-    got = recv(c.fd, &c.inbox[c.have], sizeof(ffr_peer_message) - c.have, MSG_DONTWAIT)
-    if got <= 0:
-        return 0 if got < 0 and tcp_errno() in (EAGAIN, EINTR) else -1
-    c.have += <uint32_t>got
-    if c.have < sizeof(ffr_peer_message):
-        return 0
-    memcpy(m, c.inbox, sizeof(ffr_peer_message))
-    c.have = 0
+    if c.have - c.given < sizeof(ffr_peer_message):
+        if c.short_read:
+            c.short_read = False
+            return 0  # there was no more; epoll tells of what has come since
+        c.have -= c.given
+        memmove(c.inbox, &c.inbox[c.given], c.have)
+        c.given = 0
+        got = recv(c.fd, &c.inbox[c.have], INBOX - c.have, MSG_DONTWAIT)
+        if got <= 0:
+            return 0 if got < 0 and tcp_errno() in (EAGAIN, EINTR) else -1
+        c.short_read = got < <ssize_t>(INBOX - c.have)
+        c.have += <uint32_t>got
+        if c.have < sizeof(ffr_peer_message):
+            c.short_read = False
+            return 0
+    memcpy(m, &c.inbox[c.given], sizeof(ffr_peer_message))
+    c.given += sizeof(ffr_peer_message)
     return 1
 
 
@@ -283,8 +294,10 @@ cdef void links_refill(broker *b, uint32_t index) noexcept nogil:
     """The broker's thread lives in a namespace without interfaces, and visits the host's for this."""
     cdef peer *p = &b.peers[index]
     cdef bint away = False
+    cdef uint16_t port
+    cdef uint32_t i
     cdef int fd, tries
-    if p.ask.fd < 0 or p.idle + p.coming >= p.wanted or (p.retry_ms != 0 and tcp_now_ms() < p.retry_ms):
+    if p.ask.fd < 0 or p.idle + p.coming > p.wanted - p.wanted // 4 or (p.retry_ms != 0 and tcp_now_ms() < p.retry_ms):
         return
     if b.quiet_place >= 0:
         if enter(b.home) != 0:
@@ -294,12 +307,15 @@ cdef void links_refill(broker *b, uint32_t index) noexcept nogil:
         if p.idle + p.coming >= p.wanted:
             break
         # Drawn at random: the kernel gives neighbours, and neighbours meet a run of ports that a busy client has used.
-        fd = link_open(b.own, <uint16_t>(PORT_LOW + draw(b) % (PORT_HIGH - PORT_LOW + 1)), p.address)
+        port = <uint16_t>(PORT_LOW + draw(b) % (PORT_HIGH - PORT_LOW + 1))
+        fd = link_open(b.own, port, p.address)
         if fd == -EADDRINUSE or fd == -EADDRNOTAVAIL:
             continue
-        if fd < 0 or link_put(b, LINK_COMING, index, fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET) == NONE:
+        i = link_put(b, LINK_COMING, index, fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET) if fd >= 0 else <uint32_t>NONE
+        if i == NONE:
             p.retry_ms = tcp_now_ms() + RETRY_MS
             break
+        b.links[i].port = port
         p.coming += 1
         b.linking += 1
     if away:
@@ -350,17 +366,14 @@ cdef uint32_t link_look(broker *b, uint32_t index) noexcept nogil:
 
 
 cdef uint32_t connected(broker *b, uint32_t index) noexcept nogil:
-    """epoll may speak of an earlier user of this place, so the socket itself is asked."""
+    """epoll may speak of an earlier user of this place: only a connected socket takes what is said."""
     cdef link *l = &b.links[index]
     cdef peer *p = &b.peers[l.peer]
-    if link_reset(l.fd):
-        p.retry_ms = tcp_now_ms() + RETRY_MS
-        link_drop(b, index)
+    cdef int said = link_say(l.fd, p.say)
+    if said == 0:
         return NONE
-    l.port = link_port(l.fd)
-    if l.port == 0:
-        return NONE
-    if p.idle == POOL or link_say(l.fd, p.say) != 0:
+    if said < 0 or p.idle == POOL:
+        p.retry_ms = tcp_now_ms() + RETRY_MS if said < 0 else 0
         link_drop(b, index)
         return NONE
     p.coming -= 1
@@ -390,7 +403,6 @@ cdef void links_accept(broker *b) noexcept nogil:
             b.links[i].port = port
             b.peers[p].arrived += 1
             b.strangers += 1
-            listen_to(b, i)
 
 
 cdef void listen_to(broker *b, uint32_t index) noexcept nogil:

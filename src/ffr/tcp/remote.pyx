@@ -17,7 +17,7 @@ cdef extern from "ffr/tcp/kernel.h" nogil:
 cdef enum:
     ERRAND_MS = 250           # for another host's answer: some round trips of a slow network, and its 20 ms for a claim
     LINK_TRIES = 8            # links whose ports mean another connection, or which did not arrive
-    MESSAGES = 64             # of one host in a row
+    MESSAGES = 256            # of one host in a row: more than an inbox, so that none is left lying there
     FIRST_LOOK_MS = 250       # as serve.pyx
     PENDING_SHARE = 2         # of the pending connections, for one host
     INDEX_BITS = 14           # of a pending connection: PENDING

@@ -23,7 +23,7 @@ cdef enum:
     STRANGERS = 64            # connections that have not said the secret yet, of all hosts
     ERRANDS = 4096            # questions to other hosts that are under way
     OUTBOX = 32768            # bytes to one host that its socket did not take at once
-    MESSAGE = 80              # sizeof(struct ffr_peer_message)
+    INBOX = 5120              # 64 messages
     REMOTE = NONE - 2         # pending.client: on another host, pending.peer
     PATHS = 4096              # (client, listener) pairs that are known to see each other's true addresses
     REASON_SLOTS = 32
@@ -89,8 +89,10 @@ cdef struct place:            # a container's address on another host
 
 cdef struct channel:          # a control link
     int fd                    # -1: none
-    uint32_t have, waiting    # bytes
-    char inbox[MESSAGE]
+    uint32_t have, given      # bytes in the inbox, and of them those that were looked at
+    uint32_t waiting          # bytes in the outbox
+    bint short_read           # the inbox has all that there was
+    char inbox[INBOX]
     char outbox[OUTBOX]
 
 cdef struct peer:             # another host

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from freeflow.errors import FreeFlowError
-from freeflow.lab.model import OVERLAY_PREFIX
+from freeflow.lab.model import OVERLAY_PREFIX, WIRE_PREFIX
 
 VXLAN_ID = 32
 VXLAN_PORT = 4789
@@ -49,8 +49,8 @@ def wire(plan):
         yield Batch(f"/run/netns/{plan.wire_netns}", tuple(lines))
 
 
-def host(plan, one):
-    """A host's loopback, overlay bridge, address, and its end of the wire."""
+def host(plan, one, congestion_control=None):
+    """A host's loopback, overlay bridge, address, and its end of the wire. congestion_control: as inside()."""
     joined = plan.host_count > 1
     lines = ["link set lo up", f"link add overlay mtu {plan.overlay_mtu} type bridge", "link set overlay up"]
     if plan.tunnelled:
@@ -60,6 +60,9 @@ def host(plan, one):
     else:
         lines += ["link set wire0 master overlay up"] if joined else []
         lines += [f"addr add {one.address}/24 dev overlay"]
+    if congestion_control and plan.host_count > 1:
+        lines.append(f"route replace {WIRE_PREFIX} dev {'wire0' if plan.tunnelled else 'overlay'} proto kernel scope link "
+                     f"src {one.address} congctl {congestion_control}")
     yield Batch(str(one.netns_path), tuple(lines))
     if plan.tunnelled:
         others = [other.address for other in plan.hosts if other != one]

@@ -80,7 +80,7 @@ class Making:
         network.namespaces("add", self.plan.netns_names)
         network.apply(network.wire(self.plan))
         for host in self.plan.hosts:
-            network.apply(network.host(self.plan, host))
+            network.apply(network.host(self.plan, host, network.usual_congestion_control()))
         if self.plan.etcd_url:
             self.start_etcd()
             routers.write_key(self.plan.key_path)
