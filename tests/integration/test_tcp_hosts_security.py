@@ -146,24 +146,21 @@ print(len(data))
 
 
 def test_a_crowd_of_strangers_holds_nothing_up(hosts):
-    """300 silent connections to the data door: the first are kept for two seconds, the rest closed, and links go on."""
+    """300 silent connections to the data door, from a host's own address: the kernel does not even show them to the
+    broker before they say something."""
     crowd = hosts.popen("h1", "python3", "-c", """
 import socket, time
 crowd = [socket.create_connection(("10.31.0.2", 4792)) for _ in range(300)]
 print("up", flush=True)
-time.sleep(4)
-def gone(sock):
-    sock.settimeout(0.1)
-    try:
-        return sock.recv(1) == b""
-    except ConnectionResetError:
-        return True
-print(sum(map(gone, crowd)))
+time.sleep(20)
 """)
     read_until_up(crowd)
-    _, said = converse(hosts, ECHO_ONCE, "sock = socket.create_connection(('h2c1', 5000)); print(kind(sock))")
+    try:
+        _, said = converse(hosts, ECHO_ONCE, "sock = socket.create_connection(('h2c1', 5000)); print(kind(sock))")
+    finally:
+        crowd.kill()
+        crowd.wait()
     assert said == "fast\n"
-    assert crowd.communicate(timeout=30)[0] == "300\n"
 
 
 PEER = """
