@@ -187,20 +187,24 @@ print(kind(sock), sock.getsockname()[1])
 def test_many_at_once(hosts):
     """Connections that stay, more than a pool of links holds, and all of them distinct."""
     server = """
-server = serve(backlog=1024)
-conns = [server.accept()[0] for _ in range(600)]
-print(len({c.getpeername() for c in conns}))
-for c in conns:
-    c.sendall(str(c.getpeername()[1]).encode())
-conns[0].recv(1)
+conns = [server.accept() for server in [serve(backlog=1024)] for _ in range(600)]
+print(len({peer for _, peer in conns}))
+for conn, peer in conns:
+    try:
+        assert conn.getpeername() == peer
+        conn.sendall(str(peer[1]).encode())
+    except OSError as error:
+        print(kind(conn), peer, error)
+conns[0][0].recv(1)
 """
     client = """
 socks = [socket.create_connection(("h2c1", 5000)) for _ in range(600)]
-print(all(s.recv(10) == str(s.getsockname()[1]).encode() for s in socks), sum(kind(s) == "fast" for s in socks) > 500)
+print(sum(kind(s) == "fast" for s in socks) > 500,
+      [(kind(s), s.getsockname()) for s in socks if s.recv(10) != str(s.getsockname()[1]).encode()])
 socks[0].sendall(b"x")
 """
     heard, said = converse(hosts, server, client)
-    assert (heard, said) == ("600\n", "True True\n")
+    assert (heard, said) == ("600\n", "True []\n")
 
 
 # ---- routers that die ----

@@ -1,0 +1,74 @@
+"""Many connections at once, and IPv6, on one host and between two."""
+
+import pytest
+from tcp_net import converse
+
+CROWD = 10000
+
+
+@pytest.fixture(params=["tcp_net", "tcp_hosts"], ids=["one_host", "two_hosts"])
+def net(request):
+    return request.getfixturevalue(request.param)
+
+
+@pytest.mark.timeout(180)
+def test_ten_thousand_connections(net):
+    """All held at once, each with an identity of its own that both ends agree on."""
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)\n"
+    before = net.accelerated()
+    heard, said = converse(net, limit + f"""
+server = serve(backlog=1000)
+conns = [server.accept()[0] for _ in range({CROWD})]
+print(len({{conn.getpeername() for conn in conns}}))
+for conn in conns:
+    conn.sendall(b"%d\\n" % conn.getpeername()[1])
+for conn in conns:
+    assert conn.recv(1) == b""
+""", limit + f"""
+conns = [socket.create_connection(("10.32.1.2", 5000)) for _ in range({CROWD})]
+print(all(conn.recv(10) == b"%d\\n" % conn.getsockname()[1] for conn in conns))
+""")
+    assert heard == f"{CROWD}\n" and said == "True\n"
+    assert net.accelerated() - before > 0.95 * CROWD
+
+
+def test_ipv6_and_a_listener_of_both(net):
+    before = net.accelerated()
+    heard, said = converse(net, """
+server = serve(host="", family=socket.AF_INET6, dualstack_ipv6=True)
+for _ in range(2):
+    conn, peer = server.accept()
+    print(kind(conn), conn.family.name, conn.getsockname()[0], peer[0], conn.getpeername()[0])
+    conn.sendall(conn.recv(10))
+""", """
+for address in ("fd32::1:2", "10.32.1.2"):
+    sock = socket.create_connection((address, 5000))
+    sock.sendall(b"x")
+    assert sock.recv(1) == b"x"
+    print(kind(sock), sock.family.name, sock.getpeername()[0], sock.getsockname()[0])
+    sock.setsockopt(socket.IPPROTO_IPV6 if sock.family == socket.AF_INET6 else socket.IPPROTO_IP,
+                    socket.IPV6_TCLASS if sock.family == socket.AF_INET6 else socket.IP_TOS, 16)
+""")
+    assert said == ("fast AF_INET6 fd32::1:2 fd32::1:1\n" "fast AF_INET 10.32.1.2 10.32.1.1\n")
+    assert heard == ("fast AF_INET6 fd32::1:2 fd32::1:1 fd32::1:1\n"
+                     "fast AF_INET6 ::ffff:10.32.1.2 ::ffff:10.32.1.1 ::ffff:10.32.1.1\n")
+    assert net.accelerated() - before == 2
+
+
+@pytest.mark.parametrize("host", ["10.32.1.2", "0.0.0.0"])
+def test_a_specific_bind_and_a_wildcard(net, host):
+    heard, said = converse(net, f"""
+conn, peer = serve(host="{host}").accept()
+print(kind(conn), conn.getsockname())
+""", 'sock = socket.create_connection(("10.32.1.2", 5000)); print(kind(sock)); sock.recv(1)')
+    assert heard == "fast ('10.32.1.2', 5000)\n" and said == "fast\n"
+
+
+def test_bound_to_another_address_nobody_listens(net):
+    _, said = converse(net, "serve(host='127.0.0.1')", """
+try:
+    socket.create_connection(("10.32.1.2", 5000))
+except ConnectionRefusedError:
+    print("refused")
+""")
+    assert said == "refused\n"
