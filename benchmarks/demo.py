@@ -139,8 +139,13 @@ def table(figures, tcp, tcp_setup):
         ratio = ours / theirs if test.against == "bandwidth" else theirs / ours
         better = "as much" if test.against == "bandwidth" else "as fast"
         drawn.add_row(test.program, f"{ours:.2f} {test.unit}", f"{theirs:.1f} {test.unit} {test.against}".replace(
-            " bandwidth", ""), f"{ratio:.1f} × {better}")
+            " bandwidth", ""), f"{two_digits(ratio)} × {better}")
     return drawn
+
+
+def two_digits(ratio):
+    """5.3, 0.083: a ratio far below one is not 0.0."""
+    return f"{ratio:.1f}" if ratio >= 1 else f"{ratio:.2g}"
 
 
 def main():
@@ -159,7 +164,7 @@ def main():
         return 1
     show.console.print(table(figures, tcp, tcp_setup))
     show.text(f"Done after {time.monotonic() - show.began:.0f} s. The same by hand: freeflow lab up; freeflow lab exec "
-              f"{SERVER} -- ib_send_bw; freeflow lab exec {CLIENT} -- ib_send_bw {SERVER}")
+              f"{SERVER} -- ib_send_bw & freeflow lab exec {CLIENT} -- ib_send_bw {SERVER}")
     return 0
 
 

@@ -72,7 +72,8 @@ class Registry:
                 return known
             self._check_free(container)
         except Refused as refusal:
-            self._remember(namespace.id, refusal.reason)
+            if namespace.id not in self._by_namespace:  # else its programs are served; when it is removed, that is why
+                self._remember(namespace.id, refusal.reason)
             namespace.close()
             raise
         self._refusals.pop(namespace.id, None)

@@ -47,7 +47,7 @@ class Here:
     directory: str | None
     name: str | None
     admitted: bool = False
-    others: int = 0  # hosts that the router knows besides this one; 0 for who may not ask
+    others: int | None = None  # hosts that the router knows besides this one; None for who may not ask
 
 
 def examine(directory=None, name=None):
@@ -119,7 +119,8 @@ def map_of_hosts(here):
     here.others = others
     if not known["address"]:
         return finding(OK, "this host is alone (others: `freeflow router --etcd URL`, docs/map.md)")
-    text = f"this host is {known['address']}; {others} others with {addresses} containers' addresses"
+    text = (f"this host is {known['address']}; {others} other{'s' * (others != 1)} known, with {addresses}"
+            f" address{'es' * (addresses != 1)} of containers")
     if not etcd:
         return finding(OK, f"{text}, from a map that is written down")
     if not etcd["connected"]:
@@ -138,6 +139,8 @@ def traffic_path(here):
     if not here.admitted:
         return finding(FAIL, "none: programs with FreeFlow find no device here", "mend the line `session` first")
     far = ", and in RoCEv2 packets over UDP to those of the others (roce NIC)" if here.others else ""
+    if here.others is None:
+        far = "; other hosts' containers: ask `freeflow doctor` on the host"
     return finding(OK, f"through the router's shared memory to the containers of this host (local NIC, isolated mode){far}")
 
 
@@ -169,6 +172,8 @@ def tcp_mode(here):
 def _cure(welcome):
     if "not registered" in welcome["reason"]:
         return "on the host: freeflow container add NAME --pid PID --address IP"
+    if "was refused" in welcome["reason"]:
+        return "put right what it says, and on the host once more: freeflow container add NAME --pid PID --address IP"
     if welcome["layout_version"] != LAYOUT_VERSION:
         return "install the router's version of FreeFlow here, or ours there"
     return "see docs/operations.md"

@@ -23,7 +23,7 @@ def command(as_json):
         click.echo(json.dumps(lab, indent=1))
         return
     if etcd := lab["etcd"]:
-        click.echo(f"etcd {etcd['pid']}{'' if etcd['alive'] else ' (dead)'}  {etcd['url']}")
+        click.echo(f"etcd  {etcd['url']}  pid {etcd['pid']}{'' if etcd['alive'] else ' (dead)'}")
     from rich.console import Console
     for host in lab["hosts"]:
         click.echo(summary(host))
@@ -34,7 +34,7 @@ def summary(host):
     router, counters = host["router"], host["counters"]
     line = f"{host['name']}  {host['ip']}  router {router['pid']}{'' if router['alive'] else ' (dead)'}"
     if counters is None:
-        return f"{line}, no counters: {router['why']}"
+        return f"{line}: {router['why']}"
     return (f"{line}, {counters['sessions_opened']} sessions opened, {counters['sessions_refused']} refused, "
             f"{counters['wqes']} work requests, {counters['bytes']} bytes")
 

@@ -65,6 +65,14 @@ def test_its_programs_are_told_why_a_container_was_refused_until_it_is_not(regis
     assert registry.refusal_of(namespace.id) is None
 
 
+def test_a_container_that_was_served_and_removed_is_not_told_of_a_refusal_in_between(registry):
+    registry.add("web", StandIn(2), ["10.32.1.1"])
+    again = StandIn(2)
+    refused(registry.add, "web", again, ["10.32.1.7"])
+    registry.remove("web")
+    assert registry.refusal_of(again.id) is None
+
+
 def test_remembered_refusals_are_bounded(registry):
     for inode in range(2, 2 + 2 * MAX_REMEMBERED_REFUSALS):
         refused(registry.add, "web", StandIn(inode), ["192.0.2.1"])

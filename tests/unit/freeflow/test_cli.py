@@ -73,3 +73,13 @@ def test_what_a_client_makes_of_answers(tmp_path, answer, error, words):
             else:
                 with pytest.raises(error, match=words):
                     client.call("status")
+
+
+def test_a_lab_down_that_is_interrupted_names_the_cure(monkeypatch, capsys):
+    def interrupted(name):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("freeflow.lab.down.down", interrupted)
+    with pytest.raises(SystemExit) as caught:
+        main(["lab", "down"])
+    assert caught.value.code == 1 and "freeflow lab down removes the rest" in capsys.readouterr().err

@@ -53,6 +53,7 @@ def test_a_dead_router(tmp_path):
 @pytest.mark.parametrize("answer, state, words", [
     (pack_welcome(0), doctor.OK, "admits"),
     (pack_welcome(13, reason="this network namespace is not registered: ask"), doctor.FAIL, "not registered"),
+    (pack_welcome(13, reason="this container was refused: address 10.32.1.1 is taken"), doctor.FAIL, "is taken"),
     (pack_welcome(93, reason="the library speaks layout 1 and the router 2"), doctor.FAIL, "layout"),
     (b"hello yourself", doctor.FAIL, "bytes instead of"),
     (bytes(len(pack_welcome(0))), doctor.FAIL, "not a router"),
@@ -62,6 +63,11 @@ def test_what_the_router_says_is_told(tmp_path, answer, state, words):
         found, path = session(tmp_path)
     assert (found.state, path.state) == (state, state) and words in found.text
     assert bool(found.cure) == (state != doctor.OK)
+
+
+def test_who_may_not_ask_of_other_hosts_is_told_who_may(tmp_path):
+    with answering(tmp_path, pack_welcome(0)):
+        assert "on the host" in session(tmp_path)[1].text
 
 
 def test_a_router_that_says_nothing(tmp_path, monkeypatch):
