@@ -1,10 +1,10 @@
 """What a router has before an attack and must have again after it; and how the tests run hostile programs."""
 
-import os
 import subprocess
 import time
 from pathlib import Path
 
+import descriptors
 from programs import program
 
 GROWTH_MAX_KIB = 32 << 10
@@ -51,9 +51,9 @@ class Health:
 
     def look(self):
         proc = Path("/proc", str(self.router.pid))
-        descriptors = len(os.listdir(proc / "fd"))  # before the call below, which costs one for a moment
+        open_ones = descriptors.of_router(self.router.pid)  # before the call below, which costs one for a moment
         maps = (proc / "maps").read_text()
-        return {"sessions": self.router.call("sessions")["sessions"], "descriptors": descriptors,
+        return {"sessions": self.router.call("sessions")["sessions"], "descriptors": open_ones,
                 "segments": maps.count("memfd:freeflow-control") + maps.count("memfd:freeflow-memory")}
 
     def anonymous_kib(self):

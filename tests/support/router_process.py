@@ -10,6 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import descriptors
 from ffcore.handshake import WELCOME_SIZE, pack_hello, parse_welcome
 from ffcore.paths import RouterPaths
 from freeflow.control import Control
@@ -61,15 +62,7 @@ class RouterProcess:
         return next(c["sessions"] for c in self.ask("container.list")["containers"] if c["name"] == container)
 
     def descriptors(self):
-        """How many it has open, but for the counters of other routers of this machine: those come and go on their own."""
-        return sum(1 for fd in Path(f"/proc/{self.process.pid}/fd").iterdir() if not self._is_anothers_counters(fd))
-
-    def _is_anothers_counters(self, fd):
-        try:
-            leads_to = os.readlink(fd)
-        except FileNotFoundError:  # closed meanwhile
-            return True
-        return leads_to.startswith("/dev/shm/freeflow-") and f"-{self.process.pid}" not in leads_to
+        return descriptors.of_router(self.process.pid)
 
     def cpu_s(self):
         """Seconds of processor time that it has used."""
