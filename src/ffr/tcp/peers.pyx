@@ -403,18 +403,22 @@ cdef void links_accept(broker *b) noexcept nogil:
             b.links[i].port = port
             b.peers[p].arrived += 1
             b.strangers += 1
+            listen_to(b, i)
 
 
 cdef void listen_to(broker *b, uint32_t index) noexcept nogil:
     cdef link *l = &b.links[index]
     cdef uint8_t said[FFR_SECRET]
-    cdef uint32_t head
+    cdef uint32_t head, earlier
     cdef int heard = link_hear(l.fd, said)
     if heard == 0:
         return
-    if heard < 0 or memcmp(said, b.peers[l.peer].expect, FFR_SECRET) != 0:
-        link_drop(b, index)
+    if heard < 0 or memcmp(said, b.peers[l.peer].expect, FFR_SECRET) != 0 or link_left(l.fd):
+        link_drop(b, index)  # one that left at once would not be heard of again
         return
+    earlier = link_arrived(b, l.peer, l.port)
+    if earlier != NONE:
+        link_drop(b, earlier)  # its port belongs to this one now: the other end is gone
     b.strangers -= 1
     l.state = LINK_ARRIVED
     head = head_of(l.peer, l.port)
