@@ -13,7 +13,7 @@ import socket
 import struct
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ffcore.handshake import LAYOUT_VERSION, WELCOME_SIZE, pack_hello, parse_welcome
@@ -48,6 +48,7 @@ class Here:
     name: str | None
     admitted: bool = False
     others: int | None = None  # hosts that the router knows besides this one; None for who may not ask
+    roce: dict = field(default_factory=dict)  # what the router says of its roce NIC
 
 
 def examine(directory=None, name=None):
@@ -111,7 +112,8 @@ def map_of_hosts(here):
     """Whether this host and others find each other's containers; what the router says of it, to its owner."""
     try:
         with Control(here.directory, here.name) as control:
-            known = control.call("status")["map"]
+            status = control.call("status")
+            known, here.roce = status["map"], status["roce"]
     except FreeFlowError:
         return None
     etcd, others = known.get("etcd"), len(known["hosts"])
@@ -138,9 +140,11 @@ def traffic_path(here):
     """Which way messages go from here."""
     if not here.admitted:
         return finding(FAIL, "none: programs with FreeFlow find no device here", "mend the line `session` first")
-    far = ", and in RoCEv2 packets over UDP to those of the others (roce NIC)" if here.others else ""
-    if here.others is None:
-        far = "; other hosts' containers: ask `freeflow doctor` on the host"
+    far = "; other hosts' containers: ask `freeflow doctor` on the host" if here.others is None else ""
+    if here.others:
+        batches = {True: "by batches", False: "one by one"}
+        far = (f", and in RoCEv2 packets of up to {here.roce['mtu']} bytes over UDP to those of the others (roce NIC), sent"
+               f" {batches[here.roce['gso']]} (GSO) and received {batches[here.roce['gro']]} (GRO)")
     return finding(OK, f"through the router's shared memory to the containers of this host (local NIC, isolated mode){far}")
 
 

@@ -24,7 +24,7 @@ from ffr.qp cimport qp_activate, qp_shared, qp_sq_slot, qp_unlist
 from ffr.roce.requester cimport ROCE_IDLE, requester_start, requester_stop, requester_timer
 from ffr.roce.responder cimport responder_due, responder_start
 from ffr.roce.transport cimport transport_receive, transport_request, transport_respond
-from ffr.roce.udp cimport udp_flush, udp_init
+from ffr.roce.udp cimport udp_flush, udp_init, udp_segments
 from ffr.state cimport FFR_LIST_NONE, FFR_NONE, FFR_QPS, ffr_qp
 
 
@@ -509,6 +509,11 @@ def counters():
                  send_calls=nic.arena.calls, refused=nic.arena.refused, buffer_full=nic.arena.full,
                  connected=nic.tables.connected if nic.tables != NULL else 0)
     return names
+
+
+def segments():
+    """Whether the kernel cuts up what the host's own socket sends (UDP GSO), as far as was tried."""
+    return nic.router != NULL and bool(udp_segments(&nic.arena, nic.tables.socket[0].fd))
 
 
 def windows():

@@ -45,6 +45,14 @@ def open_socket(address, buffer_bytes=BUFFER_BYTES, early=False):
     return one
 
 
+def puts_together(one):
+    """Whether the kernel hands over packets that it has put together (UDP GRO)."""
+    try:
+        return bool(one.getsockopt(socket.IPPROTO_UDP, UDP_GRO))
+    except OSError:
+        return False
+
+
 def path_mtu(address):
     """Bytes of an IP packet that reach an address whole, as far as the kernel knows."""
     v4 = address.version == 4

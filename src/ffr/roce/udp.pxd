@@ -34,6 +34,7 @@ cdef enum:
     UDP_RUN_BYTES = 65536      # room of one
     UDP_RUN_LIMIT = 65000      # bytes of a datagram, below IP's limit with all headers
     UDP_RUN_PACKETS = 64       # segments of one (UDP_MAX_SEGMENTS of kernels before 6.9)
+    UDP_PLAIN = 64             # sockets whose interface cannot have runs cut up
     UDP_SLOTS = 16             # receive slots: datagrams of one system call
 
 ctypedef struct udp_run:
@@ -51,6 +52,8 @@ ctypedef struct udp_arena:
     uint32_t first             # the oldest run that has not left
     uint32_t count
     bint segments              # the kernel cuts runs up (GSO)
+    int32_t plain[UDP_PLAIN]   # ... but not for these sockets
+    uint32_t plains
     uint64_t calls             # sends, and what they carried
     uint64_t datagrams
     uint64_t packets
@@ -68,6 +71,8 @@ cdef uint8_t *udp_room(udp_arena *a, int32_t fd, const ffr_udp_address *to, uint
 cdef void udp_commit(udp_arena *a, uint32_t size) noexcept nogil
 # Hand everything to the kernel, as far as it takes it.
 cdef void udp_flush(udp_arena *a) noexcept nogil
+# Whether runs of this socket are cut up by the kernel, as far as was tried.
+cdef bint udp_segments(const udp_arena *a, int32_t fd) noexcept nogil
 # A socket goes: nothing waits for it.
 cdef void udp_forget(udp_arena *a, int32_t fd) noexcept nogil
 # Take datagrams from a socket into a.slot; how many, 0 when there are none.

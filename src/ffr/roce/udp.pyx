@@ -1,4 +1,4 @@
-from libc.errno cimport EAGAIN, ENOBUFS, ENOMEM, EINTR
+from libc.errno cimport EAGAIN, EINTR, EIO, ENOBUFS, ENOMEM
 from libc.stdlib cimport free
 from libc.string cimport memcmp, memset
 from posix.stdlib cimport posix_memalign
@@ -28,10 +28,18 @@ cdef inline udp_run *newest(udp_arena *a) noexcept nogil:
     return &a.run[(a.first + a.count - 1) % UDP_RUNS]
 
 
+cdef bint udp_segments(const udp_arena *a, int32_t fd) noexcept nogil:
+    cdef uint32_t i
+    for i in range(a.plains):    # as a rule none
+        if a.plain[i] == fd:
+            return False
+    return a.segments
+
+
 cdef inline bint joins(const udp_arena *a, const udp_run *run, int32_t fd, const ffr_udp_address *to,
                        uint32_t size) noexcept nogil:
     """Whether a packet can be the next of a run: segments are equal, but for a shorter last one."""
-    return (a.segments and not run.closed and run.fd == fd and size <= run.segment
+    return (udp_segments(a, fd) and not run.closed and run.fd == fd and size <= run.segment
             and run.packets < UDP_RUN_PACKETS and run.size + size <= UDP_RUN_LIMIT
             and memcmp(&run.to, to, sizeof(ffr_udp_address)) == 0)
 
@@ -107,6 +115,9 @@ cdef void udp_flush(udp_arena *a) noexcept nogil:
             return               # they stay for the next flush
         if sent == -EINTR:
             continue
+        if sent == -EIO and out[0].size > out[0].segment and a.plains < UDP_PLAIN and udp_segments(a, a.run[a.first].fd):
+            a.plain[a.plains] = a.run[a.first].fd    # the interface sums no packets up, so it cannot cut up either;
+            a.plains += 1                            # this run is lost: its packets' ICRCs have other identifications
         drop(a, sent if sent > 0 else 1, sent > 0)
 
 
@@ -116,6 +127,11 @@ cdef void udp_forget(udp_arena *a, int32_t fd) noexcept nogil:
     for i in range(a.count):     # what it does not take now
         if a.run[(a.first + i) % UDP_RUNS].fd == fd:
             a.run[(a.first + i) % UDP_RUNS].fd = -1
+    for i in range(a.plains):
+        if a.plain[i] == fd:
+            a.plains -= 1
+            a.plain[i] = a.plain[a.plains]
+            return
 
 
 cdef int udp_take(udp_arena *a, int32_t fd) noexcept nogil:

@@ -10,7 +10,7 @@ from ffr import addresses as ip
 from ffr.map.hosts import HERE
 from ffr.nic import roce, roce_map
 from ffr.roce.foreign import ForeignSockets
-from ffr.roce.sockets import open_socket, path_mtu
+from ffr.roce.sockets import open_socket, path_mtu, puts_together
 
 log = logging.getLogger(__name__)
 
@@ -69,4 +69,5 @@ class Underlay:
 
     def status(self):
         return {"address": str(self.address) if self.address else None, "mtu": self.mtu,
+                "gso": roce.segments(), "gro": bool(self._socket and puts_together(self._socket)),
                 "foreign_sockets": len(self.foreign), "counters": roce.counters(), "paths": roce.windows()}
