@@ -1,7 +1,7 @@
-"""A cpu and a memory cgroup for each container and each router, in whichever version the machine has.
+"""A cpu and a memory cgroup for each container, in whichever version the machine has.
 
-Version 1 has a hierarchy per controller, version 2 one for all. The groups stand directly below the root of their
-hierarchy, as an engine's do: a container then weighs as much as one ordinary process there.
+Version 1 has a hierarchy per controller, version 2 one for all. A container's groups stand directly below the root of
+their hierarchy: a container then weighs as much as one ordinary process there, the router among them.
 """
 
 import errno
@@ -75,21 +75,6 @@ def create(groups):
         except OSError as error:
             return f"{group}: {error.strerror}"
     return None
-
-
-def weigh(groups, weight):
-    """Their part of a contended core; 100 is what a group has by itself. Groups without the cpu controller have none."""
-    for group in groups:
-        for name, value in (("cpu.weight", weight), ("cpu.shares", weight * 1024 // 100)):
-            if (group / name).exists():
-                (group / name).write_text(str(value))
-
-
-def put(pid, groups):
-    """Moves a process, all of its threads included; one that has ended is nobody's burden."""
-    with suppress(ProcessLookupError):
-        for group in groups:
-            (group / "cgroup.procs").write_text(str(pid))
 
 
 def join_files(groups):

@@ -96,11 +96,6 @@ class Host:
         """The router's FREEFLOW_DIR; its containers see this one at ROUTER_INSIDE."""
         return self.directory / "router"
 
-    @property
-    def cgroup(self):
-        """Its router's."""
-        return f"freeflow-{self.lab}-{self.name}-router"
-
 
 @dataclass(frozen=True)
 class Plan:

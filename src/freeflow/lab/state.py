@@ -44,9 +44,8 @@ class Record:
         """Whether all of it is there and alive."""
         return self.complete and self.this_boot and all(process.alive() for process in self.processes.values())
 
-    def cgroups_of(self, place):
-        """A container's, or those of a host's router."""
-        return [group for group in self.cgroups if group.name == place.cgroup]
+    def cgroups_of(self, container):
+        return [group for group in self.cgroups if group.name == container.cgroup]
 
     def save(self):
         """Whole or not at all."""

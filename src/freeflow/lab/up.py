@@ -12,7 +12,6 @@ from freeflow.lab.down import take_down
 from freeflow.lab.model import ETCD, HOME_INSIDE, ROUTER_INSIDE
 from freeflow.lab.processes import Process
 
-ROUTER_WEIGHT = 175  # a container's is 100; why not the same: docs/design.md, "Yields and cgroups"
 SOURCES = Path(__file__).resolve().parents[2]
 
 
@@ -31,8 +30,8 @@ def up(plan, say=print, router_command=None):
             say(f"cleaning up a lab {plan.name} that broke off")
             take_down(old)
         hierarchies = cgroups.find()
-        record = state.Record(plan, cgroups=[group for place in (*plan.hosts, *plan.containers)
-                                             for group in hierarchies.groups(place.cgroup)])
+        record = state.Record(plan, cgroups=[group for container in plan.containers
+                                             for group in hierarchies.groups(container.cgroup)])
         refuse_strangers(record)
         making = Making(record, say, router_command)
         try:
@@ -104,8 +103,6 @@ class Making:
             self.say(f"no cgroups, so containers do not share the cores by weight: {why}")
         elif missing := cgroups.find().missing:
             self.say(f"no cgroup controller for: {', '.join(missing)}")
-        for host in self.plan.hosts:
-            cgroups.weigh(self.record.cgroups_of(host), ROUTER_WEIGHT)
 
     def start_container(self, container):
         spec = container_spec(self.plan, container)
@@ -137,7 +134,6 @@ class Making:
         router = routers.start(host.router_directory, host.directory / "router.log", host.netns_path,
                                command=self.router_command, variables={**os.environ, **routers.prefixes()},
                                options=routers.options(self.plan))
-        cgroups.put(router.pid, self.record.cgroups_of(host))
         self.routers[host.name] = router
         self.record.processes[host.name] = Process.of(router.pid)
         self.record.save()
