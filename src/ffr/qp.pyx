@@ -9,7 +9,7 @@ from ffcore.shm cimport (FF_CQE_IMM, FF_OP_BIND_MW, FF_OP_CMP_SWP, FF_OP_FETCH_A
 from ffr.cq cimport async_event, cq_push
 from ffr.nic.registry cimport nic_leave
 from ffr.rq cimport rq_advance, rq_is_owed, rq_of, rq_ready, rq_slot
-from ffr.srq cimport srq_find
+from ffr.srq cimport srq_is_held
 from ffr.state cimport (FFR_LIST_ACTIVE, FFR_LIST_NONE, FFR_LIST_WAITING, FFR_NONE, FFR_RUN, ffr_ring_list)
 
 
@@ -171,7 +171,7 @@ cdef void part_with_srq(ffr_router *r, uint32_t index) noexcept nogil:
     """The QP takes nothing more from its SRQ, and completes what it has taken. An XRC_RECV QP has no SRQ of its own, so no
     last WQE either (IBTA 10.2.9.5, A14)."""
     cdef ffr_qp *q = &r.state.qp[index]
-    if q.rq.held and srq_find(r, q.rq.srqn) != NULL:
+    if srq_is_held(r, &q.rq):
         qp_received(r, index, rq_slot(r, &q.rq).wr_id, IBV_WC_WR_FLUSH_ERR, IBV_WC_RECV, 0, 0, 0, 0, False)
     if q.type != IBV_QPT_XRC_RECV:
         qp_event(r, index, IBV_EVENT_QP_LAST_WQE_REACHED)

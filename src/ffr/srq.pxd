@@ -15,6 +15,9 @@ cdef ff_recv_wqe *srq_slot(ffr_router *r, const ffr_rq *rq) noexcept nogil
 cdef void srq_hold(ffr_router *r, ffr_rq *rq) noexcept nogil
 cdef void srq_advance(ffr_router *r, ffr_rq *rq) noexcept nogil
 
+# Is the SRQ still there whose WQE the queue holds?
+cdef bint srq_is_held(ffr_router *r, const ffr_rq *rq) noexcept nogil
+
 # The QP receives from this SRQ from now on.
 cdef void srq_feed(ffr_rq *rq, const ffr_srq *s) noexcept nogil
 

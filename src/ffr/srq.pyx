@@ -65,6 +65,7 @@ cdef void srq_hold(ffr_router *r, ffr_rq *rq) noexcept nogil:
     slot = slot_at(r, s, s.rq.index)
     memcpy(copy, slot, FF_RECV_HEADER)
     memcpy(copy.sge, slot.sge, min(copy.count, s.rq.max_sge) * sizeof(ff_sge))   # who reads it refuses a larger count
+    r.state.held[rq.qp].generation = s.generation
     rq.held = 1
     taken(r, s)
 
@@ -77,6 +78,11 @@ cdef void srq_advance(ffr_router *r, ffr_rq *rq) noexcept nogil:
     s = feeder(r, rq)
     if s != NULL:
         taken(r, s)
+
+
+cdef bint srq_is_held(ffr_router *r, const ffr_rq *rq) noexcept nogil:
+    cdef const ffr_srq *s = feeder(r, rq)
+    return rq.held != 0 and s != NULL and s.generation == r.state.held[rq.qp].generation
 
 
 cdef void srq_feed(ffr_rq *rq, const ffr_srq *s) noexcept nogil:
@@ -105,7 +111,7 @@ cdef void srq_turn(ffr_router *r, ffr_srq *s) noexcept nogil:
 cdef bint xrc_select(ffr_router *r, ffr_qp *q, uint32_t srqn) noexcept nogil:
     cdef const ffr_srq *s
     if q.rq.held:
-        if srq_find(r, q.rq.srqn) != NULL:   # a long message keeps to the SRQ that it began with
+        if srq_is_held(r, &q.rq):            # a long message keeps to the SRQ that it began with
             return True
         q.rq.held = 0                        # destroyed meanwhile, and its WQEs with it
     s = srq_find(r, srqn)

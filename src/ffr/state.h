@@ -247,6 +247,7 @@ struct ffr_opener {
 /* A receive WQE as it stands in its slot. */
 struct ffr_held {
 	uint64_t wqe[(FF_RECV_HEADER + FF_MAX_SGE * sizeof(struct ff_sge)) / 8];
+	uint32_t generation; /* of the SRQ: its number has but 8 bits of it, and comes again */
 };
 
 struct ffr_ah {

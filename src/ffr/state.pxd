@@ -252,6 +252,7 @@ cdef extern from "ffr/state.h" nogil:
 
     ctypedef struct ffr_held "struct ffr_held":
         uint64_t *wqe
+        uint32_t generation
 
     ctypedef struct ffr_ah "struct ffr_ah":
         ffr_object o

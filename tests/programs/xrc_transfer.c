@@ -181,6 +181,32 @@ static void destroyed_midway(const void *row)
 	CHECK(wc.status == IBV_WC_REM_INV_REQ_ERR || wc.status == IBV_WC_SUCCESS, "'%s'", ibv_wc_status_str(wc.status));
 }
 
+/* A receive that is taken belongs to an SRQ that is gone, and numbers come again: whoever has that SRQ's number and its CQ's
+ * place by now is told nothing. */
+static void another_has_its_number(const void *row)
+{
+	enum { LONG = 32 << 20, NUMBERS = 512 };
+	const struct wish wish = {.type = IBV_QPT_XRC_RECV, .size = LONG};
+	uint32_t srqn, again = 0;
+	struct end a, b;
+
+	(void)row;
+	open_xrc(&a, &b, &wish);
+	srqn = srq_number(b.srq);
+	post_recv(&b, RECV_ID, 0, LONG);
+	post_xrc(&a, IBV_WR_SEND, LONG, NULL, srqn);
+	usleep(1000);
+	CHECK_EQ(set_state(a.qp, IBV_QPS_ERR), 0);
+	for (int n = 0; n < NUMBERS && again != srqn; n++) {
+		CHECK_EQ(ibv_destroy_srq(b.srq), 0);
+		b.srq = make_srq(&b, &wish);
+		again = srq_number(b.srq);
+	}
+	CHECK_EQ(again, srqn);
+	CHECK_EQ(set_state(b.qp, IBV_QPS_ERR), 0);
+	expect_nothing(b.recv_cq, 20);
+}
+
 static void nothing_to_post_to(const void *row)
 {
 	struct ibv_recv_wr recv = {.wr_id = RECV_ID}, *bad_recv;
@@ -243,6 +269,7 @@ static const struct test tests[] = {
 	{"an_srq_that_is_not_for_xrc", wrong_srq, &not_xrc},
 	{"an_srq_that_is_destroyed", wrong_srq, &gone},
 	{"destroyed_midway", destroyed_midway, NULL},
+	{"another_has_its_number", another_has_its_number, NULL},
 	{"nothing_to_post_to", nothing_to_post_to, NULL},
 	{"waits_for_a_receive", waits_for_a_receive, NULL},
 	{"send_reset_to_init", required_and_optional, &steps[0]},
