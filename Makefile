@@ -1,7 +1,12 @@
 # Everything here sets itself up first (scripts/setup), as root on a fresh Debian 12, and is quick the second time.
-.PHONY: help build test interop test-heavy conformance perftest-matrix demo bench clean
+.PHONY: help build test-build test interop test-heavy conformance perftest-matrix demo bench clean
 .DEFAULT_GOAL := help
 ARGS ?=
+# Programs that the tests and benchmarks run as they are, servers among them; none is left to start by itself.
+TEST_PACKAGES = python3-pyverbs python3-numpy rdmacm-utils qperf ucx-utils libucx0 libfabric-bin libfabric1 \
+	'libopenmpi3|libopenmpi40|libopenmpi3t64' openmpi-bin python3-mpi4py etcd-server etcd-client openssl \
+	nginx-light wrk apache2-utils curl redis-server redis-tools memcached postgresql openssh-server openssh-client \
+	netpipe-tcp nftables 'libpython3.11-testsuite|libpython3.13-testsuite'
 # A guest with Linux's own RoCEv2: an emulator, what its image is made with, and a dissector.
 INTEROP_PACKAGES = qemu-system-x86 busybox-static cpio kmod tshark
 
@@ -19,26 +24,29 @@ help:
 build:
 	@scripts/setup
 
-test: build
+test-build:
+	@scripts/setup $(TEST_PACKAGES)
+
+test: test-build
 	@.venv/bin/python -m pytest $(ARGS)
 
-test-heavy: build
+test-heavy: test-build
 	@.venv/bin/python -m pytest -m heavy $(ARGS)
 
 interop:
-	@scripts/setup $(INTEROP_PACKAGES)
+	@scripts/setup $(TEST_PACKAGES) $(INTEROP_PACKAGES)
 	@.venv/bin/python -m pytest --override-ini 'addopts=--import-mode=importlib' -v tests/interop $(ARGS)
 
-conformance: build
+conformance: test-build
 	@.venv/bin/python tests/support/conformance.py
 
-perftest-matrix: build
+perftest-matrix: test-build
 	@.venv/bin/python -m benchmarks.perftest_matrix $(ARGS)
 
 demo: build
 	@.venv/bin/python -m benchmarks.demo $(ARGS)
 
-bench: build
+bench: test-build
 	@.venv/bin/python -m pytest -sv benchmarks $(ARGS)
 
 clean:

@@ -123,9 +123,9 @@ def run_tcp(show):
     return {"bandwidth": bandwidth, "one way": one_way, "round trip": 2 * one_way}, sockets.describe(client)
 
 
-def table(figures, tcp, tcp_setup):
+def table(figures, tcp, tcp_setup, described):
     drawn = Table(title=f"RDMA and TCP between {CLIENT} and {SERVER}, in this run", box=box.SIMPLE_HEAD,
-                  title_justify="left", caption=f"TCP: {tcp_setup}. {machine.one_line(machine.describe())}.",
+                  title_justify="left", caption=f"TCP: {tcp_setup}. {machine.one_line(described)}.",
                   caption_justify="left")
     drawn.add_column("")
     for heading in ("through FreeFlow", "TCP", "ratio"):
@@ -151,6 +151,7 @@ def two_digits(ratio):
 def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the lab goes down then too
     show = Show()
+    before = machine.describe()  # the demo is a load itself
     try:
         with lab(show):
             show_device(show)
@@ -162,7 +163,9 @@ def main():
     except (PairError, FreeFlowError, OSError, subprocess.TimeoutExpired) as error:
         show.text(f"The demo failed: {error}")
         return 1
-    show.console.print(table(figures, tcp, tcp_setup))
+    show.console.print(table(figures, tcp, tcp_setup, before))
+    if before["load_before"] > before["cores"] / 2:
+        show.text("The machine was busy with other things: bandwidths and above all latencies say as much about those.")
     show.text(f"Done after {time.monotonic() - show.began:.0f} s. The same by hand: freeflow lab up; freeflow lab exec "
               f"{SERVER} -- ib_send_bw & freeflow lab exec {CLIENT} -- ib_send_bw {SERVER}")
     return 0
