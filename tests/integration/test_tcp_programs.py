@@ -2,7 +2,9 @@
 
 import json
 import os
+import shutil
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
@@ -11,6 +13,15 @@ from tcp_net import end
 
 SIDES = pytest.mark.parametrize("server_plain, client_plain", [(False, False), (True, False), (False, True)],
                                 ids=["both", "client", "server"])
+
+
+@pytest.fixture
+def tmp_path():
+    """Not below pytest's own folder, which each pytest that starts closes to other users: servers change theirs."""
+    path = Path(tempfile.mkdtemp(prefix=f"ff-test-{os.getpid()}-"))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
 
 
 @pytest.fixture(params=["tcp_net", "tcp_hosts"], ids=["one_host", "two_hosts"])
@@ -100,8 +111,6 @@ http {{
 def test_nginx_wrk_and_curl(talk, tmp_path, listen):
     """Workers of another user than the one who listens; files by sendfile; keep-alive; nginx as its own client."""
     tmp_path.chmod(0o777)
-    for parent in list(tmp_path.parents)[:3]:
-        parent.chmod(0o755)
     (tmp_path / "nginx.conf").write_text(NGINX.format(dir=tmp_path, listen=listen))
     (tmp_path / "small").write_bytes(b"x" * 1000)
     (tmp_path / "large").write_bytes(os.urandom(5 << 20))
