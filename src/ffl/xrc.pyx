@@ -87,6 +87,24 @@ cdef ibv_qp *show(ffl_qp *qp, ibv_context *context, void *qp_context, uint32_t h
     return visible
 
 
+cdef ffl_qp *new_qp() noexcept nogil:
+    """Room for a QP that the router has not been asked for yet, so that nothing there has to be undone."""
+    cdef ffl_memory memory
+    cdef ffl_qp *qp = <ffl_qp *>ff_memory_new(NULL, sizeof(ffl_qp), FF_MEMORY_QP, &memory)
+    if qp == NULL:
+        fail(errno.ENOMEM)
+        return NULL
+    qp.memory = memory
+    return qp
+
+
+cdef ibv_qp *give_up(ffl_qp *qp, int error) noexcept nogil:
+    cdef ffl_memory memory = qp.memory
+    ff_memory_free(&memory, qp, NULL, FF_MEMORY_QP)
+    fail(error)
+    return NULL
+
+
 cdef int ask_recv(const ibv_qp_init_attr_ex *attr, ff_reply_create_qp *reply) noexcept nogil:
     cdef ff_cmd_create_qp request
     if not attr.comp_mask & IBV_QP_INIT_ATTR_XRCD or attr.xrcd == NULL:
@@ -104,18 +122,13 @@ cdef int ask_recv(const ibv_qp_init_attr_ex *attr, ff_reply_create_qp *reply) no
 cdef public ibv_qp *ff_create_xrc_recv(ibv_context *context, const ibv_qp_init_attr_ex *attr) noexcept nogil:
     """CQs, caps and a PD are not looked at (man 3 ibv_create_qp_ex)."""
     cdef ff_reply_create_qp reply
-    cdef ffl_memory memory
-    cdef ffl_qp *qp = <ffl_qp *>ff_memory_new(NULL, sizeof(ffl_qp), FF_MEMORY_QP, &memory)
+    cdef ffl_qp *qp = new_qp()
     cdef int error
     if qp == NULL:
-        fail(errno.ENOMEM)
         return NULL
     error = ask_recv(attr, &reply)
     if error:
-        ff_memory_free(&memory, qp, NULL, FF_MEMORY_QP)
-        fail(error)
-        return NULL
-    qp.memory = memory
+        return give_up(qp, error)
     return show(qp, context, attr.qp_context, reply.handle, reply.qpn, IBV_QPS_RESET)
 
 
@@ -135,17 +148,12 @@ cdef int ask_open(const ibv_qp_open_attr *attr, ff_reply_handle *reply) noexcept
 cdef public ibv_qp *ff_open_qp(ibv_context *context, ibv_qp_open_attr *attr) noexcept nogil:
     """Its state is whatever the other handles have made it: ibv_query_qp tells."""
     cdef ff_reply_handle reply
-    cdef ffl_memory memory
-    cdef ffl_qp *qp = <ffl_qp *>ff_memory_new(NULL, sizeof(ffl_qp), FF_MEMORY_QP, &memory)
+    cdef ffl_qp *qp = new_qp()
     cdef int error
     if qp == NULL:
-        fail(errno.ENOMEM)
         return NULL
     error = ask_open(attr, &reply)
     if error:
-        ff_memory_free(&memory, qp, NULL, FF_MEMORY_QP)
-        fail(error)
-        return NULL
-    qp.memory = memory
+        return give_up(qp, error)
     return show(qp, context, attr.qp_context if attr.comp_mask & IBV_QP_OPEN_ATTR_CONTEXT else NULL, reply.handle,
                 attr.qp_num, IBV_QPS_UNKNOWN)
