@@ -145,6 +145,15 @@ class Router:
         self.reactor.set_polling(mode)
         return {"polling": mode}
 
+    def set_faults(self, plan):
+        """For tests and benchmarks: a bad network, made here. `plan` is what roce_map.set_faults takes."""
+        try:
+            self.underlay.set_faults(plan)
+        except (ValueError, OverflowError, TypeError) as error:
+            raise Refused(errno.EINVAL, f"faults: {error}") from None
+        log.warning("faults on purpose: %s", plan or "none any more")
+        return {}
+
     def set_hosts(self, hosts):
         """Replaces the map. Connections that exist stay where they are; new ones follow it."""
         if self.store.name != Store.name:
@@ -188,6 +197,7 @@ class Router:
             "container.remove": (self.container_remove, {"name": str}),
             "container.list": (self.container_list, {}),
             "hosts.set": (self.set_hosts, {"hosts": dict}),
+            "faults": (self.set_faults, {"plan": dict}),
             "polling": (self.set_polling, {"mode": str}),
             "sessions": (lambda: {"sessions": self.sessions.describe()}, {}),
             "stop": (self.stop, {}),

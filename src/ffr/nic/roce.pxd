@@ -10,6 +10,7 @@ from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 from ffcore.engine cimport ff_segment
 from ffcore.icrc cimport ff_icrc_flow
 from ffcore.shm cimport ff_recv_wqe
+from ffr.nic.faulty cimport roce_faulty
 from ffr.roce.qp cimport roce_counters, roce_env, roce_qp
 from ffr.roce.udp cimport ffr_udp_address, udp_arena
 from ffr.roce.window cimport roce_path
@@ -135,6 +136,7 @@ ctypedef struct roce_nic:
     roce_counters counters
     udp_arena arena
     roce_backlog backlog
+    roce_faulty faulty
     roce_resolved send
     roce_resolved receive
     uint64_t receive_wr_id

@@ -15,6 +15,7 @@ from posix.mman cimport MAP_FAILED, MAP_SHARED, PROT_READ, PROT_WRITE, mmap
 from ffcore.roce cimport FF_DEFAULT_PKEY, FF_RC, FF_UC, FF_UD, FF_XRC, ff_ack_timeout_ns
 from ffcore.shm cimport ff_load32_acquire, ff_store32_release
 from ffr.nic.base cimport NIC_IDLE, NIC_WORKED
+from ffr.nic.faulty cimport faulty_deadline, faulty_describe
 from ffr.nic.local_message cimport dropped
 from ffr.nic.roce_backlog cimport backlog_drop, backlog_needed, backlog_put, backlog_serve
 from ffr.nic.roce_listen cimport listen_to_all
@@ -379,10 +380,12 @@ cdef int roce_poll(ffr_router *r) noexcept nogil:
 
 
 cdef uint64_t roce_deadline(ffr_router *r) noexcept nogil:
+    return <uint64_t>-1 if nic.router == NULL else min(own_deadline(r), faulty_deadline(&nic.faulty))
+
+
+cdef uint64_t own_deadline(ffr_router *r) noexcept nogil:
     cdef roce_tables *t = nic.tables
     cdef uint32_t i
-    if nic.router == NULL:
-        return <uint64_t>-1
     if nic.touched_count or nic.arena.count:
         return r.now_ns + 100000              # a socket's buffer is full
     if nic.backlog.waits:
@@ -509,6 +512,11 @@ def counters():
                  send_calls=nic.arena.calls, refused=nic.arena.refused, buffer_full=nic.arena.full,
                  connected=nic.tables.connected if nic.tables != NULL else 0)
     return names
+
+
+def faults():
+    """What was done to packets on purpose (faulty.pxd)."""
+    return faulty_describe(&nic.faulty)
 
 
 def segments():

@@ -2,9 +2,10 @@ from libc.string cimport memcmp
 
 from ffcore.icrc cimport ff_icrc_flow_ipv4, ff_icrc_flow_ipv6, ff_icrc_good
 from ffcore.roce cimport FF_HAS_DETH, FF_ICRC_SIZE, FF_ROCE_PORT, ff_bth
+from ffr.nic.faulty cimport faulty_due, faulty_packet, faulty_passes
 from ffr.nic.roce cimport ROCE_HOT, roce_deliver, roce_peer, roce_socket
 from ffr.nic.roce_ud cimport ud_take
-from ffr.roce.udp cimport UDP_SLOTS, ffr_udp_in, udp_take
+from ffr.roce.udp cimport UDP_SLOTS, ffr_udp_address, ffr_udp_in, udp_take
 from ffr.roce.wire cimport ROCE_PARSED, roce_packet, roce_parse
 from ffr.state cimport FFR_NONE, FFR_QPS, ffr_qp
 
@@ -70,6 +71,11 @@ cdef void take_in(roce_nic *n, const uint8_t *bytes, uint32_t size, uint16_t seg
     roce_deliver(n, index, &p, bytes, size - FF_ICRC_SIZE)
 
 
+cdef inline void flow_of(ff_icrc_flow *flow, const roce_nic *n, const ffr_udp_address *from_, uint32_t socket) noexcept nogil:
+    (ff_icrc_flow_ipv4 if from_.family == AF_INET else ff_icrc_flow_ipv6)(
+        flow, from_.ip, n.tables.socket[socket].address.ip, from_.port, FF_ROCE_PORT)
+
+
 cdef void take_datagram(roce_nic *n, const ffr_udp_in *d, uint32_t socket) noexcept nogil:
     """A datagram, or several equal ones that the kernel has put together."""
     cdef ff_icrc_flow flow
@@ -78,11 +84,11 @@ cdef void take_datagram(roce_nic *n, const ffr_udp_in *d, uint32_t socket) noexc
     if d.size > 0xFF00 or d.segment == 0:
         n.strangers += 1
         return
-    (ff_icrc_flow_ipv4 if d.from_.family == AF_INET else ff_icrc_flow_ipv6)(
-        &flow, d.from_.ip, n.tables.socket[socket].address.ip, d.from_.port, FF_ROCE_PORT)
+    flow_of(&flow, n, &d.from_, socket)
     while at < d.size:
         size = min(d.segment, d.size - at)
-        take_in(n, d.bytes + at, size, segment, d, &flow, socket)
+        if not n.faulty.on or faulty_passes(&n.faulty, d.bytes + at, size, segment, &d.from_, socket, n.router.now_ns):
+            take_in(n, d.bytes + at, size, segment, d, &flow, socket)
         at += size
         segment += 1
 
@@ -138,8 +144,25 @@ cdef int listen_to_hot(roce_nic *n) noexcept nogil:
     return total
 
 
+cdef int take_late(roce_nic *n) noexcept nogil:
+    """Packets that were held back on purpose. How many."""
+    cdef const faulty_packet *p = faulty_due(&n.faulty, n.router.now_ns)
+    cdef ff_icrc_flow flow
+    cdef ffr_udp_in from_
+    cdef int total = 0
+    while p != NULL:                          # bound: FAULTY_HELD
+        from_.from_ = p.from_
+        flow_of(&flow, n, &from_.from_, p.socket)
+        take_in(n, p.bytes, p.size, p.segment, &from_, &flow, p.socket)
+        total += 1
+        p = faulty_due(&n.faulty, n.router.now_ns)
+    return total
+
+
 cdef int listen_to_all(roce_nic *n) noexcept nogil:
     cdef int work = listen_to_hot(n)
+    if n.faulty.held:
+        work += take_late(n)
     n.passes += 1
     if n.passes % COLD_PASSES == 0 or n.router.now_ns - n.looked_ns > HOT_NS:
         work += ask_all(n)

@@ -14,6 +14,7 @@ from ffcore.grh cimport ff_gid_is_ipv4, ff_gid_is_multicast, ff_gid_of_ipv4
 from ffcore.icrc cimport ff_icrc_flow_ipv4, ff_icrc_flow_ipv6
 from ffcore.roce cimport FF_ROCE_PORT
 from ffcore.shm cimport ff_a32, ff_load32_acquire, ff_store32_release
+from ffr.nic.faulty cimport faulty_plan, faulty_set
 from ffr.nic.roce cimport (ROCE_ELSEWHERE, ROCE_GIDS, ROCE_HERE, ROCE_NOWHERE, ROCE_PATHS, ROCE_SOCKETS, ROCE_UNKNOWN,
                            roce_nic_of, roce_peer, roce_socket)
 from ffr.roce.udp cimport udp_forget
@@ -181,6 +182,7 @@ cdef enum:
     ASK_NOTHING = 0
     ASK_SOCKET
     ASK_GID
+    ASK_FAULTS
 
 cdef struct request:
     ff_a32 what               # written last by the control thread, set back by the reactor
@@ -190,11 +192,13 @@ cdef struct request:
     int32_t result
     uint8_t gid[16]
     ffr_udp_address address
+    faulty_plan faults
 
 cdef request mailbox
 lock = threading.Lock()
 cdef enum:
     ANSWER_WAIT_US = 5000000
+    FAULT_US_MAX = 1000000
 
 
 cdef int open_socket(roce_nic *n) noexcept nogil:
@@ -221,7 +225,10 @@ cdef int map_obey(roce_nic *n) noexcept nogil:
     cdef uint32_t what = ff_load32_acquire(&mailbox.what)    # pairs with the release in ask
     if what == ASK_NOTHING:
         return 0
-    mailbox.result = open_socket(n) if what == ASK_SOCKET else place_gid(n)
+    if what == ASK_FAULTS:
+        mailbox.result = faulty_set(&n.faulty, &mailbox.faults)
+    else:
+        mailbox.result = open_socket(n) if what == ASK_SOCKET else place_gid(n)
     ff_store32_release(&mailbox.what, ASK_NOTHING)
     return 1
 
@@ -286,3 +293,22 @@ def _place(bytes gid, state, host, int socket):
         put_address(host)
         if ask(ASK_GID):
             raise OSError(errno.ENOSPC, "the map of addresses is full")
+
+
+def set_faults(double drop=0, double duplicate=0, double corrupt=0, double reorder=0, double delay_us=0, double jitter_us=0,
+               double behind_us=50, unsigned long seed=1):
+    """What is done to packets that come in, on purpose: shares from 0 to 1, and times (faulty.pxd). Nothing, without
+    arguments. Raises ValueError, MemoryError."""
+    if not all(0 <= share <= 1 for share in (drop, duplicate, corrupt, reorder)):
+        raise ValueError("a share of packets is from 0 to 1")
+    if not all(0 <= us <= FAULT_US_MAX for us in (delay_us, jitter_us, behind_us)):
+        raise ValueError(f"packets are held for at most {FAULT_US_MAX} microseconds")
+    with lock:
+        mailbox.faults = faulty_plan(_part(drop), _part(duplicate), _part(corrupt), _part(reorder),
+                                     <uint64_t>(delay_us * 1000), <uint64_t>(jitter_us * 1000), <uint64_t>(behind_us * 1000), seed)
+        if ask(ASK_FAULTS):
+            raise MemoryError("no memory for packets that are held back")
+
+
+cdef uint32_t _part(double share):
+    return min(<uint64_t>(share * 4294967296.0), <uint64_t>0xFFFFFFFF)

@@ -67,7 +67,12 @@ class Underlay:
             self.mtu = mtu
             self._reactor.set_port_mtu(mtu)
 
+    @staticmethod
+    def set_faults(plan):
+        roce_map.set_faults(**plan)
+
     def status(self):
         return {"address": str(self.address) if self.address else None, "mtu": self.mtu,
                 "gso": roce.segments(), "gro": bool(self._socket and puts_together(self._socket)),
-                "foreign_sockets": len(self.foreign), "counters": roce.counters(), "paths": roce.windows()}
+                "foreign_sockets": len(self.foreign), "counters": roce.counters(), "faults": roce.faults(),
+                "paths": roce.windows()}
