@@ -44,6 +44,15 @@ ctypedef struct ff_grh_fields:
     uint8_t hop_limit
 
 
+cdef inline bint ff_gid_is_empty(const uint8_t *gid) noexcept nogil:
+    """An entry of a GID table that is not in use."""
+    cdef uint8_t nonzero = 0
+    cdef int i
+    for i in range(16):
+        nonzero |= gid[i]
+    return nonzero == 0
+
+
 cdef inline bint ff_gid_is_ipv4(const uint8_t *gid) noexcept nogil:
     """::ffff:a.b.c.d"""
     cdef uint32_t i, nonzero = 0

@@ -22,7 +22,7 @@ from ffl.verbs cimport (IBV_ATOMIC_HCA, IBV_DEVICE_BAD_QKEY_CNTR, IBV_DEVICE_CUR
                         IBV_DEVICE_RC_RNR_NAK_GEN, IBV_DEVICE_SRQ_RESIZE, IBV_DEVICE_SYS_IMAGE_GUID, IBV_DEVICE_XRC,
                         IBV_ODP_SUPPORT, IBV_ODP_SUPPORT_ATOMIC, IBV_ODP_SUPPORT_READ, IBV_ODP_SUPPORT_RECV,
                         IBV_ODP_SUPPORT_SEND, IBV_ODP_SUPPORT_SRQ_RECV, IBV_ODP_SUPPORT_WRITE,
-                        IBV_LINK_LAYER_ETHERNET, IBV_NODE_CA, IBV_PORT_CM_SUP, IBV_PORT_IP_BASED_GIDS,
+                        IBV_LINK_LAYER_ETHERNET, IBV_NODE_CA, IBV_PORT_ACTIVE, IBV_PORT_CM_SUP, IBV_PORT_IP_BASED_GIDS,
                         IBV_QPF_GRH_REQUIRED, IBV_TRANSPORT_IB,
                         IBV_VALUES_MASK_RAW_CLOCK, __VERBS_ABI_IS_EXTENDED, ff_port_attr, ff_verbs_context,
                         ff_verbs_device, ibv_context, ibv_device, ibv_device_attr, ibv_device_attr_ex, ibv_mtu,
@@ -35,6 +35,7 @@ cdef enum:
     CLOCK_KHZ = 1000000       # of completion timestamps: they count nanoseconds
     DEVICE_INDEX = 0
     ACK_DELAY = 15            # 4.096 µs * 2^15 = 134 ms: a responder's longest silence
+    PHYS_DISABLED = 3
     PHYS_LINK_UP = 5
     COMPAT_PORT_ATTR = 48     # struct ibv_port_attr up to port_cap_flags2: what the exported symbol may write
     MAX_MESSAGE = 1 << 31
@@ -245,7 +246,7 @@ cdef int ff_query_port(ibv_context *context, uint8_t port_num, ibv_port_attr *at
     port.v.qkey_viol_cntr = <uint32_t>reply.qkey_violations
     port.v.pkey_tbl_len = 1
     port.v.max_vl_num = 1
-    port.v.phys_state = PHYS_LINK_UP
+    port.v.phys_state = PHYS_LINK_UP if reply.state == IBV_PORT_ACTIVE else PHYS_DISABLED
     port.v.link_layer = IBV_LINK_LAYER_ETHERNET
     port.v.flags = IBV_QPF_GRH_REQUIRED
     fill_speed(&port, reply.speed_mbps)

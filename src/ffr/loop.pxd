@@ -15,6 +15,7 @@ cdef enum admin_op:
     ADMIN_ATTACH     # argument: a session whose record and view are complete
     ADMIN_DETACH     # argument: a session to end
     ADMIN_GIDS       # arguments: a session, and its new GID table
+    ADMIN_PORT       # arguments: a session, and (admin_error) whether its port is down
     ADMIN_TAKEN      # the loop is at it: too late to withdraw
 
 

@@ -16,6 +16,8 @@ from ffr.state cimport (FFR_CHANNEL, FFR_CQ, FFR_FASTPATH, FFR_LOWCPU, FFR_MR, F
 cdef extern from "<infiniband/verbs.h>" nogil:
     enum:
         IBV_EVENT_GID_CHANGE
+        IBV_EVENT_PORT_ACTIVE
+        IBV_EVENT_PORT_ERR
 
 cdef extern from "<sched.h>" nogil:
     int sched_yield()
@@ -49,18 +51,26 @@ cdef enum:
 
 # ---- between passes ----
 
-cdef void change_gids(ffr_loop *l, uint32_t session) noexcept nogil:
-    """Connections keep the addresses that they were made with. Bound: the session's contexts."""
-    cdef ffr_session *s = &l.r.state.session[session]
+cdef void tell_contexts(ffr_router *r, const ffr_session *s, uint32_t type) noexcept nogil:
+    """An event of the port. Bound: the session's channels."""
     cdef uint32_t channel = s.first[FFR_CHANNEL]
-    if not s.used or s.closing:
-        return
+    while channel != FFR_NONE:
+        if r.state.channel[channel].is_async:
+            async_event(r, channel, type, THE_PORT)
+        channel = r.state.channel[channel].o.next
+
+
+cdef void change_gids(ffr_loop *l, ffr_session *s) noexcept nogil:
+    """Connections keep the addresses that they were made with."""
     memcpy(s.gid, l.admin_gid, sizeof(s.gid))
     s.gid_count = l.admin_gid_count
-    while channel != FFR_NONE:
-        if l.r.state.channel[channel].is_async:
-            async_event(l.r, channel, IBV_EVENT_GID_CHANGE, THE_PORT)
-        channel = l.r.state.channel[channel].o.next
+    tell_contexts(l.r, s, IBV_EVENT_GID_CHANGE)
+
+
+cdef void change_port(ffr_loop *l, ffr_session *s) noexcept nogil:
+    if s.port_down != l.admin_error:
+        s.port_down = l.admin_error
+        tell_contexts(l.r, s, IBV_EVENT_PORT_ERR if s.port_down else IBV_EVENT_PORT_ACTIVE)
 
 
 cdef void obey(ffr_loop *l) noexcept nogil:
@@ -71,10 +81,13 @@ cdef void obey(ffr_loop *l) noexcept nogil:
     s = &l.r.state.session[l.admin_session]
     if op == ADMIN_ATTACH:
         attach(l, l.admin_session)
-    elif op == ADMIN_GIDS:
-        change_gids(l, l.admin_session)
     elif s.used and not s.closing:
-        s.closing = l.admin_error
+        if op == ADMIN_GIDS:
+            change_gids(l, s)
+        elif op == ADMIN_PORT:
+            change_port(l, s)
+        else:
+            s.closing = l.admin_error
     ff_store32_release(&l.admin, ADMIN_NONE)
 
 

@@ -2,6 +2,7 @@
 
 import errno as errnos
 import os
+import sys
 import threading
 
 from cpython.pycapsule cimport PyCapsule_New
@@ -14,7 +15,7 @@ from ffcore.shm cimport (FF_GID_TABLE, FF_LAYOUT_VERSION, FF_MAGIC, FF_MODE_ISOL
                          FF_RINGS_OFFSET, ff_cas32, ff_load32_acquire, ff_session, ff_store32, ff_store32_release)
 from ffcore.stats cimport (FF_STATS_MAGIC, FF_STATS_NAME, FF_STATS_QPS, FF_STATS_SESSIONS, FF_STATS_VERSION,
                            ff_qp_stats, ff_session_stats, ff_stats_header)
-from ffr.loop cimport ADMIN_ATTACH, ADMIN_DETACH, ADMIN_GIDS, ADMIN_NONE, NEIGHBOURS_MAX, STAND_INS_MAX, ffr_loop, loop_run, loop_stand_in
+from ffr.loop cimport ADMIN_ATTACH, ADMIN_DETACH, ADMIN_GIDS, ADMIN_NONE, ADMIN_PORT, NEIGHBOURS_MAX, STAND_INS_MAX, ffr_loop, loop_run, loop_stand_in
 from ffr.mem.nothing cimport nothing_map, nothing_unmap
 from ffr.mem.region cimport region_map, region_unmap, uffd_open
 from ffr.state cimport (FFR_ADAPTIVE, FFR_CONTROL_MAX, FFR_CQ, FFR_FASTPATH, FFR_KINDS, FFR_LOWCPU, FFR_MCAST_BUCKETS,
@@ -204,10 +205,12 @@ cdef class Reactor:
 
     # ---- sessions ----
 
-    def attach(self, int sock_fd, int control_fd, int memory_fd, int event_fd, gids, limits, name, int pid):
+    def attach(self, int sock_fd, int control_fd, int memory_fd, int event_fd, gids, limits, name, int pid, guid=bytes(8),
+               bint port_up=True):
         """Gives a session to the reactor, and the descriptors with it. Returns its number.
 
-        gids: 16-byte GIDs, the first is index 0. limits: max_qp, max_cq, max_mr, max_pd, max_channels, max_ah,
+        gids: 16-byte GIDs, the first is index 0; zeros are an entry that is not in use. guid: the device's, 8 bytes.
+        limits: max_qp, max_cq, max_mr, max_pd, max_channels, max_ah,
         max_mcast, max_srq, max_xrcd, pinned_bytes. name: the container's; what its sessions hold counts together.
         Raises OSError: EMFILE when every number is taken, or what mapping the segments gave.
         """
@@ -227,6 +230,8 @@ cdef class Reactor:
             self._give_back(number)
             raise ValueError(f"a control segment of {s.control_size} bytes")
         self._fill(number, gids, limits, name.encode()[:FF_STATS_NAME - 1], pid)
+        s.guid = int.from_bytes(guid, sys.byteorder)
+        s.port_down = not port_up
         with nogil:
             error = region_map(&self.r, number)
         if error:
@@ -319,6 +324,10 @@ cdef class Reactor:
             memcpy(self.loop.admin_gid[i], <const char *><bytes>gids[i], 16)
         self.loop.admin_gid_count = len(gids)
         self._ask(ADMIN_GIDS, number)
+
+    def set_port(self, uint32_t number, bint up):
+        """The link under a session's port went up or down: tells its programs (IBV_EVENT_PORT_ACTIVE, PORT_ERR)."""
+        self._ask(ADMIN_PORT, number, not up)
 
     @property
     def reaped_fd(self):

@@ -6,38 +6,19 @@ a namespace that an unprivileged user made (it belongs to another user namespace
 
 import errno
 from collections import OrderedDict
-from dataclasses import dataclass, field
 
 from ffcore.stats import NAME_BYTES_MAX
 from ffr import addresses as ip
+from ffr.container import HOST, Container
 from ffr.errors import Refused
-from ffr.identity import Namespace
 
-HOST = "host"  # the router's own namespace
 MAX_CONTAINERS = 1024  # each holds one descriptor
 MAX_REMEMBERED_REFUSALS = 64  # reasons kept for the programs of containers that could not be registered
 
 
-@dataclass
-class Container:
-    name: str
-    tenant: str
-    namespace: Namespace
-    addresses: tuple
-    sessions: set = field(default_factory=set)  # the reactor's numbers
-
-    @property
-    def gids(self):
-        """The GID table, 16 bytes each; the first address makes GID 0."""
-        return [ip.gid(address) for address in self.addresses]
-
-    def describe(self):
-        return {"name": self.name, "tenant": self.tenant, "addresses": [str(a) for a in self.addresses],
-                "sessions": len(self.sessions), "netns_inode": self.namespace.id.inode}
-
-
 class Registry:
-    """Containers by name, by namespace and by address. Holds their namespaces open."""
+    """Containers by name, by namespace and by address: those granted, present or not, and those taken. Holds their
+    namespaces open."""
 
     def __init__(self):
         self._by_name = {}
@@ -63,10 +44,11 @@ class Registry:
         """Why that namespace could not be registered, or None."""
         return self._refusals.get(namespace_id)
 
-    def add(self, name, namespace, texts, tenant="default"):
-        """Registers, and takes over `namespace`; the same again changes nothing. Raises Refused, and closes it."""
+    def add(self, name, namespace, texts, tenant="default", allowed=()):
+        """Registers, and takes over `namespace`; the same again changes nothing. allowed: networks out of which it may
+        give itself addresses. What another container took so, it loses. Raises Refused, and closes the namespace."""
         try:
-            container = Container(name, tenant, namespace, self._checked(name, texts, tenant))
+            container = Container(name, tenant, namespace, *self._checked(name, texts, tenant, allowed))
             if known := self._same(container):
                 namespace.close()
                 return known
@@ -82,7 +64,9 @@ class Registry:
 
     def add_host(self, namespace, own_addresses):
         """Registers the router's own namespace, which needs no one's word for its addresses."""
-        self._insert(Container(HOST, HOST, namespace, tuple(own_addresses)))
+        host = Container(HOST, HOST, namespace)
+        self._insert(host)
+        self.update_host(own_addresses)
 
     def remove(self, name):
         """Forgets a container and lets go of its namespace. Returns it, for its sessions to be ended."""
@@ -92,56 +76,64 @@ class Registry:
         if container is None:
             raise Refused(errno.ENOENT, f"no container {name!r}")
         del self._by_namespace[container.namespace.id]
-        for address in container.addresses:
-            del self._by_address[address]
+        self._disown(container)
         container.namespace.close()
         return container
 
     def update_host(self, own_addresses):
         """Gives the router's own namespace the addresses that it has now, except those that a container has. Returns
         whether anything changed."""
-        host = self._by_name[HOST]
-        wanted = tuple(a for a in own_addresses if self._by_address.get(a, host) is host)
-        if not wanted or wanted == host.addresses:
-            return False
-        self._readdress(host, wanted)
-        return True
+        before = self.host.gids
+        self.follow(self.host, dict.fromkeys(own_addresses, 0))
+        return self.host.gids != before
+
+    def follow(self, container, found, is_free=lambda address: True, link_of=lambda index: None):
+        """What the container's interfaces have now (Container.follow). is_free: by other hosts."""
+        self._disown(container)
+        container.follow(found, lambda a: is_free(a) and a not in self._by_address, link_of)
+        self._own(container)
 
     def update(self, name, texts):
-        """Gives a container other addresses. Returns it, and those that it had. Raises Refused."""
+        """Gives a container other addresses. Returns it, and its table of before. Raises Refused."""
         container = self._by_name.get(name)
         if container is None or name == HOST:
             raise Refused(errno.ENOENT, f"no container {name!r}")
-        wanted = self._checked(name, texts, container.tenant)
-        for address in wanted:
-            if (other := self._by_address.get(address, container)) is not container:
-                raise Refused(errno.EADDRINUSE, f"address {address} is taken, by {other.name!r}")
-        before = container.addresses
-        self._readdress(container, wanted)
+        wanted, _ = self._checked(name, texts, container.tenant, ())
+        self._check_addresses(container, wanted)
+        before = container.table
+        self._disown(container)
+        container.grant(wanted)
+        self._own(container)
         return container, before
 
-    def _readdress(self, container, wanted):
-        for address in container.addresses:
-            del self._by_address[address]
-        container.addresses = wanted
-        self._by_address.update(dict.fromkeys(wanted, container))
+    def affected(self, addresses):
+        """Containers that took some of these addresses, or would have: they may be another's now, or free."""
+        return [c for c in self if not (c.ignored.isdisjoint(addresses) and addresses.isdisjoint(c.taken))]
+
+    def _own(self, container):
+        self._by_address |= dict.fromkeys((*container.granted, *container.taken), container)
+
+    def _disown(self, container):
+        for address in (*container.granted, *container.taken):
+            if self._by_address.get(address) is container:
+                del self._by_address[address]
 
     def close(self):
         for container in self:
             container.namespace.close()
 
-    def _checked(self, name, texts, tenant):
+    def _checked(self, name, texts, tenant, allowed):
         for what, text in (("name", name), ("tenant", tenant)):
             if not text.isprintable() or not 0 < len(text.encode()) <= NAME_BYTES_MAX or " " in text:
                 raise Refused(errno.EINVAL, f"{what} {text!r}: 1 to {NAME_BYTES_MAX} bytes, printable, no spaces")
         try:
-            return ip.parse(texts)
+            return ip.parse(texts), ip.networks(allowed)
         except ValueError as error:
             raise Refused(errno.EINVAL, str(error)) from None
 
     def _same(self, new):
         known = self._by_name.get(new.name)
-        facts = [(c.namespace.id, c.addresses, c.tenant) for c in (known, new) if c]
+        facts = [(c.namespace.id, c.granted, c.allowed, c.tenant) for c in (known, new) if c]
         return known if len(facts) == 2 and facts[0] == facts[1] else None
 
     def _check_free(self, new):
@@ -152,16 +144,21 @@ class Registry:
             raise Refused(errno.EEXIST, f"there is a container {new.name!r} already: remove it first")
         if other := self._by_namespace.get(new.namespace.id):
             raise Refused(errno.EEXIST, f"its network namespace is registered already, as {other.name!r}")
-        for address in new.addresses:
-            if other := self._by_address.get(address):
-                raise Refused(errno.EADDRINUSE, f"address {address} is taken, by {other.name!r}")
+        self._check_addresses(new, new.granted)
         if len(self) >= MAX_CONTAINERS:
             raise Refused(errno.ENOSPC, f"the router has its {MAX_CONTAINERS} containers already")
+
+    def _check_addresses(self, container, wanted):
+        """A grant goes before what a container took, but the host's addresses are the host's."""
+        for address in wanted:
+            other = self._by_address.get(address, container)
+            if other is not container and (other.is_host or address in other.granted):
+                raise Refused(errno.EADDRINUSE, f"address {address} is taken, by {other.name!r}")
 
     def _insert(self, container):
         self._by_name[container.name] = container
         self._by_namespace[container.namespace.id] = container
-        self._by_address.update(dict.fromkeys(container.addresses, container))
+        self._own(container)
 
     def _remember(self, namespace_id, reason):
         self._refusals[namespace_id] = reason

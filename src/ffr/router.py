@@ -4,8 +4,6 @@ import asyncio
 import errno
 import logging
 import os
-import time
-from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 
 from ffcore.handshake import LAYOUT_VERSION
@@ -14,12 +12,14 @@ from ffr import addresses
 from ffr.admission import Admission
 from ffr.control import ControlServer, open_namespace
 from ffr.counters import Neighbours
+from ffr.device_files import DeviceFiles
 from ffr.errors import Refused
+from ffr.following import Following
 from ffr.identity import Namespace
 from ffr.map import static
 from ffr.map.embedded import Store
-from ffr.map.hosts import HostMap
-from ffr.registry import HOST, Registry
+from ffr.map.hosts import HERE, HostMap
+from ffr.registry import Registry
 from ffr.roce.underlay import Underlay
 from ffr.server import SessionServer
 from ffr.sessions import Sessions
@@ -28,15 +28,14 @@ from ffr.tcp.mode import TcpMode
 log = logging.getLogger(__name__)
 
 NEIGHBOURS_LOOK_S = 0.5
-HOST_REFRESH_S = 1.0  # how old the router's own addresses may be when a program of its namespace connects
 
 
 class Router:
     """Runs in an asyncio loop, in the thread beside the reactor's."""
 
-    def __init__(self, paths, reactor, counters, policies, stopped, key=None):
+    def __init__(self, paths, reactor, counters, policies, stopped, key=None, device_files=None):
         """`stopped`: the asyncio.Event that ends the router. `key`: what the hosts' brokers of TCP mode know each other
-        by, bytes."""
+        by, bytes. `device_files`: see device_files.py."""
         self.paths, self.reactor, self.counters = paths, reactor, counters
         self.registry = Registry()
         self.registry.add_host(Namespace.own(), addresses.own())
@@ -44,15 +43,16 @@ class Router:
         self.tcp = TcpMode(paths.tcp_socket, self.registry, key)
         self.hosts = HostMap()
         self.underlay = Underlay(reactor)
+        self.following = Following(self.registry, self.hosts, self._on_followed)
+        self.files = DeviceFiles(device_files, paths)
         self.hosts.listen(self._on_moved)
         self.store = Store()
         self.admission = Admission(self.registry)
         self._stopped = stopped
-        self._host_read_s = time.monotonic()
         self._control = ControlServer(paths.control_socket, self._ops())
         self._watching = None
         self._server = SessionServer(asyncio.get_running_loop(), paths.session_socket, self.admission, self.sessions,
-                                     counters.segment, self._on_peer)
+                                     counters.segment, self.following.hasten)
 
     async def watch_neighbours(self):
         """Until cancelled: other routers on this machine poll its cores too."""
@@ -60,14 +60,14 @@ class Router:
         while True:
             if (headers := neighbours.look()) is not None:
                 self.reactor.set_neighbours(headers)
-            if (host := self.registry.host).sessions:    # their GID tables follow the interfaces
-                self._look_at_host(host)
             await asyncio.sleep(NEIGHBOURS_LOOK_S)
 
     async def start(self):
         """The control socket first: when a program finds the session socket, everything else is there."""
         asyncio.get_running_loop().add_reader(self.reactor.reaped_fd, self._on_reaped)
         self._watching = asyncio.create_task(self.watch_neighbours())
+        self.following.add(self.registry.host)
+        self.files.start()
         await self._control.start()
         self.tcp.start()
         self.store.start()
@@ -81,6 +81,8 @@ class Router:
         asyncio.get_running_loop().remove_reader(self.reactor.reaped_fd)
         if self._watching:
             self._watching.cancel()
+        self.following.close()
+        self.files.close()
         self._server.close()
         self._control.close()
         self.tcp.close()
@@ -100,41 +102,57 @@ class Router:
         return {"store": self.store.name, "address": str(self.hosts.own) if self.hosts.own else None,
                 self.store.name: self.store.status(), "hosts": {str(host): count for host, count in self.hosts.others().items()}}
 
-    def container_add(self, name, netns, addresses, tenant="default"):
-        container = self.registry.add(name, open_namespace(netns), addresses, tenant)
-        self.tcp.add(container)
-        self.underlay.foreign.add(container)
-        self.hosts.here(container.addresses)
-        self.store.claim(container)
-        log.info("container %s: %s", name, ", ".join(addresses))
+    def container_add(self, name, netns, addresses, tenant="default", allow=(), pid=None):
+        """pid: of a process whose file system has the device's files, which follow then."""
+        container = self.registry.add(name, open_namespace(netns), addresses, tenant, allow)
+        self.files.add(container, pid)
+        self.following.add(container)
+        self.following.again(container.granted)
+        self._announce(container)
+        log.info("container %s: %s", name, ", ".join(map(str, container.addresses)))
         return {"container": container.describe()}
 
     def container_remove(self, name):
         container = self.registry.remove(name)
+        self.following.remove(container)
+        self.files.remove(container)
         self.underlay.foreign.remove(container)
         self.sessions.end_all(container, errno.ENODEV)
         self.admission.forget(container)
         self.tcp.remove(container)
         self.hosts.gone(container.addresses)
-        self.store.release(container)
+        self.store.release(container.addresses)
+        self.following.again(container.granted + container.taken)
         log.info("container %s: removed", name)
         return {}
 
     def container_addresses(self, name, addresses):
         """Its programs' GID tables follow at once, and an event tells them. Connections stay as they are."""
-        container, before = self.registry.update(name, addresses)
-        if container.addresses != before:
-            lost = replace(container, addresses=tuple(a for a in before if a not in container.addresses))
-            self.underlay.foreign.remove(container)
-            self.underlay.foreign.add(container)
-            self.hosts.gone(lost.addresses)
-            self.store.release(lost)
-            self.hosts.here(container.addresses)
-            self.store.claim(container)
-            self.tcp.add(container)
-            self.sessions.set_gids(container)
-            log.info("container %s: now %s", name, ", ".join(map(str, container.addresses)))
+        container, table = self.registry.update(name, addresses)
+        port_up = container.port_up
+        self.following.read(container)  # its interfaces may have others, which it may take
+        self._on_followed(container, table, container.port_up != port_up)
+        self.following.again({*filter(None, table), *container.granted})
         return {"container": container.describe()}
+
+    def _announce(self, container):
+        """To whoever sends to its addresses."""
+        self.underlay.foreign.add(container)
+        self.hosts.here(container.addresses)
+        self.store.claim(container)
+        self.tcp.add(container)
+
+    def _readdress(self, container, table):
+        """Its table of addresses was another one. Connections keep what they were made with."""
+        lost = {address for address in table if address} - set(container.addresses)
+        if not container.is_host:
+            self.hosts.gone(lost)
+            self.store.release(lost)
+            self._announce(container)
+        else:
+            self.tcp.add(container)
+        self.sessions.set_gids(container)
+        log.info("container %s: now %s", container.name, ", ".join(map(str, container.addresses)))
 
     def container_list(self):
         return {"containers": [container.describe() for container in self.registry]}
@@ -192,7 +210,8 @@ class Router:
     def _ops(self):
         return {
             "status": (self.status, {}),
-            "container.add": (self.container_add, {"name": str, "netns": str, "addresses": list, "tenant?": str}),
+            "container.add": (self.container_add, {"name": str, "netns": str, "addresses": list, "tenant?": str,
+                                                   "allow?": list, "pid?": int}),
             "container.addresses": (self.container_addresses, {"name": str, "addresses": list}),
             "container.remove": (self.container_remove, {"name": str}),
             "container.list": (self.container_list, {}),
@@ -203,24 +222,19 @@ class Router:
             "stop": (self.stop, {}),
         }
 
-    def _on_peer(self, container):
-        """Before a session of the router's own namespace is made: interfaces may have come since the last look."""
-        if container.name == HOST:
-            self._look_at_host(container)
-
-    def _look_at_host(self, host):
-        now_s = time.monotonic()
-        if now_s - self._host_read_s < HOST_REFRESH_S:
-            return
-        self._host_read_s = now_s
-        if self.registry.update_host(addresses.own()):
-            self.sessions.set_gids(host)
-            self.tcp.add(host)
+    def _on_followed(self, container, table, port_changed):
+        if container.table != table:
+            self._readdress(container, table)
+        if port_changed:
+            self.sessions.set_port(container)
+            log.info("container %s: its link is %s", container.name, "up" if container.port_up else "down")
+        self.files.refresh(container)
 
     def _on_moved(self, changes):
         self.underlay.moved(changes)
         self.tcp.hosts.moved(changes)
         self.underlay.measure(self.hosts.others())
+        self.following.again(address for address, host in changes.items() if host is not HERE)
 
     def _on_reaped(self):
         try:

@@ -44,11 +44,19 @@ class Sessions:
             self._reactor.detach(number, error)
 
     def set_gids(self, container):
+        """Its programs' tables follow, and an event tells them (IBV_EVENT_GID_CHANGE)."""
+        self._tell(container, lambda number: self._reactor.set_gids(number, container.gids))
+
+    def set_port(self, container):
+        """Its port went up or down (IBV_EVENT_PORT_ACTIVE, IBV_EVENT_PORT_ERR)."""
+        self._tell(container, lambda number: self._reactor.set_port(number, container.port_up))
+
+    def _tell(self, container, tell):
         for number in list(container.sessions):
             try:
-                self._reactor.set_gids(number, container.gids)
+                tell(number)
             except TimeoutError as error:  # the next change brings it along
-                log.warning("session %d keeps its old addresses: %s", number, error)
+                log.warning("session %d hears nothing of its container's addresses: %s", number, error)
 
     def reap(self):
         """Forgets the sessions that the reactor has ended."""
@@ -70,6 +78,7 @@ class Sessions:
             undo.callback(lambda: [os.close(fd) for fd in given])
             for fd in (sock.fileno(), *segments.fds):
                 given.append(os.dup(fd))  # close-on-exec, as all of Python's
-            number = self._reactor.attach(*given, container.gids, limits, container.name, pid)
+            number = self._reactor.attach(*given, container.gids, limits, container.name, pid, container.guid,
+                                          container.port_up)
             undo.pop_all()
         return number, segments

@@ -14,7 +14,7 @@
 #include "ffcore/stats.h"
 
 #define FFR_STATE_MAGIC 0x74734646u
-#define FFR_STATE_VERSION 5u
+#define FFR_STATE_VERSION 6u
 #define FFR_NONE 0xffffffffu
 
 enum {
@@ -70,10 +70,12 @@ struct ffr_session {
 	uint32_t request_seq; /* the last command answered */
 	int32_t sock, control, memory, event; /* descriptors */
 	uint64_t control_size, memory_size;
-	uint32_t gid_count;
+	uint32_t gid_count; /* entries up to the last that is in use; unused ones before it are zero */
+	uint32_t port_down;
 	uint32_t contexts;
 	uint32_t share; /* its container's */
 	uint8_t gid[FF_GID_TABLE][16];
+	uint64_t guid; /* the device's, in memory as verbs has it */
 	struct ffr_limits limit;
 	uint64_t pinned;
 	uint64_t dm_bytes;

@@ -3,6 +3,7 @@
 from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
 
 from ffcore.control cimport ff_ah_attr, ff_cap, ff_extent, ff_qp_attr
+from ffcore.grh cimport ff_gid_is_empty
 from ffcore.stats cimport ff_qp_stats, ff_session_stats, ff_stats_header
 
 
@@ -95,6 +96,8 @@ cdef extern from "ffr/state.h" nogil:
         uint64_t control_size
         uint64_t memory_size
         uint32_t gid_count
+        uint32_t port_down
+        uint64_t guid
         uint32_t contexts
         uint32_t share
         uint8_t gid[16][16]
@@ -343,3 +346,8 @@ cdef ffr_object *object_at(ffr_state *state, int kind, uint32_t index) noexcept 
 cdef uint32_t object_new(ffr_router *r, int kind, uint32_t session) noexcept nogil
 cdef void object_move(ffr_router *r, int kind, uint32_t index, uint32_t session) noexcept nogil  # to another session
 cdef void object_free(ffr_router *r, int kind, uint32_t index) noexcept nogil
+
+
+cdef inline bint has_gid(const ffr_session *s, uint32_t index) noexcept nogil:
+    """Whether that entry of its GID table is in use."""
+    return index < s.gid_count and not ff_gid_is_empty(s.gid[index])

@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from lab_checks import said
+from freeflow.device_show import _refuse_shared, peer_groups
+from freeflow.errors import FreeFlowError
+from lab_checks import said, wait_for
 from places import FREEFLOW
+from router_process import EmptyNamespace
 
 PORT = "/sys/class/infiniband/ff0/ports/1"
 
@@ -76,3 +79,76 @@ def test_freeflow_run_mounts_them_for_its_program_alone(shared_router):
     assert said(looked).splitlines() == ["RoCE v2", "node"]
     assert not Path("/sys/class/infiniband/ff0").exists() and not Path("/dev/infiniband/uverbs0").exists()
 
+
+
+# ---- containers that somebody else made ----
+
+class Foreign(EmptyNamespace):
+    """A container as a runtime would make one, with 10.99.0.1."""
+
+    def __init__(self, *unshare):
+        super().__init__(("unshare", *unshare))
+        self.pid = self.process.pid
+        self.inside("ip", "addr", "add", "10.99.0.1/32", "dev", "lo")
+        self.inside("ip", "link", "set", "lo", "up")
+
+    def inside(self, *command):
+        return said(subprocess.run(["nsenter", f"--target={self.pid}", "--net", "--mount", *command], capture_output=True,
+                                   text=True))
+
+    def register(self, router, *options):
+        return router.run(*FREEFLOW, "container", "add", "web", "--pid", str(self.pid), "--address", "10.99.0.1", *options)
+
+
+def planted():
+    return Path("/sys/class/infiniband/ff0").exists()
+
+
+def test_container_add_shows_the_device_and_its_files_follow(router):
+    with Foreign("--net", "--mount") as container:
+        added = container.register(router, "--allow", "10.99.0.0/24")
+        assert (added.returncode, added.stderr) == (0, "")
+        assert container.inside("cat", f"{PORT}/gids/0").endswith("0a63:0001") and not planted()
+        container.inside("ip", "addr", "add", "10.99.0.7/32", "dev", "lo")
+        wait_for(lambda: container.inside("cat", f"{PORT}/gids/1").endswith("0a63:0007"))
+        container.inside("ip", "link", "set", "lo", "down")
+        wait_for(lambda: container.inside("cat", f"{PORT}/state") == "1: DOWN")
+        said(router.run(*FREEFLOW, "container", "remove", "web"))
+
+
+@pytest.mark.parametrize("unshare, why", [
+    (("--net",), "this machine's own"), (("--net", "--mount", "--propagation", "unchanged"), "on this machine too")])
+def test_nothing_is_mounted_where_the_machine_would_see_it(router, unshare, why):
+    """Without a mount namespace of its own, and in one whose mounts pass on. The container is registered all the same."""
+    mounts = subprocess.run(["findmnt", "-no", "PROPAGATION", "/"], capture_output=True, text=True).stdout
+    if "unchanged" in unshare and "shared" not in mounts:
+        unshare, why = ("--net", "--mount"), None  # nothing of this machine's is shared
+    with Foreign(*unshare) as container:
+        added = container.register(router)
+        assert added.returncode == 0 and ((why in added.stderr) if why else not added.stderr)
+        assert not planted()
+        assert [c["name"] for c in router.call("container.list")["containers"]] == ["host", "web"]
+        router.call("container.remove", name="web")
+
+
+def test_without_files_nothing_is_mounted(router):
+    with Foreign("--net", "--mount") as container:
+        said(container.register(router, "--no-files"))
+        with pytest.raises(AssertionError):
+            container.inside("cat", f"{PORT}/state")
+        router.call("container.remove", name="web")
+
+
+def test_peer_groups_are_read():
+    lines = ("22 1 8:1 / / rw shared:1 - ext4 x rw\n30 22 0:5 / /sys rw,nosuid shared:7 master:3 - sysfs sysfs rw\n"
+             "31 30 0:6 / /a\\040b rw - tmpfs t rw\n")
+    assert peer_groups(lines) == [(Path("/"), {"shared:1"}), (Path("/sys"), {"shared:7"}), (Path("/a b"), set())]
+
+
+def test_mounts_that_pass_on_are_seen():
+    ours = "22 1 8:1 / / rw shared:1 - ext4 x rw\n30 22 0:5 / /sys rw shared:7 - sysfs sysfs rw\n"
+    _refuse_shared(ours.replace("shared:", "master:"), ours)
+    _refuse_shared(ours.replace("shared:", "shared:99"), ours)
+    for passing in (ours, ours.replace("shared:7", "master:7"), ours.replace("shared:1", "master:1")):
+        with pytest.raises(FreeFlowError, match="on this machine too"):
+            _refuse_shared(passing, ours)

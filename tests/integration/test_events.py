@@ -1,4 +1,5 @@
-"""Asynchronous events: the event_*.c programs through a real router, and what follows a container's addresses."""
+"""Asynchronous events: the event_*.c programs through a real router, and a dead router. What follows a container's addresses
+is in test_port.py."""
 
 import os
 import select
@@ -6,8 +7,6 @@ import time
 
 import pytest
 
-from freeflow.control import Control
-from lab_checks import said
 from places import Lab
 from programs import cases, run_case
 
@@ -47,32 +46,6 @@ class Watch:
     def end(self):
         self.process.kill()
         self.process.wait()
-
-
-def control(lab):
-    router = lab.status()["hosts"][0]["router"]
-    return Control(router["dir"], router["name"])
-
-
-def test_gid_tables_follow_a_container_s_addresses(lab):
-    watch = Watch(lab, "h1c1")
-    try:
-        with control(lab) as router:
-            router.call("container.addresses", name="h1c1", addresses=["10.32.1.1", "fd00::11", "10.32.1.77"])
-            assert "IBV_EVENT_GID_CHANGE" in (told := watch.line()) and "port 1" in told, told
-            seen = said(lab.exec("h1c1", "ibv_devinfo", "-v"))
-            assert all(text in seen for text in ("::ffff:10.32.1.1", "fd00::11", "::ffff:10.32.1.77"))
-            router.call("container.addresses", name="h1c1", addresses=["10.32.1.1", "fd00::11", "10.32.1.77"])
-            assert watch.line(wait_s=0.3) == "", "nothing has changed"
-            router.call("container.addresses", name="h1c1", addresses=["10.32.1.1"])
-            assert watch.line()
-            assert "10.32.1.77" not in said(lab.exec("h1c1", "ibv_devinfo", "-v"))
-            with pytest.raises(Exception, match="taken, by 'h1c2'"):
-                router.call("container.addresses", name="h1c1", addresses=["10.32.1.2"])
-            with pytest.raises(Exception, match="no container"):
-                router.call("container.addresses", name="nobody", addresses=["10.32.1.2"])
-    finally:
-        watch.end()
 
 
 def test_a_router_that_dies_is_a_dead_device(lab):

@@ -48,7 +48,7 @@ class Host:
 
     def remove(self, *addresses):
         self.map.gone(addresses)
-        self.store.release(SimpleNamespace(addresses=addresses))
+        self.store.release(addresses)
 
     def die(self):
         """As a router that is killed: nothing is said to anybody."""

@@ -16,7 +16,7 @@ from router_process import EmptyNamespace, Peer, RouterProcess, eventually
 
 from ffcore.handshake import HELLO_SIZE, LAYOUT_VERSION, WELCOME_SIZE, pack_hello, parse_welcome
 from ffr.admission import ADMISSIONS_PER_S, HELLO_TIMEOUT_S, PENDING_PER_CONTAINER, SESSIONS_PER_CONTAINER
-from ffr.router import HOST_REFRESH_S
+from ffr.interfaces import Watch
 from freeflow.errors import FreeFlowError, RouterRefused
 
 NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
@@ -144,7 +144,7 @@ def test_a_host_without_addresses_has_the_loopbacks_until_it_gets_one():
         for words in ("link add d0 type veth peer name d1", "addr add 192.0.2.77/24 dev d0", "addr add fd00::77/64 dev d0 nodad",
                       "link set d0 up"):
             subprocess.run([*bare.within, "ip", *words.split()], check=True)
-        time.sleep(HOST_REFRESH_S)
+        time.sleep(2 * Watch.GAP_S)
         with Peer(router, bare.within) as peer:
             assert peer.welcome["status"] == 0
             assert router.ask("container.list")["containers"][0]["addresses"] == ["192.0.2.77", "fd00::77"]

@@ -13,6 +13,7 @@ class FakeReactor:
         self.polling = "adaptive"
         self.running = False
         self.gids_set = []
+        self.ports_set = []
         self.detached = []
         self._gone = []
         self._next = 1
@@ -25,12 +26,12 @@ class FakeReactor:
         for number in list(self.attached):
             self._end(number)
 
-    def attach(self, sock_fd, control_fd, memory_fd, event_fd, gids, limits, name, pid):
+    def attach(self, sock_fd, control_fd, memory_fd, event_fd, gids, limits, name, pid, guid, port_up):
         if len(self.attached) >= self.capacity:
             raise OSError(errno.ENOSPC, "all sessions are taken")
         number, self._next = self._next, self._next + 1
         self.attached[number] = {"fds": (sock_fd, control_fd, memory_fd, event_fd), "gids": gids, "limits": limits,
-                                 "name": name, "pid": pid}
+                                 "name": name, "pid": pid, "guid": guid, "port_up": port_up}
         return number
 
     def detach(self, number, error):
@@ -39,6 +40,9 @@ class FakeReactor:
 
     def set_gids(self, number, gids):
         self.gids_set.append((number, gids))
+
+    def set_port(self, number, up):
+        self.ports_set.append((number, up))
 
     def set_polling(self, mode):
         self.polling = mode

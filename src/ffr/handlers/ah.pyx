@@ -2,7 +2,7 @@ from libc.errno cimport EINVAL, ENOMEM
 
 from ffcore.control cimport ff_cmd_create_ah, ff_cmd_handle, ff_reply_handle
 from ffr.handlers.base cimport owns_ah, owns_pd
-from ffr.state cimport FFR_AH, FFR_NONE, ffr_ah, ffr_session, object_free, object_new
+from ffr.state cimport FFR_AH, FFR_NONE, ffr_ah, ffr_session, has_gid, object_free, object_new
 
 
 cdef int create_ah(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil:
@@ -12,7 +12,7 @@ cdef int create_ah(ffr_router *r, uint32_t session, const void *body, void *repl
     cdef uint32_t index
     if not owns_pd(r, session, c.pd):
         return EINVAL
-    if not c.attr.is_global or c.attr.port_num != 1 or c.attr.sgid_index >= s.gid_count:
+    if not c.attr.is_global or c.attr.port_num != 1 or not has_gid(s, c.attr.sgid_index):
         return EINVAL                        # RoCE has no LIDs: an address is a GID
     if s.count[FFR_AH] >= s.limit.max_ah:
         return ENOMEM

@@ -1,5 +1,4 @@
 from libc.errno cimport EINVAL
-from libc.stdint cimport uint64_t
 from libc.string cimport memcpy
 
 from ffcore.control cimport (ff_cmd_handle, ff_reply_device, ff_reply_gids, ff_reply_handle, ff_reply_port)
@@ -15,10 +14,8 @@ from ffr.state cimport (FFR_CHANNEL, FFR_MAX_RD_ATOMIC, FFR_MAX_WR, FFR_MCAST_QP
 cdef extern from "<infiniband/verbs.h>" nogil:
     enum:
         IBV_PORT_ACTIVE
+        IBV_PORT_DOWN
         IBV_MTU_4096
-
-cdef extern from "<endian.h>" nogil:
-    uint64_t htobe64(uint64_t value)
 
 
 cdef enum:
@@ -50,10 +47,7 @@ cdef int close_context(ffr_router *r, uint32_t session, const void *body, void *
 cdef int query_device(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil:
     cdef ffr_session *s = &r.state.session[session]
     cdef ff_reply_device *d = <ff_reply_device *>reply
-    # An EUI-64 of our own: locally administered, then the container's first address.
-    cdef uint64_t guid = <uint64_t>0x02FFF10000000000
-    guid |= (<uint64_t>s.gid[0][12] << 24) | (<uint64_t>s.gid[0][13] << 16) | (<uint64_t>s.gid[0][14] << 8) | s.gid[0][15]
-    d.guid = htobe64(guid)
+    d.guid = s.guid
     d.max_mr_size = s.memory_size
     d.max_qp = s.limit.max_qp
     d.max_qp_wr = FFR_MAX_WR
@@ -78,7 +72,7 @@ cdef int query_device(ffr_router *r, uint32_t session, const void *body, void *r
 
 cdef int query_port(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil:
     cdef ff_reply_port *p = <ff_reply_port *>reply
-    p.state = IBV_PORT_ACTIVE
+    p.state = IBV_PORT_DOWN if r.state.session[session].port_down else IBV_PORT_ACTIVE
     p.max_mtu = IBV_MTU_4096
     p.active_mtu = IBV_MTU_4096
     while 128 << p.active_mtu > r.port_mtu:

@@ -14,7 +14,7 @@ from ffr.mem.region cimport ring_alloc, ring_free
 from ffr.nic.registry cimport nic_enter, nic_for, nic_leave
 from ffr.qp cimport qp_activate, qp_error, qp_event, qp_reset, qp_set_state, qp_unlist
 from ffr.srq cimport srq_feed, srq_find
-from ffr.state cimport (FFR_MAX_RD_ATOMIC, FFR_MAX_WR, FFR_NONE, FFR_QP, FFR_RUN, ffr_qp, ffr_session, object_free,
+from ffr.state cimport (FFR_MAX_RD_ATOMIC, FFR_MAX_WR, FFR_NONE, FFR_QP, FFR_RUN, ffr_qp, ffr_session, has_gid, object_free,
                         object_new)
 
 
@@ -255,7 +255,7 @@ cdef int check_values(const ffr_router *r, const ffr_session *s, uint32_t mask, 
         return EINVAL
     if mask & IBV_QP_PATH_MTU and not (IBV_MTU_256 <= a.path_mtu <= IBV_MTU_4096 and 128 << a.path_mtu <= r.port_mtu):
         return EINVAL
-    if mask & IBV_QP_AV and (not a.ah.is_global or a.ah.sgid_index >= s.gid_count or a.ah.port_num not in (0, 1)):
+    if mask & IBV_QP_AV and (not a.ah.is_global or not has_gid(s, a.ah.sgid_index) or a.ah.port_num not in (0, 1)):
         return EINVAL                        # RoCE has no LIDs: an address is a GID
     if mask & IBV_QP_DEST_QPN and a.dest_qpn > PSN_MASK:
         return EINVAL

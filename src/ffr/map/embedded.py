@@ -16,10 +16,10 @@ class Store:
         """The others may forget this host. Bounded."""
 
     def claim(self, container):
-        """A container (registry.Container) of this host was registered."""
+        """A container (container.Container) of this host was registered, or got addresses."""
 
-    def release(self, container):
-        """It was removed."""
+    def release(self, addresses):
+        """A container of this host has them no more."""
 
     def status(self):
         """For `freeflow doctor` and people: plain values."""

@@ -52,8 +52,8 @@ class EtcdStore(Store):
     def claim(self, container):
         self._wanted.add(container.name, container.addresses)
 
-    def release(self, container):
-        self._wanted.remove(container.addresses)
+    def release(self, addresses):
+        self._wanted.remove(addresses)
 
     def status(self):
         conflicts = self._claims.conflicts() if self._claims else {}

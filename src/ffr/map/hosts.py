@@ -30,6 +30,10 @@ class HostMap:
         """Whether it is a container's of this host."""
         return address in self._here
 
+    def is_elsewhere(self, address):
+        """Whether another host claims it, whatever is here."""
+        return address in self._elsewhere
+
     def others(self):
         """{other host: how many virtual addresses are behind it}."""
         counts = {}

@@ -5,6 +5,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy
 
 from ffcore.engine cimport FF_MAX_SEGMENTS, ff_segment, ff_segments_seek
+from ffcore.grh cimport ff_gid_is_empty
 from ffcore.shm cimport (FF_MAX_SGE, FF_OP_LAST, FF_OP_LOCAL_INV, FF_OP_READ, FF_PAGE, FF_RECV_HEADER, FF_WQE_HEADER, FF_WQE_INLINE,
                          ff_load32_acquire, ff_recv_wqe, ff_sge, ff_wqe)
 from ffr.guard cimport FFR_FAULT, guarded
@@ -62,7 +63,7 @@ cdef inline bint owns(const ffr_session *s, const uint8_t *gid) noexcept nogil:
     cdef uint32_t i
     for i in range(s.gid_count):
         if memcmp(s.gid[i], gid, 16) == 0:
-            return True
+            return not ff_gid_is_empty(gid)
     return False
 
 

@@ -20,7 +20,7 @@ from ffr.qp cimport FFR_BATCH, FFR_TURN_BYTES, qp_error, qp_received, qp_sent, q
 from ffr.roce.qp cimport ROCE_NO_ROOM
 from ffr.rq cimport rq_of, rq_ready
 from ffr.state cimport (FFR_AHS, FFR_NONE, FFR_QPS, FFR_RUN, FFR_WAIT_RNR, ffr_ah, ffr_qp, ffr_router,
-                        ffr_session)
+                        ffr_session, has_gid)
 
 
 cdef extern from "<infiniband/verbs.h>" nogil:
@@ -205,7 +205,7 @@ cdef int multicast(ffr_router *r, uint32_t index, const ff_wqe *w, const ffr_ah 
 
 
 cdef int send(ffr_router *r, uint32_t index, const ff_wqe *w, const ffr_ah *ah, datagram *d) noexcept nogil:
-    if ah.attr.sgid_index >= r.state.session[r.state.qp[index].o.session].gid_count:
+    if not has_gid(&r.state.session[r.state.qp[index].o.session], ah.attr.sgid_index):
         dropped(r, index)                    # the container has lost that address since the handle was made
         return DONE
     address(r, index, w, ah, d)

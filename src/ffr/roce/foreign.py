@@ -3,20 +3,16 @@ inside the container's network namespace, bound to that address, and what it sen
 through there (docs/roce.md, "Foreign peers").
 """
 
-import ctypes
 import logging
-import os
-from contextlib import contextmanager
 
+from ffr.interfaces import inside
 from ffr.nic import roce_map
 from ffr.roce.sockets import open_socket
 
 log = logging.getLogger(__name__)
 
-CLONE_NEWNET = 0x40000000
 BUFFER_BYTES = 2 << 20  # of each, each way: many containers, few foreign peers
 NUMBERS = range(1, 1025)  # of the NIC's sockets (ROCE_SOCKETS); 0 is the host's own
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 class ForeignSockets:
@@ -28,12 +24,16 @@ class ForeignSockets:
         self._of = {}  # container name -> [(number, address, socket)]
 
     def add(self, container):
-        """Opens them. A container that cannot have one (its namespace has a RoCE device of its own, say) goes without:
-        then foreign peers are not reached."""
-        if container.name in self._of:
-            return
-        self._of[container.name] = mine = []
+        """Opens them, and closes those of addresses that it has no more. A container that cannot have one (its namespace
+        has a RoCE device of its own, say) goes without: then foreign peers are not reached."""
+        mine = self._of.setdefault(container.name, [])
+        for one in [one for one in mine if one[1] not in container.addresses]:
+            mine.remove(one)
+            self._close(*one)
+        had = {address for _, address, _ in mine}
         for address in container.addresses:
+            if address in had:
+                continue
             try:
                 mine.append(self._open(container, address))
             except OSError as error:
@@ -41,10 +41,8 @@ class ForeignSockets:
 
     def remove(self, container):
         """Before its namespace is let go. Connections through them get nothing any more."""
-        for number, address, one in self._of.pop(container.name, ()):
-            roce_map.set_socket(number, -1, str(address))
-            one.close()
-            self._free.append(number)
+        for one in self._of.pop(container.name, ()):
+            self._close(*one)
 
     def number_of(self, address):
         """The NIC's number of the socket that is bound to an address; 0: there is none."""
@@ -52,12 +50,16 @@ class ForeignSockets:
 
     def close(self):
         for name in list(self._of):
-            for number, address, one in self._of.pop(name):
-                roce_map.set_socket(number, -1, str(address))
-                one.close()
+            for one in self._of.pop(name):
+                self._close(*one)
 
     def __len__(self):
         return sum(map(len, self._of.values()))
+
+    def _close(self, number, address, one):
+        roce_map.set_socket(number, -1, str(address))
+        one.close()
+        self._free.append(number)
 
     def _open(self, container, address):
         if not self._free:
@@ -72,23 +74,3 @@ class ForeignSockets:
             one.close()
             raise
         return number, address, one
-
-
-@contextmanager
-def inside(namespace):
-    """This thread in another network namespace, for as long as it takes to make a socket: that stays there."""
-    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        _setns(namespace)
-        try:
-            yield
-        finally:
-            _setns(home)
-    finally:
-        os.close(home)
-
-
-def _setns(fd):
-    if _libc.setns(fd, CLONE_NEWNET):
-        error = ctypes.get_errno()
-        raise OSError(error, os.strerror(error))

@@ -21,7 +21,10 @@ def command(as_json, directory, name):
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
-    table = Table("container", "tenant", "addresses", "sessions", box=None, pad_edge=False)
+    table = Table("container", "tenant", "addresses", "sessions", "", box=None, pad_edge=False)
     for row in containers:
-        table.add_row(escape(row["name"]), escape(row["tenant"]), " ".join(row["addresses"]), str(row["sessions"]))
+        said = [] if row["port"] == "up" else ["its link is down"]
+        said += [f"not its addresses: {' '.join(row['ignored'])}"] if row["ignored"] and row["name"] != "host" else []
+        table.add_row(escape(row["name"]), escape(row["tenant"]), " ".join(row["addresses"]), str(row["sessions"]),
+                      "; ".join(said))
     Console().print(table)

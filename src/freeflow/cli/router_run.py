@@ -1,6 +1,7 @@
 """freeflow router"""
 
 import os
+import shlex
 import sys
 
 import click
@@ -24,7 +25,8 @@ def command(directory, name, polling, policy, etcd, address, hosts, key):
     Alone, it serves the containers of this host. With --etcd or --hosts they reach those of other hosts: each runs a
     router, and the map says which container is where.
     """
-    arguments = [sys.executable, "-m", "ffr.daemon", "--polling", polling]
+    arguments = [sys.executable, "-m", "ffr.daemon", "--polling", polling,
+                 "--device-files", shlex.join([sys.executable, "-m", "freeflow.device_show"])]
     if directory:
         arguments += ["--dir", directory]
     if name:

@@ -80,6 +80,10 @@ class Host:
         return f"10.31.0.{self.index}"
 
     @property
+    def container_network(self):
+        return f"10.32.{self.index}.0/24"
+
+    @property
     def netns(self):
         return f"ff-{self.lab}-{self.name}"
 

@@ -68,11 +68,13 @@ def wait_ready(process, log, timeout_s=READY_WAIT_S):
 
 
 def introduce(host, pids):
-    """Registers the host's containers with its router; pids: container name -> its PID 1."""
+    """Registers the host's containers with its router; pids: container name -> its PID 1. What is free of the host's
+    network they may give themselves."""
     with Control(str(host.router_directory), ROUTER_NAME) as router:
         for container in host.containers:
             router.call("container.add", name=container.name, netns=f"/proc/{pids[container.name]}/ns/net",
-                        addresses=[container.address], tenant="default")
+                        addresses=[container.address], tenant="default", allow=[host.container_network],
+                        pid=pids[container.name])
 
 
 def await_map(plan, timeout_s=MAP_WAIT_S):

@@ -6,10 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+from ffcore.paths import RouterPaths
+from freeflow import device_show
 from freeflow.errors import FreeFlowError
-from freeflow.lab import cgroups, devices, etcd, network, routers, state
+from freeflow.lab import cgroups, etcd, network, routers, state
 from freeflow.lab.down import take_down
-from freeflow.lab.model import ETCD, HOME_INSIDE, ROUTER_INSIDE
+from freeflow.lab.model import ETCD, HOME_INSIDE, ROUTER_INSIDE, ROUTER_NAME
 from freeflow.lab.processes import Process
 
 SOURCES = Path(__file__).resolve().parents[2]
@@ -147,8 +149,9 @@ class Making:
 
     def show_devices(self):
         for host in self.plan.hosts:
+            router = RouterPaths(host.router_directory, ROUTER_NAME)
             for container in host.containers:
-                if why := devices.show(self.record.processes[container.name]):
+                if why := device_show.show(self.record.processes[container.name].pid, router):
                     self.say(f"{container.name} has no /sys/class/infiniband: {why}")
 
     def abandon(self):

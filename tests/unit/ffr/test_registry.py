@@ -136,3 +136,41 @@ def test_a_refused_change_changes_nothing(registry, name, texts, error):
     assert refused(registry.update, name, texts).errno == error
     assert [str(a) for a in registry.find(NamespaceId(4, 2)).addresses] == ["10.32.1.1"]
     assert refused(registry.add, "more", StandIn(4), ["10.32.1.1"]).errno == errno.EADDRINUSE
+
+
+def test_what_is_granted_is_kept_for_its_owner_while_it_is_absent(registry):
+    web = registry.add("web", StandIn(2), ["10.32.1.1"])
+    a = web.granted[0]
+    registry.follow(web, {a: 2})
+    registry.follow(web, {})
+    assert not web.addresses
+    assert refused(registry.add, "db", StandIn(3), ["10.32.1.1"]).errno == errno.EADDRINUSE
+    thief = registry.add("thief", StandIn(4), ["10.32.1.4"], "default", ["10.32.0.0/16"])
+    registry.follow(thief, {a: 2})
+    assert thief.addresses == thief.granted and registry.affected({a}) == [thief]
+
+
+def test_what_is_taken_gives_way_to_a_grant_and_to_other_hosts(registry):
+    web = registry.add("web", StandIn(2), ["10.32.1.1"], "default", ["10.32.0.0/16"])
+    free, = addresses.parse(["10.32.1.9"])
+    registry.follow(web, {free: 2})
+    assert free in web.addresses
+    other = registry.add("other", StandIn(4), ["10.32.1.4"], "default", ["10.32.0.0/16"])
+    registry.follow(other, {free: 2})
+    assert free not in other.addresses  # first come
+    db = registry.add("db", StandIn(3), ["10.32.1.9"])
+    assert set(registry.affected({free})) == {web, other}
+    registry.follow(web, {free: 2})
+    assert free in db.addresses and free not in web.addresses
+    registry.remove("db")
+    registry.follow(other, {free: 2}, lambda address: False)  # another host has it
+    assert free not in other.addresses
+    registry.follow(other, {free: 2})
+    assert free in other.addresses
+    registry.remove("other")
+    assert registry.add("last", StandIn(5), ["10.32.1.9"])
+
+
+@pytest.mark.parametrize("networks", [["10.32.1.1/24"], ["x"], ["10.0.0.0/8"] * 17, [""]])
+def test_networks_that_are_none(registry, networks):
+    assert refused(registry.add, "web", StandIn(2), ["10.32.1.1"], "default", networks).errno == errno.EINVAL
