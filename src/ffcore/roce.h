@@ -116,7 +116,14 @@ enum ff_transport {
 	FF_CNP = 0x80, /* 0x81 alone, A17.9.3 */
 	FF_XRC = 0xa0,
 	FF_ROUTED_UD = 0xc0, /* of the manufacturers' opcodes: UD between two routers, with its GRH before the payload */
+	FF_ROUTER = 0xe0,    /* of those, too: from router to router, for no QP: enum ff_router_op */
 	FF_TRANSPORT_MASK = 0xe0,
+};
+
+/* The operations of FF_ROUTER. The PSN says how many packets of UC and UD were sent to this router before the mark. */
+enum ff_router_op {
+	FF_MARK = 0,
+	FF_ECHO = 1, /* a mark, sent back when all before it was read */
 };
 
 enum ff_roce_op {
@@ -213,6 +220,8 @@ static inline uint32_t ff_roce_traits_of(uint8_t opcode)
 		return operation == FF_SEND_ONLY || operation == FF_SEND_ONLY_IMM ? traits | FF_IS_KNOWN | FF_HAS_DETH : 0;
 	case FF_ROUTED_UD:
 		return operation == FF_SEND_ONLY || operation == FF_SEND_ONLY_IMM ? traits | FF_IS_KNOWN | FF_HAS_DETH | FF_HAS_GRH : 0;
+	case FF_ROUTER:
+		return operation <= FF_ECHO ? FF_IS_KNOWN : 0;
 	default:
 		return 0;
 	}

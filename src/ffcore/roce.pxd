@@ -75,6 +75,9 @@ cdef extern from "ffcore/roce.h" nogil:
         FF_CNP
         FF_XRC
         FF_ROUTED_UD
+        FF_ROUTER
+        FF_MARK
+        FF_ECHO
         FF_TRANSPORT_MASK
 
     enum:  # enum ff_roce_op

@@ -2,12 +2,15 @@
 
 import json
 import math
+import os
+import signal
+import time
 
 import pytest
 
 from freeflow.control import Control
 from freeflow.lab.model import ROUTER_NAME
-from freeflow.pair import run_pair
+from freeflow.pair import Side, run_pair
 from freeflow.perftest import Perftest
 from places import Lab
 from programs import SOURCES
@@ -73,6 +76,29 @@ def test_unreliable(hosts, transport, verb, kind, variation):
     result = Perftest(enter(hosts), client="h2c1", timeout_s=60).run(f"ib_{verb}_{kind}", *options)
     rows = 1 if variation != "all-sizes" else 23 if transport == "UC" else 10  # a datagram is at most the MTU, 2^10
     assert len(result.rows) == rows and all(row["#iterations"] > 0 for row in result.rows)
+
+
+def stall(process, until, turns=100, stopped_s=0.06, running_s=0.03):
+    """Stops a process for a while, again and again."""
+    for _ in range(turns):
+        if until():
+            return
+        os.kill(process, signal.SIGSTOP)
+        time.sleep(stopped_s)
+        os.kill(process, signal.SIGCONT)
+        time.sleep(running_s)
+
+
+def test_unacknowledged_waits_for_a_router_that_does_not_run(hosts):
+    """UC loses what a socket's buffer cannot hold, and ib_send_bw never ends then: a router that gets no core for some
+    time holds its senders up instead."""
+    words = ["ib_send_bw", "-c", "UC", "-n", "6000", "-r", "6000", "-F", "-p", "18600"]
+    server = Side([*enter(hosts)("h1c1"), *words])
+    server.wait_listening(18600, 20)
+    client = Side([*enter(hosts)("h2c1"), *words, "h1c1"])
+    stall(hosts.status()["hosts"][0]["router"]["pid"], lambda: client.process.poll() is not None)
+    ended = [client.wait(30), server.wait(10)]
+    assert [side.status for side in ended] == [0, 0], f"{ended[0]}\n{ended[1]}"
 
 
 SHARED = [("--use-srq", verb, kind, options) for verb, kind, options in (

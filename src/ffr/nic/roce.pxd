@@ -11,6 +11,7 @@ from ffcore.engine cimport ff_segment
 from ffcore.icrc cimport ff_icrc_flow
 from ffcore.shm cimport ff_recv_wqe
 from ffr.nic.faulty cimport roce_faulty
+from ffr.roce.marks cimport roce_marks
 from ffr.roce.qp cimport roce_counters, roce_env, roce_qp
 from ffr.roce.udp cimport ffr_udp_address, udp_arena
 from ffr.roce.window cimport roce_path
@@ -45,6 +46,7 @@ ctypedef struct roce_side:
 # A peer address, and all that is shared by the QPs which talk to it.
 ctypedef struct roce_peer:
     roce_path window
+    roce_marks marks           # of what is sent there without being acknowledged
     ffr_udp_address address
     ff_icrc_flow flow          # of what is sent there
     uint32_t socket            # index
@@ -149,6 +151,7 @@ ctypedef struct roce_nic:
     uint64_t looked_ns         # when all sockets were asked last
     uint64_t bad_icrc          # packets whose checksum was wrong
     uint64_t strangers         # for no QP, or from elsewhere than its peer
+    bint held                  # a datagram has to wait for an echo
     uint64_t overrun           # of UC and UD, without a receive WQE, and with no room to wait for one
 
 cdef roce_nic *roce_nic_of() noexcept nogil

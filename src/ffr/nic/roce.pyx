@@ -19,12 +19,14 @@ from ffr.nic.faulty cimport faulty_deadline, faulty_describe
 from ffr.nic.local_message cimport dropped
 from ffr.nic.roce_backlog cimport backlog_drop, backlog_needed, backlog_put, backlog_serve
 from ffr.nic.roce_listen cimport listen_to_all
+from ffr.nic.roce_marks cimport marks_allow
 from ffr.nic.roce_map cimport map_connect, map_obey
 from ffr.nic.roce_rings cimport rings_env, rings_forget
 from ffr.qp cimport qp_activate, qp_shared, qp_sq_slot, qp_unlist
 from ffr.roce.requester cimport ROCE_IDLE, requester_start, requester_stop, requester_timer
 from ffr.roce.responder cimport responder_due, responder_start
 from ffr.roce.transport cimport transport_receive, transport_request, transport_respond
+from ffr.roce.window cimport path_open
 from ffr.roce.udp cimport udp_flush, udp_init, udp_segments
 from ffr.state cimport FFR_LIST_NONE, FFR_NONE, FFR_QPS, ffr_qp
 
@@ -241,7 +243,7 @@ cdef int serve_peer(roce_nic *n, roce_peer *p, int budget) noexcept nogil:
     cdef uint32_t index, last = p.last
     cdef int sent = 0
     while p.first != FFR_NONE and sent < budget:
-        if p.window.in_flight >= p.window.window >> 8 and not unreliable(n, p.first):
+        if not (marks_allow(n, p) if unreliable(n, p.first) else path_open(&p.window)):
             break
         index = p.first
         p.first = t.side[index].turn_next
@@ -392,6 +394,9 @@ cdef uint64_t own_deadline(ffr_router *r) noexcept nogil:
         return r.now_ns + 100000              # receive WQEs are posted without a bell
     if t.turns_first != FFR_NONE:
         return r.now_ns + 1000000             # a window is: packets and timers open it
+    if nic.held:
+        nic.held = False
+        return r.now_ns + 1000000             # so is a datagram's
     if t.wheel_count == 0:
         return <uint64_t>-1
     for i in range(ROCE_WHEEL):

@@ -1,9 +1,10 @@
 from libc.string cimport memcmp
 
 from ffcore.icrc cimport ff_icrc_flow_ipv4, ff_icrc_flow_ipv6, ff_icrc_good
-from ffcore.roce cimport FF_HAS_DETH, FF_ICRC_SIZE, FF_ROCE_PORT, ff_bth
+from ffcore.roce cimport FF_HAS_DETH, FF_ICRC_SIZE, FF_ROCE_PORT, FF_ROUTER, FF_TRANSPORT_MASK, ff_bth
 from ffr.nic.faulty cimport faulty_due, faulty_packet, faulty_passes
 from ffr.nic.roce cimport ROCE_HOT, roce_deliver, roce_peer, roce_socket
+from ffr.nic.roce_marks cimport marks_take
 from ffr.nic.roce_ud cimport ud_take
 from ffr.roce.udp cimport UDP_SLOTS, ffr_udp_address, ffr_udp_in, udp_take
 from ffr.roce.wire cimport ROCE_PARSED, roce_packet, roce_parse
@@ -57,6 +58,9 @@ cdef void take_in(roce_nic *n, const uint8_t *bytes, uint32_t size, uint16_t seg
     cdef uint32_t index
     if size < sizeof(ff_bth) + FF_ICRC_SIZE or roce_parse(&p, bytes, size - FF_ICRC_SIZE) != ROCE_PARSED:
         n.strangers += 1
+        return
+    if p.opcode & FF_TRANSPORT_MASK == FF_ROUTER:
+        marks_take(n, &p, bytes, size, segment, from_, flow, socket)
         return
     if p.traits & FF_HAS_DETH:
         ud_take(n, &p, bytes, size, segment, from_, flow, socket)

@@ -19,8 +19,8 @@ ctypedef struct roce_route:
 cdef bint map_route(roce_nic *n, const uint8_t *sgid, const uint8_t *dgid, roce_route *route) noexcept nogil
 # The number of the peer which that route leads to; made when there is none. 0: it is not reached, or the table is full.
 cdef uint32_t map_connect(roce_nic *n, const uint8_t *sgid, const uint8_t *dgid) noexcept nogil
-# Whether a packet that came in at a socket came from a FreeFlow router.
-cdef bint map_is_router(roce_nic *n, uint32_t socket, const ffr_udp_address *from_) noexcept nogil
+# The number of the FreeFlow router's peer from which a packet came in at a socket; 0: from somebody else.
+cdef uint32_t map_router(roce_nic *n, uint32_t socket, const ffr_udp_address *from_) noexcept nogil
 # The GID of an address.
 cdef void map_gid(uint8_t *gid, const ffr_udp_address *address) noexcept nogil
 # Do what the control thread asks, if it does.

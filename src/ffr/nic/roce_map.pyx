@@ -167,13 +167,14 @@ cdef uint32_t map_connect(roce_nic *n, const uint8_t *sgid, const uint8_t *dgid)
     return route.router if route.router else map_peer(n, route.socket, &route.address)
 
 
-cdef bint map_is_router(roce_nic *n, uint32_t socket, const ffr_udp_address *from_) noexcept nogil:
+cdef uint32_t map_router(roce_nic *n, uint32_t socket, const ffr_udp_address *from_) noexcept nogil:
     cdef uint8_t gid[16]
     cdef roce_gid *host
     map_gid(gid, from_)
     host = map_find(n, gid)                  # a host's own address is in the map, as one that is behind it
-    return socket == 0 and host != NULL and host.state == ROCE_ELSEWHERE \
-        and memcmp(n.tables.peer[host.peer].address.ip, from_.ip, 16) == 0
+    if socket or host == NULL or host.state != ROCE_ELSEWHERE:
+        return 0
+    return host.peer if memcmp(n.tables.peer[host.peer].address.ip, from_.ip, 16) == 0 else 0
 
 
 # ---- the mailbox ----------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from libc.string cimport memcpy, memset
 
 from ffcore.engine cimport ff_engine_move, ff_move, ff_segment
 from ffcore.icrc cimport ff_crc32, ff_icrc_start, ff_icrc_write
-from ffcore.roce cimport FF_COMPARE_SWAP, FF_ICRC_SIZE, FF_ROCE_MAX_HEADERS, FF_XRC, ff_bth
+from ffcore.roce cimport FF_COMPARE_SWAP, FF_ICRC_SIZE, FF_ROCE_MAX_HEADERS, FF_UC, FF_XRC, ff_bth
 from ffcore.shm cimport (FF_CQE_SOLICITED, FF_MAX_SGE, FF_OP_LAST, FF_OP_LOCAL_INV, FF_OP_READ, FF_RECV_HEADER, FF_WQE_HEADER,
                          FF_WQE_INLINE, ff_guest_cmp_swp, ff_guest_fetch_add, ff_load32_acquire, ff_recv_wqe, ff_sge,
                          ff_wqe, ff_wqe_srqn)
@@ -14,6 +14,7 @@ from ffr.guard cimport FFR_FAULT, guarded
 from ffr.mem.keys cimport resolve, resolve_list
 from ffr.mem.windows cimport window_of, window_operation, window_unbind
 from ffr.nic.roce cimport roce_peer, roce_resolved, roce_side
+from ffr.nic.roce_marks cimport marks_count
 from ffr.qp cimport qp_error, qp_established, qp_event, qp_received, qp_sent, qp_sq_slot
 from ffr.roce.qp cimport *
 from ffr.roce.requester cimport requester_stop
@@ -357,6 +358,8 @@ cdef int emit(void *context, roce_qp *q, roce_out *out) noexcept nogil:
     crc = ff_icrc_start(&peer.flow, ident, <uint16_t>(end + FF_ICRC_SIZE), at)
     ff_icrc_write(at + end, ff_crc32(crc, at + sizeof(ff_bth), end - sizeof(ff_bth)))
     udp_commit(&n.arena, end + FF_ICRC_SIZE)
+    if q.transport == FF_UC:
+        marks_count(n, peer)
     return ROCE_SENT
 
 

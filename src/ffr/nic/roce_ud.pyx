@@ -11,7 +11,8 @@ from ffr.nic.local_message cimport dropped, owns
 from ffr.nic.roce cimport roce_deliver, roce_nic_of, roce_peer
 from ffr.nic.roce_backlog cimport backlog_drop
 from ffr.nic.roce_listen cimport roce_receives
-from ffr.nic.roce_map cimport map_gid, map_is_router, map_route, roce_route
+from ffr.nic.roce_marks cimport marks_allow, marks_count
+from ffr.nic.roce_map cimport map_gid, map_router, map_route, roce_route
 from ffr.roce.qp cimport ROCE_NO_ROOM, ROCE_SENT, roce_qp
 from ffr.roce.udp cimport ffr_udp_address, udp_commit, udp_room
 from ffr.roce.wire cimport roce_emit
@@ -91,6 +92,8 @@ cdef int roce_ud_send(ffr_router *r, uint32_t qp, const ff_wqe *w, const uint8_t
         return ROCE_UD_NOWHERE
     q = &n.tables.qp[qp]
     head_of(&head, q, w, grh, route.router != 0, length)
+    if route.router and not marks_allow(n, &n.tables.peer[route.router]):
+        return ROCE_NO_ROOM
     if route.router:
         flow = n.tables.peer[route.router].flow
     else:
@@ -99,6 +102,8 @@ cdef int roce_ud_send(ffr_router *r, uint32_t qp, const ff_wqe *w, const uint8_t
     status = put(n, route.socket, &route.address, &flow, &head, segments, count)
     if status == ROCE_SENT:
         q.send_psn = ff_psn_add(q.send_psn, 1)
+        if route.router:
+            marks_count(n, &n.tables.peer[route.router])
     return status
 
 
@@ -121,6 +126,8 @@ cdef int roce_ud_spread(ffr_router *r, uint32_t qp, const ff_wqe *w, const ff_gr
         if status != ROCE_SENT and (not begun or status != ROCE_NO_ROOM):
             return status                    # a second try would reach the first ones twice
         begun = True
+        if status == ROCE_SENT:
+            marks_count(n, p)                # counted, but not held up by the slowest of all
     if not begun:
         return ROCE_UD_NOWHERE
     n.tables.qp[qp].send_psn = ff_psn_add(n.tables.qp[qp].send_psn, 1)
@@ -134,8 +141,8 @@ cdef bint where_from(roce_nic *n, roce_packet *p, const ffr_udp_in *from_, uint3
     """The GRH, which the packet or its IP header says. False: the packet is not welcome from there."""
     if p.opcode & FF_TRANSPORT_MASK == FF_ROUTED_UD:
         memcpy(grh, p.grh, sizeof(ff_grh))
-        return map_is_router(n, socket, &from_.from_) and ff_grh_read(grh, f) == 0
-    if map_is_router(n, socket, &from_.from_):
+        return map_router(n, socket, &from_.from_) != 0 and ff_grh_read(grh, f) == 0
+    if map_router(n, socket, &from_.from_):
         return False
     map_gid(f.sgid, &from_.from_)
     map_gid(f.dgid, &n.tables.socket[socket].address)

@@ -8,6 +8,7 @@ from libc.string cimport memset
 
 from ffcore.roce cimport *
 from ffcore.shm cimport *
+from ffr.roce.marks cimport MARKS_EVERY, MARKS_WINDOW, marks_due, marks_echo, marks_left, marks_open, roce_marks
 from ffr.roce.qp cimport *
 from ffr.roce.requester cimport (ROCE_BLOCKED, ROCE_FULL, ROCE_IDLE, ROCE_MORE, requester_start, requester_stop,
                                  requester_timer)
@@ -32,6 +33,7 @@ ALL_ACCESS = IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_READ | IBV_ACCESS_REMOT
 EVENTS = {IBV_EVENT_QP_REQ_ERR: "req_err", IBV_EVENT_QP_ACCESS_ERR: "access_err", -1: None}
 TRANSPORTS = {"RC": FF_RC, "UC": FF_UC, "UD": FF_UD, "XRC": FF_XRC}
 STATE_BYTES = sizeof(roce_qp)
+WINDOW, EVERY = MARKS_WINDOW, MARKS_EVERY
 
 
 def rnr_timer_ns(int code):
@@ -65,6 +67,23 @@ cdef class Path:
     @property
     def rtt_ns(self):
         return self.path.rtt_ns
+
+
+cdef class Marks:
+    """What may be on its way to another router unacknowledged."""
+    cdef roce_marks marks
+
+    def send(self, uint64_t now):
+        """A packet, if it may go, and the mark that is due behind it. (sent, the mark's count or None)"""
+        cdef bint open_ = marks_open(&self.marks, now)
+        self.marks.sent += open_
+        if not marks_due(&self.marks, now):
+            return open_, None
+        marks_left(&self.marks, now)
+        return open_, self.marks.sent & FF_PSN_MASK
+
+    def echo(self, uint32_t count):
+        marks_echo(&self.marks, count & FF_PSN_MASK)
 
 
 class Region:

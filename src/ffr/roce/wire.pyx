@@ -182,7 +182,7 @@ OPERATIONS = {
 }
 TRANSPORTS = {"RC": FF_RC, "UC": FF_UC, "UD": FF_UD, "XRC": FF_XRC, "routed UD": FF_ROUTED_UD}
 OPCODES = {f"{t} {o}": tv | ov for t, tv in TRANSPORTS.items() for o, ov in OPERATIONS.items()
-           if ff_roce_traits_of(tv | ov)}
+           if ff_roce_traits_of(tv | ov)} | {"MARK": FF_ROUTER | FF_MARK, "ECHO": FF_ROUTER | FF_ECHO}
 NAMES = {value: name for name, value in OPCODES.items()}
 
 

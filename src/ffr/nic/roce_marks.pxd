@@ -1,0 +1,17 @@
+"""Marks between routers (ffr/roce/marks.pxd): who waits for them, and the packets that carry them."""
+
+from libc.stdint cimport uint16_t, uint32_t, uint8_t
+
+from ffcore.icrc cimport ff_icrc_flow
+from ffr.nic.roce cimport roce_nic, roce_peer
+from ffr.roce.udp cimport ffr_udp_in
+from ffr.roce.wire cimport roce_packet
+
+
+# Whether a packet that nobody acknowledges may be sent to a peer now. Foreign peers know no marks.
+cdef bint marks_allow(roce_nic *n, roce_peer *p) noexcept nogil
+# One was put into the arena.
+cdef void marks_count(roce_nic *n, roce_peer *p) noexcept nogil
+# A mark or an echo was received.
+cdef void marks_take(roce_nic *n, const roce_packet *p, const uint8_t *bytes, uint32_t size, uint16_t segment,
+                     const ffr_udp_in *from_, const ff_icrc_flow *flow, uint32_t socket) noexcept nogil
