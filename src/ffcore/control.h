@@ -6,7 +6,7 @@
 
 /* Handles are the router's table indices. The router checks on each use that the session owns what it names. */
 enum ff_op_code {
-	FF_CMD_OPEN_CONTEXT = 1, /* -> ff_reply_handle, and the async channel's descriptor */
+	FF_CMD_OPEN_CONTEXT = 1, /* -> ff_reply_context, and the async channel's descriptor */
 	FF_CMD_CLOSE_CONTEXT,	 /* ff_cmd_handle */
 	FF_CMD_QUERY_DEVICE,	 /* -> ff_reply_device */
 	FF_CMD_QUERY_PORT,	 /* -> ff_reply_port */
@@ -42,9 +42,13 @@ enum ff_op_code {
 	FF_CMD_REG_DM_MR,	 /* ff_cmd_reg_dm_mr -> ff_reply_reg_mr */
 	FF_CMD_ALLOC_MW,	 /* ff_cmd_alloc_mw -> ff_reply_reg_mr */
 	FF_CMD_DEALLOC_MW,	 /* ff_cmd_handle */
-	FF_CMD_QUERY_PD,	 /* ff_cmd_part (of a context) */
-	FF_CMD_QUERY_MR,	 /* ff_cmd_part (of a PD) -> ff_reply_query_mr */
-	FF_CMD_QUERY_DM,	 /* ff_cmd_part (of a context) -> ff_reply_query_dm */
+	FF_CMD_IMPORT_CONTEXT,	 /* ff_cmd_import -> ff_reply_context, and the async channel's descriptor */
+	FF_CMD_IMPORT_PD,	 /* ff_cmd_part (of a context) */
+	FF_CMD_IMPORT_MR,	 /* ff_cmd_part (of a PD) -> ff_reply_import_mr */
+	FF_CMD_IMPORT_DM,	 /* ff_cmd_part (of a context) -> ff_reply_import_dm */
+	FF_CMD_COPY_DM,		 /* ff_cmd_copy_dm, the bytes in the payload */
+	FF_CMD_RECLAIM_MR,	 /* ff_cmd_handle -> ff_reply_dereg_mr: of an MR that another process has deregistered */
+	FF_CMD_RECLAIM_DM,	 /* ff_cmd_handle: of device memory that another process has freed */
 	FF_CMD_LAST
 };
 
@@ -62,6 +66,17 @@ struct ff_cmd_handle {
 struct ff_reply_handle {
 	uint32_t handle;
 	uint32_t pad;
+};
+
+/* A context, and what its cmd_fd says: who has that may import from it. */
+struct ff_reply_context {
+	uint32_t handle;
+	uint32_t pad;
+	uint64_t secret[2];
+};
+
+struct ff_cmd_import {
+	uint64_t secret[2];
 };
 
 struct ff_cmd_part {
@@ -134,7 +149,7 @@ struct ff_reply_dereg_mr {
 	uint64_t length;
 };
 
-struct ff_reply_query_mr {
+struct ff_reply_import_mr {
 	uint32_t lkey, rkey;
 	uint64_t length;
 };
@@ -159,9 +174,16 @@ struct ff_reply_alloc_dm {
 	uint64_t offset; /* of its first byte in the control segment */
 };
 
-struct ff_reply_query_dm {
-	uint64_t offset; /* as in ff_reply_alloc_dm */
+struct ff_reply_import_dm {
+	uint64_t offset; /* as in ff_reply_alloc_dm; 0: it lies in another process's segment */
 	uint64_t length;
+};
+
+/* For whom it is not mapped. At most FF_PAYLOAD_SIZE bytes. */
+struct ff_cmd_copy_dm {
+	uint32_t dm;
+	uint32_t to_dm; /* else from it */
+	uint64_t offset, length;
 };
 
 struct ff_cmd_reg_dm_mr {

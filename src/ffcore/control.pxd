@@ -41,9 +41,13 @@ cdef extern from "ffcore/control.h" nogil:
         FF_CMD_REG_DM_MR
         FF_CMD_ALLOC_MW
         FF_CMD_DEALLOC_MW
-        FF_CMD_QUERY_PD
-        FF_CMD_QUERY_MR
-        FF_CMD_QUERY_DM
+        FF_CMD_IMPORT_CONTEXT
+        FF_CMD_IMPORT_PD
+        FF_CMD_IMPORT_MR
+        FF_CMD_IMPORT_DM
+        FF_CMD_COPY_DM
+        FF_CMD_RECLAIM_MR
+        FF_CMD_RECLAIM_DM
         FF_CMD_LAST
         FF_MAX_EXTENTS
     uint32_t FF_NO_HANDLE
@@ -109,6 +113,13 @@ cdef extern from "ffcore/control.h" nogil:
         uint32_t lkey
         uint32_t rkey
 
+    ctypedef struct ff_reply_context "struct ff_reply_context":
+        uint32_t handle
+        uint64_t *secret
+
+    ctypedef struct ff_cmd_import "struct ff_cmd_import":
+        uint64_t *secret
+
     ctypedef struct ff_cmd_part "struct ff_cmd_part":
         uint32_t of
         uint32_t handle
@@ -117,12 +128,18 @@ cdef extern from "ffcore/control.h" nogil:
         uint64_t addr
         uint64_t length
 
-    ctypedef struct ff_reply_query_mr "struct ff_reply_query_mr":
+    ctypedef struct ff_reply_import_mr "struct ff_reply_import_mr":
         uint32_t lkey
         uint32_t rkey
         uint64_t length
 
-    ctypedef struct ff_reply_query_dm "struct ff_reply_query_dm":
+    ctypedef struct ff_reply_import_dm "struct ff_reply_import_dm":
+        uint64_t offset
+        uint64_t length
+
+    ctypedef struct ff_cmd_copy_dm "struct ff_cmd_copy_dm":
+        uint32_t dm
+        uint32_t to_dm
         uint64_t offset
         uint64_t length
 

@@ -7,8 +7,8 @@ from libc.string cimport memcpy, strerror
 from ffcore.control cimport (FF_CMD_ALLOC_DM, FF_CMD_ALLOC_MW, FF_CMD_ALLOC_NULL_MR, FF_CMD_ALLOC_PD, FF_CMD_ATTACH_MCAST,
                              FF_CMD_CREATE_AH, FF_CMD_CREATE_CHANNEL, FF_CMD_CREATE_CQ, FF_CMD_CREATE_QP,
                              FF_CMD_CREATE_SRQ, FF_CMD_MODIFY_QP, FF_CMD_MODIFY_SRQ, FF_CMD_OPEN_QP, FF_CMD_OPEN_XRCD,
-                             FF_CMD_OPEN_CONTEXT, FF_CMD_REG_DM_MR, FF_CMD_REG_MR, FF_CMD_REREG_MR, FF_NO_HANDLE,
-                             ff_cmd_handle, ff_reply_handle)
+                             FF_CMD_IMPORT_CONTEXT, FF_CMD_IMPORT_DM, FF_CMD_IMPORT_MR, FF_CMD_IMPORT_PD, FF_CMD_OPEN_CONTEXT, FF_CMD_REG_DM_MR, FF_CMD_REG_MR, FF_CMD_REREG_MR, FF_NO_HANDLE,
+                             ff_cmd_handle)
 from ffcore.shm cimport (FF_FLAG_SLOW_YIELD, FF_PAYLOAD_OFFSET, ff_a32, ff_command_slot, ff_fd_note, ff_load32,
                          ff_load32_acquire, ff_pause, ff_store32, ff_store32_release)
 from ffl.kernel cimport futex_wait, now_ns, sched_yield
@@ -51,6 +51,14 @@ cdef const char *name_of(uint16_t op) noexcept nogil:
     """The verb, for those that a limit or a policy may refuse."""
     if op == FF_CMD_OPEN_CONTEXT:
         return b"ibv_open_device"
+    if op == FF_CMD_IMPORT_CONTEXT:
+        return b"ibv_import_device"
+    if op == FF_CMD_IMPORT_PD:
+        return b"ibv_import_pd"
+    if op == FF_CMD_IMPORT_MR:
+        return b"ibv_import_mr"
+    if op == FF_CMD_IMPORT_DM:
+        return b"ibv_import_dm"
     if op == FF_CMD_ALLOC_PD:
         return b"ibv_alloc_pd"
     if op == FF_CMD_REG_MR:
@@ -172,20 +180,16 @@ cdef int take_channel(uint32_t seq, int *fd) noexcept nogil:
     return errno.EIO
 
 
-cdef public int ff_call_channel(ffl_context *context, uint16_t op, uint32_t of, uint32_t *handle,
-                                int *fd) noexcept nogil:
-    cdef ff_cmd_handle request
-    cdef ff_reply_handle reply
+cdef public int ff_call_channel(ffl_context *context, uint16_t op, const void *request, uint32_t size, void *reply,
+                                uint32_t reply_size, int *fd) noexcept nogil:
     cdef uint32_t seq
     cdef int error = begin(context.generation)
     if error:
         return error
-    request.handle = of
-    error = exchange(op, &request, sizeof(request), &reply, sizeof(reply), &seq)
+    error = exchange(op, request, size, reply, reply_size, &seq)
     if error == 0:
         error = take_channel(seq, fd)
     ff_mutex_unlock(&mutex)
-    handle[0] = reply.handle
     return error
 
 

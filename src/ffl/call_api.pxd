@@ -13,8 +13,8 @@ cdef extern int ff_call(ffl_context *context, uint16_t op, const void *request, 
 cdef extern int ff_call_end_of(ffl_context *context, uint16_t op, uint32_t handle) noexcept nogil
 
 # ... that make a channel: its descriptor too.
-cdef extern int ff_call_channel(ffl_context *context, uint16_t op, uint32_t of, uint32_t *handle,
-                                int *fd) noexcept nogil
+cdef extern int ff_call_channel(ffl_context *context, uint16_t op, const void *request, uint32_t size, void *reply,
+                                uint32_t reply_size, int *fd) noexcept nogil
 
 # ... before there is a context.
 cdef extern int ff_call_session(uint16_t op, void *reply,

@@ -66,8 +66,7 @@ cdef public ibv_device **ffv_ibv_get_device_list(int *count) noexcept nogil:
     devices = <ibv_device **>calloc(2, sizeof(ibv_device *))
     if devices == NULL:
         return NULL
-    describe(&ff0.device)
-    devices[0] = &ff0.device
+    devices[0] = ff_device()
     if count != NULL:
         count[0] = 1
     return devices
@@ -90,6 +89,7 @@ cdef public int ffv_ibv_get_device_index(ibv_device *device) noexcept nogil:
 
 
 cdef public ibv_device *ff_device() noexcept nogil:
+    describe(&ff0.device)                            # a program may import a context without a list of devices
     return &ff0.device
 
 

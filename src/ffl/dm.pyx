@@ -5,9 +5,11 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
-from ffcore.control cimport (FF_CMD_ALLOC_DM, FF_CMD_FREE_DM, FF_CMD_QUERY_DM, FF_CMD_REG_DM_MR, ff_cmd_alloc_dm,
-                             ff_cmd_part, ff_cmd_reg_dm_mr, ff_reply_alloc_dm, ff_reply_query_dm, ff_reply_reg_mr)
-from ffl.call_api cimport ff_call, ff_call_end_of
+from ffcore.control cimport (FF_CMD_ALLOC_DM, FF_CMD_COPY_DM, FF_CMD_FREE_DM, FF_CMD_IMPORT_DM, FF_CMD_RECLAIM_DM,
+                             FF_CMD_REG_DM_MR, FF_NO_HANDLE, ff_cmd_alloc_dm, ff_cmd_copy_dm, ff_cmd_handle, ff_cmd_part,
+                             ff_cmd_reg_dm_mr, ff_reply_alloc_dm, ff_reply_import_dm, ff_reply_reg_mr)
+from ffcore.shm cimport FF_PAYLOAD_SIZE
+from ffl.call_api cimport ff_call, ff_call_begin, ff_call_continue, ff_call_end, ff_call_end_of
 from ffl.kernel cimport fail
 from ffl.objects cimport FFL_DEVICE, context_of, ffl_dm, ffl_mr
 from ffl.retired_api cimport ff_retire
@@ -32,22 +34,43 @@ cdef int check_copy(const ffl_dm *dm, uint64_t offset, uint64_t length) noexcept
     return errno.EFAULT if offset > dm.length or length > dm.length - offset else 0
 
 
-cdef int memcpy_to_dm(ibv_dm *handed, uint64_t offset, const void *host_addr, size_t length) noexcept nogil:
-    cdef ffl_dm *dm = <ffl_dm *>handed
-    cdef int error = check_copy(dm, offset, length)
+cdef int copy_part(ffl_dm *dm, uint64_t offset, uint8_t *host, uint64_t length, bint to_dm) noexcept nogil:
+    """Of what is not mapped here, through the payload of a command."""
+    cdef ff_cmd_copy_dm request
+    cdef uint8_t *payload
+    cdef int error = ff_call_begin(context_of(dm.base.context), &payload)
     if error:
-        return fail(error)
-    memcpy(dm.at + offset, host_addr, length)
-    return 0
+        return error
+    request.dm, request.to_dm = dm.base.handle, to_dm
+    request.offset, request.length = offset, length
+    if to_dm:
+        memcpy(payload, host, length)
+    error = ff_call_continue(FF_CMD_COPY_DM, &request, sizeof(request), NULL, 0)
+    if error == 0 and not to_dm:
+        memcpy(host, payload, length)
+    ff_call_end()
+    return error
 
 
-cdef int memcpy_from_dm(void *host_addr, ibv_dm *handed, uint64_t offset, size_t length) noexcept nogil:
-    cdef ffl_dm *dm = <ffl_dm *>handed
+cdef int copy(ffl_dm *dm, uint64_t offset, uint8_t *host, uint64_t length, bint to_dm) noexcept nogil:
+    cdef uint64_t done = 0, part
     cdef int error = check_copy(dm, offset, length)
-    if error:
-        return fail(error)
-    memcpy(host_addr, dm.at + offset, length)
-    return 0
+    if error == 0 and dm.at != NULL:
+        memcpy(dm.at + offset if to_dm else host, host if to_dm else dm.at + offset, length)
+        return 0
+    while error == 0 and done < length:
+        part = min(length - done, <uint64_t>FF_PAYLOAD_SIZE)
+        error = copy_part(dm, offset + done, host + done, part, to_dm)
+        done += part
+    return fail(error) if error else 0
+
+
+cdef int memcpy_to_dm(ibv_dm *dm, uint64_t offset, const void *host_addr, size_t length) noexcept nogil:
+    return copy(<ffl_dm *>dm, offset, <uint8_t *>host_addr, length, True)
+
+
+cdef int memcpy_from_dm(void *host_addr, ibv_dm *dm, uint64_t offset, size_t length) noexcept nogil:
+    return copy(<ffl_dm *>dm, offset, <uint8_t *>host_addr, length, False)
 
 
 # ---- life ----
@@ -71,7 +94,7 @@ cdef ibv_dm *describe(ffl_dm *dm, ibv_context *context, uint32_t handle, uint64_
     dm.base.memcpy_from_dm = memcpy_from_dm
     dm.base.comp_mask = IBV_DM_MASK_HANDLE
     dm.base.handle = handle
-    dm.at = <uint8_t *>ff_session_get().shared + offset
+    dm.at = <uint8_t *>ff_session_get().shared + offset if offset else NULL
     dm.length = length
     return &dm.base
 
@@ -93,20 +116,29 @@ cdef public ibv_dm *ff_alloc_dm(ibv_context *context, ibv_alloc_dm_attr *attr) n
 cdef public int ff_free_dm(ibv_dm *dm) noexcept nogil:
     cdef int error = ff_call_end_of(context_of(dm.context), FF_CMD_FREE_DM, dm.handle)
     if error:
+        reclaim(dm)
         return fail(error)
     ff_retire(dm, &dm.handle)
     return 0
 
 
+cdef void reclaim(ibv_dm *dm) noexcept nogil:
+    """If another process has freed what is ours, the pages are free from now on."""
+    cdef ff_cmd_handle request
+    request.handle = dm.handle
+    if (<ffl_dm *>dm).at != NULL and request.handle != FF_NO_HANDLE:
+        ff_call(context_of(dm.context), FF_CMD_RECLAIM_DM, &request, sizeof(request), NULL, 0)
+
+
 cdef public ibv_dm *ffv_ibv_import_dm(ibv_context *context, uint32_t dm_handle) noexcept nogil:
     """A second object for what there is (context.pyx)."""
     cdef ff_cmd_part request
-    cdef ff_reply_query_dm reply
+    cdef ff_reply_import_dm reply
     cdef ffl_dm *dm
     cdef int error
     request.of = context_of(context).handle
     request.handle = dm_handle
-    error = ff_call(context_of(context), FF_CMD_QUERY_DM, &request, sizeof(request), &reply, sizeof(reply))
+    error = ff_call(context_of(context), FF_CMD_IMPORT_DM, &request, sizeof(request), &reply, sizeof(reply))
     if error:
         fail(error)
         return NULL
@@ -115,6 +147,7 @@ cdef public ibv_dm *ffv_ibv_import_dm(ibv_context *context, uint32_t dm_handle) 
 
 
 cdef public void ffv_ibv_unimport_dm(ibv_dm *dm) noexcept nogil:
+    reclaim(dm)
     ff_retire(dm, &dm.handle)
 
 

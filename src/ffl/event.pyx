@@ -5,7 +5,7 @@ from libc cimport errno
 from libc.stdint cimport uint32_t
 from libc.stdlib cimport calloc, free
 
-from ffcore.control cimport FF_CMD_CREATE_CHANNEL, FF_CMD_DESTROY_CHANNEL
+from ffcore.control cimport FF_CMD_CREATE_CHANNEL, FF_CMD_DESTROY_CHANNEL, ff_cmd_handle, ff_reply_handle
 from ffcore.shm cimport ff_a32, ff_event, ff_exchange32, ff_load32
 from ffl.call_api cimport ff_call_channel, ff_call_end_of
 from ffl.handles_api cimport ff_handle_acknowledge, ff_handle_take_async, ff_handle_take_comp
@@ -25,15 +25,19 @@ from ffl.verbs cimport (IBV_EVENT_COMM_EST, IBV_EVENT_CQ_ERR, IBV_EVENT_DEVICE_F
 
 cdef public ibv_comp_channel *ffv_ibv_create_comp_channel(ibv_context *context) noexcept nogil:
     cdef ffl_channel *channel = <ffl_channel *>calloc(1, sizeof(ffl_channel))
+    cdef ff_cmd_handle request
+    cdef ff_reply_handle reply
     cdef int error
     if channel == NULL:
         return NULL
-    error = ff_call_channel(context_of(context), FF_CMD_CREATE_CHANNEL, context_of(context).handle, &channel.handle,
+    request.handle = context_of(context).handle
+    error = ff_call_channel(context_of(context), FF_CMD_CREATE_CHANNEL, &request, sizeof(request), &reply, sizeof(reply),
                             &channel.base.fd)
     if error:
         free(channel)
         fail(error)
         return NULL
+    channel.handle = reply.handle
     channel.base.context = context
     return &channel.base
 

@@ -30,7 +30,7 @@ cdef struct ffl_tracked:
 cdef struct ffl_origin:
     # What contexts that were imported from each other have in common: the router's context.
     uint32_t contexts         # open
-    uint32_t serial           # of all of the process: handles are used again
+    uint64_t secret[2]        # what their cmd_fd says
 
 
 cdef struct ffl_context:
@@ -91,7 +91,7 @@ cdef struct ffl_mw:
 
 cdef struct ffl_dm:
     ibv_dm base
-    uint8_t *at               # in the control segment
+    uint8_t *at               # in the control segment; NULL: in another process's
     uint64_t length
 
 

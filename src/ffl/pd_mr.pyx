@@ -5,8 +5,8 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 
 from ffcore.control cimport (FF_CMD_ALLOC_NULL_MR, FF_CMD_ALLOC_PD, FF_CMD_DEALLOC_PD, FF_CMD_DEREG_MR, FF_CMD_REG_MR,
-                             FF_CMD_QUERY_MR, FF_CMD_QUERY_PD, FF_CMD_REREG_MR, FF_MAX_EXTENTS, FF_NO_HANDLE, ff_cmd_handle, ff_cmd_part,
-                             ff_cmd_reg_mr, ff_cmd_rereg_mr, ff_reply_dereg_mr, ff_reply_handle, ff_reply_query_mr,
+                             FF_CMD_IMPORT_MR, FF_CMD_IMPORT_PD, FF_CMD_RECLAIM_MR, FF_CMD_REREG_MR, FF_MAX_EXTENTS, FF_NO_HANDLE, ff_cmd_handle, ff_cmd_part,
+                             ff_cmd_reg_mr, ff_cmd_rereg_mr, ff_reply_dereg_mr, ff_reply_handle, ff_reply_import_mr,
                              ff_reply_reg_mr)
 from ffcore.shm cimport ff_load32
 from ffl.call_api cimport ff_call, ff_call_begin, ff_call_continue, ff_call_end, ff_call_end_of
@@ -197,10 +197,21 @@ cdef public int ffv_ibv_dereg_mr(ibv_mr *handed) noexcept nogil:
         reply.addr = <uint64_t>handed.addr
         reply.length = handed.length if mr.behind == FFL_PAGES else 0
     elif error:
+        reclaim(mr)
         return fail(error)
     ff_memory_unpin(reply.addr, reply.length)
     forget(mr)
     return 0
+
+
+cdef void reclaim(ffl_mr *mr) noexcept nogil:
+    """Has another process deregistered it? Its pages are ours to take back."""
+    cdef ff_cmd_handle request
+    cdef ff_reply_dereg_mr reply
+    request.handle = mr.base.handle
+    if mr.behind == FFL_PAGES and request.handle != FF_NO_HANDLE and ff_call(
+            context_of(mr.base.context), FF_CMD_RECLAIM_MR, &request, sizeof(request), &reply, sizeof(reply)) == 0:
+        ff_memory_unpin(reply.addr, reply.length)
 
 
 cdef void forget(ffl_mr *mr) noexcept nogil:
@@ -220,7 +231,7 @@ cdef int look(ibv_context *context, uint16_t op, uint32_t of, uint32_t handle, v
 
 cdef public ibv_pd *ffv_ibv_import_pd(ibv_context *context, uint32_t pd_handle) noexcept nogil:
     cdef ffl_pd *pd
-    cdef int error = look(context, FF_CMD_QUERY_PD, context_of(context).handle, pd_handle, NULL, 0)
+    cdef int error = look(context, FF_CMD_IMPORT_PD, context_of(context).handle, pd_handle, NULL, 0)
     if error:
         fail(error)
         return NULL
@@ -238,9 +249,9 @@ cdef public void ffv_ibv_unimport_pd(ibv_pd *pd) noexcept nogil:
 
 cdef public ibv_mr *ffv_ibv_import_mr(ibv_pd *pd, uint32_t mr_handle) noexcept nogil:
     """Its address is not known here (man 3 ibv_import_mr)."""
-    cdef ff_reply_query_mr reply
+    cdef ff_reply_import_mr reply
     cdef ffl_mr *mr
-    cdef int error = look(pd.context, FF_CMD_QUERY_MR, pd.handle, mr_handle, &reply, sizeof(reply))
+    cdef int error = look(pd.context, FF_CMD_IMPORT_MR, pd.handle, mr_handle, &reply, sizeof(reply))
     if error:
         fail(error)
         return NULL
@@ -258,7 +269,9 @@ cdef public ibv_mr *ffv_ibv_import_mr(ibv_pd *pd, uint32_t mr_handle) noexcept n
 
 
 cdef public void ffv_ibv_unimport_mr(ibv_mr *mr) noexcept nogil:
-    """Pages stay pinned as long as the MR is there: whoever deregisters it hears from the router which they are."""
+    """Pages stay pinned as long as the MR is there: whoever deregisters it hears from the router which they are, if they are
+    its own."""
+    reclaim(<ffl_mr *>mr)
     forget(<ffl_mr *>mr)
 
 

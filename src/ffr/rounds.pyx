@@ -6,7 +6,8 @@ from ffr.handlers.teardown cimport close_objects
 from ffr.nic.base cimport NIC_IDLE, NIC_WORKED
 from ffr.nic.registry cimport nic_at, nics_poll
 from ffr.qp cimport qp_activate, qp_flush, qp_rest
-from ffr.state cimport FFR_LIST_WAITING, FFR_NONE, FFR_RUN, FFR_SESSIONS, ffr_qp, ffr_router, ffr_session
+from ffr.state cimport (FFR_DM, FFR_LIST_WAITING, FFR_MR, FFR_NONE, FFR_RUN, FFR_SESSIONS, ffr_qp, ffr_router,
+                        ffr_session)
 from libc.errno cimport ECONNRESET
 
 
@@ -68,9 +69,7 @@ cdef int look_at(ffr_loop *l, uint32_t session) noexcept nogil:
     cdef ff_session *shared = <ff_session *>r.view[session].control
     cdef int work
     if s.closing:
-        if close_objects(r, session, FFR_NONE, CLOSE_BUDGET):
-            finish(l, session)
-        return 1
+        return end(l, session)
     work = answer(r, session)
     if ff_load64(&shared.qp_summary):
         work += look_at_bells(r, session, shared)
@@ -170,6 +169,19 @@ cdef void attach(ffr_loop *l, uint32_t session) noexcept nogil:
     if ffr_epoll_add(r.epoll, s.sock, FFR_TAG_SOCKET, session):
         s.closing = ECONNRESET
     r.stats.sessions_opened += 1
+
+
+cdef int end(ffr_loop *l, uint32_t session) noexcept nogil:
+    """A part of its end in each pass. What other processes have imported keeps the number and the mappings."""
+    cdef ffr_session *s = &l.r.state.session[session]
+    if s.lingers and s.count[FFR_MR] + s.count[FFR_DM]:
+        return 0
+    if close_objects(l.r, session, FFR_NONE, CLOSE_BUDGET):
+        if s.count[FFR_MR] + s.count[FFR_DM] == 0:
+            finish(l, session)
+        else:
+            s.lingers = 1
+    return 1
 
 
 cdef void finish(ffr_loop *l, uint32_t session) noexcept nogil:

@@ -14,7 +14,7 @@
 #include "ffcore/stats.h"
 
 #define FFR_STATE_MAGIC 0x74734646u
-#define FFR_STATE_VERSION 6u
+#define FFR_STATE_VERSION 7u
 #define FFR_NONE 0xffffffffu
 
 enum {
@@ -30,6 +30,8 @@ enum {
 	FFR_OPENERS = 1 << 14,	/* handles from ibv_open_qp */
 	FFR_OPENERS_QP = 64,	/* ... for one QP */
 	FFR_DMS = 1 << 14,
+	FFR_IMPORTS = 1 << 16,
+	FFR_IMPORTERS = 64, /* contexts that have one object imported */
 	FFR_MCASTS = 1 << 14,	/* attachments of QPs to multicast groups */
 	FFR_MCAST_BUCKETS = 1024,
 	FFR_MCAST_QPS = 128,	/* ... to one group: a message is copied so often in a turn, 0.5 MB at most */
@@ -60,12 +62,14 @@ struct ffr_limits {
 
 /* A memory window is an MR to whoever looks up its key: it takes its place in that table. */
 enum ffr_kind {
-	FFR_PD, FFR_MR, FFR_CQ, FFR_QP, FFR_CHANNEL, FFR_AH, FFR_MCAST, FFR_SRQ, FFR_XRCD, FFR_OPENER, FFR_MW, FFR_DM, FFR_KINDS
+	FFR_PD, FFR_MR, FFR_CQ, FFR_QP, FFR_CHANNEL, FFR_AH, FFR_MCAST, FFR_SRQ, FFR_XRCD, FFR_OPENER, FFR_MW, FFR_DM,
+	FFR_IMPORT, FFR_KINDS
 };
 
 struct ffr_session {
 	uint32_t used;
 	uint32_t closing; /* the error to tell, once its end has begun */
+	uint32_t lingers; /* all of it has ended but MRs and DMs that other processes have imported */
 	uint32_t pid;
 	uint32_t request_seq; /* the last command answered */
 	int32_t sock, control, memory, event; /* descriptors */
@@ -93,15 +97,26 @@ struct ffr_channel {
 	int32_t fd;
 	uint32_t is_async; /* a context: its async channel */
 	uint32_t context;  /* the context that made it; its own index for an async channel */
+	/* of a context: contexts that were imported from one another are a group, and know its secret */
+	uint64_t group;
+	uint64_t secret[2];
 };
 
 struct ffr_pd {
 	struct ffr_object o;
 	uint32_t context;
+	uint32_t importer; /* first of a list */
 };
 
 /* What stands behind a key. */
-enum ffr_behind { FFR_PAGES, FFR_NOTHING, FFR_DEVICE, FFR_WINDOW_1, FFR_WINDOW_2 };
+enum ffr_behind {
+	FFR_PAGES,
+	FFR_NOTHING,
+	FFR_DEVICE,
+	FFR_ENDED, /* it was FFR_PAGES until another process deregistered it; the pages are still its program's to take back */
+	FFR_WINDOW_1,
+	FFR_WINDOW_2
+};
 
 struct ffr_mr { /* what a look-up of a key reads is a line */
 	alignas(FF_LINE) struct ffr_object o;
@@ -120,6 +135,8 @@ struct ffr_mr { /* what a look-up of a key reads is a line */
 	uint32_t behind; /* enum ffr_behind */
 	uint32_t of;	 /* the DM; of a window the MR that it is bound to, or FFR_NONE */
 	uint32_t qpn;	 /* of a window of type 2: the QP that bound it */
+	uint32_t context; /* FFR_NONE: closed, and it is there for who has it imported */
+	uint32_t importer; /* first of a list */
 };
 static_assert(offsetof(struct ffr_mr, shift) == FF_LINE, "the line of a look-up");
 #define FFR_ACCESS_LOCAL 0x80000000u /* its own program may use the key as an lkey; next to enum ibv_access_flags */
@@ -127,9 +144,20 @@ static_assert(offsetof(struct ffr_mr, shift) == FF_LINE, "the line of a look-up"
 /* Device memory: pages of the control segment. MRs refer to it. */
 struct ffr_dm {
 	struct ffr_object o;
-	uint32_t context;
+	uint32_t context; /* as of an MR */
 	uint32_t pages;
 	uint64_t offset, length;
+	uint64_t group; /* of its context */
+	uint32_t importer;
+	uint32_t ended; /* by another process; the pages are its program's until that has freed it too */
+};
+
+/* A context of another process has a PD, an MR or a DM. In the list of that object. */
+struct ffr_import {
+	struct ffr_object o;
+	uint32_t context;
+	uint32_t kind, object;
+	uint32_t next;
 };
 
 struct ffr_cq {
@@ -255,6 +283,7 @@ struct ffr_held {
 struct ffr_ah {
 	struct ffr_object o;
 	uint32_t pd;
+	uint32_t context;
 	struct ff_ah_attr attr;
 };
 
@@ -299,6 +328,8 @@ struct ffr_state {
 	struct ffr_held held[FFR_QPS]; /* pages of it exist where QPs have held WQEs */
 	uint64_t domains;	       /* XRC domains made so far */
 	struct ffr_dm dm[FFR_DMS];
+	struct ffr_import imports[FFR_IMPORTS];
+	uint64_t groups; /* of contexts, made so far */
 	uint32_t mcast_bucket[FFR_MCAST_BUCKETS]; /* first of each list, or FFR_NONE */
 	struct ff_extent block[FFR_EXTENT_BLOCKS][FFR_BLOCK_EXTENTS];
 };

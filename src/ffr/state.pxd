@@ -23,6 +23,8 @@ cdef extern from "ffr/state.h" nogil:
         FFR_OPENERS
         FFR_OPENERS_QP
         FFR_DMS
+        FFR_IMPORTS
+        FFR_IMPORTERS
         FFR_MCASTS
         FFR_MCAST_BUCKETS
         FFR_MCAST_QPS
@@ -46,10 +48,12 @@ cdef extern from "ffr/state.h" nogil:
         FFR_OPENER
         FFR_MW
         FFR_DM
+        FFR_IMPORT
         FFR_KINDS
         FFR_PAGES
         FFR_NOTHING
         FFR_DEVICE
+        FFR_ENDED
         FFR_WINDOW_1
         FFR_WINDOW_2
         FFR_RUN
@@ -87,6 +91,7 @@ cdef extern from "ffr/state.h" nogil:
     ctypedef struct ffr_session "struct ffr_session":
         uint32_t used
         uint32_t closing
+        uint32_t lingers
         uint32_t pid
         uint32_t request_seq
         int32_t sock
@@ -117,10 +122,13 @@ cdef extern from "ffr/state.h" nogil:
         int32_t fd
         uint32_t is_async
         uint32_t context
+        uint64_t group
+        uint64_t *secret
 
     ctypedef struct ffr_pd "struct ffr_pd":
         ffr_object o
         uint32_t context
+        uint32_t importer
 
     ctypedef struct ffr_mr "struct ffr_mr":
         ffr_object o
@@ -138,6 +146,8 @@ cdef extern from "ffr/state.h" nogil:
         uint32_t behind
         uint32_t of
         uint32_t qpn
+        uint32_t context
+        uint32_t importer
 
     ctypedef struct ffr_dm "struct ffr_dm":
         ffr_object o
@@ -145,6 +155,16 @@ cdef extern from "ffr/state.h" nogil:
         uint32_t pages
         uint64_t offset
         uint64_t length
+        uint64_t group
+        uint32_t importer
+        uint32_t ended
+
+    ctypedef struct ffr_import "struct ffr_import":
+        ffr_object o
+        uint32_t context
+        uint32_t kind
+        uint32_t object
+        uint32_t next
 
     ctypedef struct ffr_cq "struct ffr_cq":
         ffr_object o
@@ -260,6 +280,7 @@ cdef extern from "ffr/state.h" nogil:
     ctypedef struct ffr_ah "struct ffr_ah":
         ffr_object o
         uint32_t pd
+        uint32_t context
         ff_ah_attr attr
 
     ctypedef struct ffr_mcast "struct ffr_mcast":
@@ -296,6 +317,8 @@ cdef extern from "ffr/state.h" nogil:
         ffr_ah *ah
         ffr_mcast *mcast
         ffr_dm *dm
+        ffr_import *imports
+        uint64_t groups
         uint32_t *mcast_bucket
         ffr_srq *srq
         ffr_xrcd *xrcd

@@ -25,6 +25,8 @@ cdef ffr_object *object_at(ffr_state *state, int kind, uint32_t index) noexcept 
         return &state.opener[index].o
     if kind == FFR_DM:
         return &state.dm[index].o
+    if kind == FFR_IMPORT:
+        return &state.imports[index].o
     return &state.channel[index].o
 
 
@@ -49,6 +51,8 @@ cdef uint32_t capacity(int kind) noexcept nogil:
         return FFR_OPENERS
     if kind == FFR_DM:
         return FFR_DMS
+    if kind == FFR_IMPORT:
+        return FFR_IMPORTS
     return FFR_CHANNELS
 
 

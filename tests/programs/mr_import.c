@@ -1,4 +1,4 @@
-/* ibv_import_device and what is imported into such a context, and the end of each of them. */
+/* ibv_import_device in the same process and what is imported into such a context, and the end of each of them. */
 #include "verbs_test.h"
 
 #include <fcntl.h>
@@ -177,24 +177,6 @@ static void other_files_are_refused(const void *row)
 	CHECK(!ibv_import_device(closed) && errno == EINVAL, "of a context that is closed: %s", strerror(errno));
 }
 
-/* The session is a process's. */
-static void another_process_is_refused(const void *row)
-{
-	struct ibv_context *context = open_device();
-	int status, fd = dup(context->cmd_fd);
-	pid_t child = fork();
-
-	(void)row;
-	if (child == 0) {
-		CHECK(!ibv_import_device(fd) && errno == EOPNOTSUPP, "without a session: %s", strerror(errno));
-		open_device();
-		CHECK(!ibv_import_device(fd) && errno == EOPNOTSUPP, "with its own: %s", strerror(errno));
-		_exit(0);
-	}
-	CHECK(waitpid(child, &status, 0) == child && status == 0, "the child failed");
-	CHECK(ibv_import_device(fd), "the parent: %s", strerror(errno));
-}
-
 int main(int argc, char **argv)
 {
 	static const struct test tests[] = {
@@ -205,7 +187,6 @@ int main(int argc, char **argv)
 		{"device_memory", device_memory, NULL},
 		{"other_handles_are_refused", other_handles_are_refused, NULL},
 		{"other_files_are_refused", other_files_are_refused, NULL},
-		{"another_process_is_refused", another_process_is_refused, NULL},
 	};
 
 	return run_tests(argc, argv, tests, COUNT(tests));

@@ -1,7 +1,8 @@
 from libc.errno cimport EINVAL, ENOMEM
 
 from ffcore.control cimport ff_cmd_create_ah, ff_cmd_handle, ff_reply_handle
-from ffr.handlers.base cimport owns_ah, owns_pd
+from ffr.handlers.base cimport owns_ah
+from ffr.handlers.importing cimport pd_context
 from ffr.state cimport FFR_AH, FFR_NONE, ffr_ah, ffr_session, has_gid, object_free, object_new
 
 
@@ -9,8 +10,8 @@ cdef int create_ah(ffr_router *r, uint32_t session, const void *body, void *repl
     """Whether somebody has the address is found out when a datagram is sent there: it may come and go."""
     cdef const ff_cmd_create_ah *c = <const ff_cmd_create_ah *>body
     cdef ffr_session *s = &r.state.session[session]
-    cdef uint32_t index
-    if not owns_pd(r, session, c.pd):
+    cdef uint32_t index, context = pd_context(r, session, c.pd)
+    if context == FFR_NONE:
         return EINVAL
     if not c.attr.is_global or c.attr.port_num != 1 or not has_gid(s, c.attr.sgid_index):
         return EINVAL                        # RoCE has no LIDs: an address is a GID
@@ -20,6 +21,7 @@ cdef int create_ah(ffr_router *r, uint32_t session, const void *body, void *repl
     if index == FFR_NONE:
         return ENOMEM
     r.state.ah[index].pd = c.pd
+    r.state.ah[index].context = context
     r.state.ah[index].attr = c.attr
     r.state.pd[c.pd].o.references += 1
     (<ff_reply_handle *>reply).handle = index

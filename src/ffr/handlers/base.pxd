@@ -3,12 +3,14 @@
 A handler runs in the reactor thread, without the GIL. `body` is a private copy of the request (FF_COMMAND_BODY bytes,
 whatever the container wrote: check everything), `reply` is private too and zeroed. It returns 0 or the errno that
 verbs documents, and does a bounded amount of work.
+
+PDs, MRs and DMs may be imported, so that whether a session has one is more than whose it is: importing.pxd.
 """
 
 from libc.stdint cimport uint32_t
 
-from ffr.state cimport (FFR_AHS, FFR_CQS, FFR_CHANNELS, FFR_DMS, FFR_MRS, FFR_OPENERS, FFR_PDS, FFR_QPS, FFR_SRQS,
-                        FFR_WINDOW_1, FFR_XRCDS, ffr_mr, ffr_router)
+from ffr.state cimport (FFR_AHS, FFR_CQS, FFR_CHANNELS, FFR_MRS, FFR_OPENERS, FFR_QPS, FFR_SRQS, FFR_WINDOW_1, FFR_XRCDS,
+                        ffr_mr, ffr_router)
 
 
 cdef inline bint owns_qp(ffr_router *r, uint32_t session, uint32_t handle) noexcept nogil:
@@ -21,19 +23,9 @@ cdef inline bint owns_cq(ffr_router *r, uint32_t session, uint32_t handle) noexc
 cdef inline bint is_window(const ffr_mr *mr) noexcept nogil:
     return mr.behind >= FFR_WINDOW_1
 
-cdef inline bint owns_mr(ffr_router *r, uint32_t session, uint32_t handle) noexcept nogil:
-    return (handle < FFR_MRS and r.state.mr[handle].o.used and r.state.mr[handle].o.session == session
-            and not is_window(&r.state.mr[handle]))
-
 cdef inline bint owns_mw(ffr_router *r, uint32_t session, uint32_t handle) noexcept nogil:
     return (handle < FFR_MRS and r.state.mr[handle].o.used and r.state.mr[handle].o.session == session
             and is_window(&r.state.mr[handle]))
-
-cdef inline bint owns_dm(ffr_router *r, uint32_t session, uint32_t handle) noexcept nogil:
-    return handle < FFR_DMS and r.state.dm[handle].o.used and r.state.dm[handle].o.session == session
-
-cdef inline bint owns_pd(ffr_router *r, uint32_t session, uint32_t handle) noexcept nogil:
-    return handle < FFR_PDS and r.state.pd[handle].o.used and r.state.pd[handle].o.session == session
 
 cdef inline bint owns_ah(ffr_router *r, uint32_t session, uint32_t handle) noexcept nogil:
     return handle < FFR_AHS and r.state.ah[handle].o.used and r.state.ah[handle].o.session == session

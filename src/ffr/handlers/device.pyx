@@ -1,13 +1,13 @@
-from libc.errno cimport EINVAL
+from libc.errno cimport EAGAIN, EINVAL
 from libc.string cimport memcpy
 
-from ffcore.control cimport (ff_cmd_handle, ff_reply_device, ff_reply_gids, ff_reply_handle, ff_reply_port)
+from ffcore.control cimport (ff_cmd_handle, ff_reply_device, ff_reply_gids, ff_reply_port)
 from ffcore.shm cimport FF_MAX_INLINE, FF_MAX_SGE
 from ffr.handlers.base cimport owns_channel
 from ffr.handlers.channel cimport channel_new
 from ffr.handlers.cq cimport cqe_max
 from ffr.handlers.teardown cimport close_objects
-from ffr.state cimport (FFR_CHANNEL, FFR_MAX_RD_ATOMIC, FFR_MAX_WR, FFR_MCAST_QPS, FFR_NONE, ffr_session,
+from ffr.state cimport (FFR_CHANNEL, FFR_MAX_RD_ATOMIC, FFR_MAX_WR, FFR_MCAST_QPS, FFR_NONE, ffr_channel, ffr_session,
                         object_free)
 
 
@@ -17,21 +17,39 @@ cdef extern from "<infiniband/verbs.h>" nogil:
         IBV_PORT_DOWN
         IBV_MTU_4096
 
+cdef extern from "<sys/random.h>" nogil:
+    ssize_t getrandom(void *at, size_t size, unsigned int flags)
+
 
 cdef enum:
     LOCAL_SPEED_MBPS = 100000
+    SECRET = 16               # bytes of a context's secret
+
+
+cdef int context_new(ffr_router *r, uint32_t session, uint64_t group, const uint64_t *secret,
+                     ff_reply_context *reply) noexcept nogil:
+    cdef uint32_t index
+    cdef int error = channel_new(r, session, FFR_NONE, &index)
+    cdef ffr_channel *c
+    if error:
+        return error
+    c = &r.state.channel[index]
+    c.is_async = 1
+    c.context = index
+    c.group = group
+    memcpy(c.secret, secret, SECRET)
+    r.state.session[session].contexts += 1
+    reply.handle = index
+    memcpy(reply.secret, secret, SECRET)
+    return 0
 
 
 cdef int open_context(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil:
-    cdef uint32_t index
-    cdef int error = channel_new(r, session, FFR_NONE, &index)
-    if error:
-        return error
-    r.state.channel[index].is_async = 1
-    r.state.channel[index].context = index
-    r.state.session[session].contexts += 1
-    (<ff_reply_handle *>reply).handle = index
-    return 0
+    cdef uint64_t secret[2]
+    if getrandom(secret, SECRET, 0) != SECRET:       # complete: so few bytes always are
+        return EAGAIN
+    r.state.groups += 1
+    return context_new(r, session, r.state.groups, secret, <ff_reply_context *>reply)
 
 
 cdef int close_context(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil:

@@ -1,17 +1,19 @@
 """Device memory is a run of pages of the control segment: the router's own, mapped on both sides, within a limit, and
 there from its allocation on. So the program copies to and from it without a command, as to a NIC's BAR."""
 
-from libc.errno cimport EBUSY, EINVAL, ENOMEM
-from libc.stdint cimport uint64_t
+from libc.errno cimport EBUSY, EFAULT, EINVAL, ENOMEM
+from libc.stdint cimport uint8_t, uint64_t
+from libc.string cimport memcpy
 
-from ffcore.control cimport (ff_cmd_alloc_dm, ff_cmd_handle, ff_cmd_part, ff_cmd_reg_dm_mr, ff_reply_alloc_dm,
-                             ff_reply_query_dm, ff_reply_reg_mr)
-from ffcore.shm cimport FF_PAGE
-from ffr.handlers.base cimport owns_channel, owns_dm, owns_pd
+from ffcore.control cimport (ff_cmd_alloc_dm, ff_cmd_copy_dm, ff_cmd_handle, ff_cmd_reg_dm_mr, ff_reply_alloc_dm,
+                             ff_reply_reg_mr)
+from ffcore.shm cimport FF_PAGE, FF_PAYLOAD_OFFSET, FF_PAYLOAD_SIZE
+from ffr.handlers.base cimport owns_channel
+from ffr.handlers.importing cimport dm_context, imports_drop, pd_context
 from ffr.handlers.pd_mr cimport bad_access, key_object
 from ffr.mem.region cimport ring_alloc, ring_free
-from ffr.state cimport (FFR_ACCESS_LOCAL, FFR_DEVICE, FFR_DM, FFR_MR, FFR_NONE, ffr_dm, ffr_mr, ffr_session, object_free,
-                        object_new)
+from ffr.state cimport (FFR_ACCESS_LOCAL, FFR_DEVICE, FFR_DM, FFR_DMS, FFR_MR, FFR_NONE, ffr_dm, ffr_mr, ffr_session,
+                        object_free, object_new)
 
 
 cdef int alloc_dm(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil:
@@ -36,6 +38,9 @@ cdef int alloc_dm(ffr_router *r, uint32_t session, const void *body, void *reply
     r.state.dm[index].pages = pages
     r.state.dm[index].offset = offset
     r.state.dm[index].length = c.length
+    r.state.dm[index].group = r.state.channel[c.context].group
+    r.state.dm[index].importer = FFR_NONE
+    r.state.dm[index].ended = 0
     s.dm_bytes += c.length
     a.handle = index
     a.offset = offset
@@ -46,26 +51,49 @@ cdef void dm_free(ffr_router *r, uint32_t index) noexcept nogil:
     cdef ffr_dm *dm = &r.state.dm[index]
     ring_free(r, dm.o.session, dm.offset, dm.pages)
     r.state.session[dm.o.session].dm_bytes -= dm.length
+    imports_drop(r, FFR_DM, index)
     object_free(r, FFR_DM, index)
 
 
 cdef int free_dm(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil:
     cdef uint32_t index = (<ff_cmd_handle *>body).handle
-    if not owns_dm(r, session, index):
+    cdef ffr_dm *dm = &r.state.dm[index % FFR_DMS]
+    if dm_context(r, session, index) == FFR_NONE:
         return EINVAL
-    if r.state.dm[index].o.references:       # MRs
+    if dm.o.references:                      # MRs
         return EBUSY
+    if dm.o.session == session or dm.context == FFR_NONE:
+        dm_free(r, index)
+        return 0
+    dm.ended = 1                             # its maker has it mapped, and would write into what is there next
+    imports_drop(r, FFR_DM, index)
+    return 0
+
+
+cdef int reclaim_dm(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil:
+    cdef uint32_t index = (<ff_cmd_handle *>body).handle
+    cdef const ffr_dm *dm = &r.state.dm[index % FFR_DMS]
+    if index >= FFR_DMS or not dm.o.used or dm.o.session != session or not dm.ended:
+        return EINVAL
     dm_free(r, index)
     return 0
 
 
-cdef int query_dm(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil:
-    """For who imports it."""
-    cdef const ff_cmd_part *c = <const ff_cmd_part *>body
-    if not owns_dm(r, session, c.handle) or r.state.dm[c.handle].context != c.of:
+cdef int copy_dm(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil:
+    """An importer has no mapping of it: it lies among the rings of its maker."""
+    cdef const ff_cmd_copy_dm *c = <const ff_cmd_copy_dm *>body
+    cdef const ffr_dm *dm = &r.state.dm[c.dm % FFR_DMS]
+    cdef uint8_t *payload = r.view[session].control + FF_PAYLOAD_OFFSET
+    cdef uint8_t *at
+    if dm_context(r, session, c.dm) == FFR_NONE or c.length > FF_PAYLOAD_SIZE:
         return EINVAL
-    (<ff_reply_query_dm *>reply).offset = r.state.dm[c.handle].offset
-    (<ff_reply_query_dm *>reply).length = r.state.dm[c.handle].length
+    if c.offset > dm.length or c.length > dm.length - c.offset:
+        return EFAULT
+    at = r.view[dm.o.session].control + dm.offset + c.offset
+    if c.to_dm:
+        memcpy(at, payload, c.length)
+    else:
+        memcpy(payload, at, c.length)
     return 0
 
 
@@ -75,11 +103,11 @@ cdef int reg_dm_mr(ffr_router *r, uint32_t session, const void *body, void *repl
     cdef const ffr_dm *dm
     cdef ffr_mr *mr
     cdef uint32_t index
-    if not owns_pd(r, session, c.pd) or not owns_dm(r, session, c.dm) or bad_access(c.access):
+    index = dm_context(r, session, c.dm)     # a context that is closed takes its objects with it
+    if index == FFR_NONE or pd_context(r, session, c.pd) != index or bad_access(c.access):
         return EINVAL
     dm = &r.state.dm[c.dm]
-    # A context that is closed takes its objects with it, and the MR goes with its PD.
-    if c.offset > dm.length or c.length > dm.length - c.offset or dm.context != r.state.pd[c.pd].context:
+    if c.offset > dm.length or c.length > dm.length - c.offset:
         return EINVAL
     if s.count[FFR_MR] >= s.limit.max_mr:
         return ENOMEM

@@ -3,7 +3,8 @@
 from libc.errno cimport EINVAL, ENOMEM
 
 from ffcore.control cimport ff_cmd_alloc_mw, ff_cmd_handle, ff_reply_reg_mr
-from ffr.handlers.base cimport owns_mw, owns_pd
+from ffr.handlers.base cimport owns_mw
+from ffr.handlers.importing cimport pd_context
 from ffr.handlers.pd_mr cimport key_object
 from ffr.mem.windows cimport window_unbind
 from ffr.state cimport FFR_MW, FFR_NONE, FFR_WINDOW_1, FFR_WINDOW_2, ffr_session, object_free
@@ -18,7 +19,7 @@ cdef extern from "<infiniband/verbs.h>" nogil:
 cdef int alloc_mw(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil:
     cdef const ff_cmd_alloc_mw *c = <const ff_cmd_alloc_mw *>body
     cdef ffr_session *s = &r.state.session[session]
-    if not owns_pd(r, session, c.pd) or (c.type != IBV_MW_TYPE_1 and c.type != IBV_MW_TYPE_2):
+    if pd_context(r, session, c.pd) == FFR_NONE or (c.type != IBV_MW_TYPE_1 and c.type != IBV_MW_TYPE_2):
         return EINVAL
     if s.count[FFR_MW] >= s.limit.max_mr:
         return ENOMEM

@@ -2,12 +2,13 @@ from libc.errno cimport EBUSY, EINVAL, ENOMEM
 from libc.stdint cimport uint64_t
 from libc.string cimport memcpy
 
-from ffcore.control cimport (ff_cmd_handle, ff_cmd_part, ff_cmd_reg_mr, ff_cmd_rereg_mr, ff_extent, ff_reply_dereg_mr,
-                             ff_reply_handle, ff_reply_query_mr, ff_reply_reg_mr)
+from ffcore.control cimport (ff_cmd_handle, ff_cmd_reg_mr, ff_cmd_rereg_mr, ff_extent, ff_reply_dereg_mr, ff_reply_handle,
+                             ff_reply_reg_mr)
 from ffcore.shm cimport FF_PAGE, FF_PAYLOAD_OFFSET
-from ffr.handlers.base cimport owns_channel, owns_mr, owns_pd
+from ffr.handlers.base cimport owns_channel
+from ffr.handlers.importing cimport dm_unused, imports_drop, mr_context, pd_context
 from ffr.mem.keys cimport key_new
-from ffr.state cimport (FFR_ACCESS_LOCAL, FFR_BLOCK_EXTENTS, FFR_DEVICE, FFR_EXTENT_BLOCKS, FFR_MR, FFR_MRS, FFR_NONE,
+from ffr.state cimport (FFR_ACCESS_LOCAL, FFR_BLOCK_EXTENTS, FFR_DEVICE, FFR_ENDED, FFR_EXTENT_BLOCKS, FFR_MR, FFR_MRS, FFR_NONE,
                         FFR_NOTHING, FFR_PAGES, FFR_PD, ffr_mr, ffr_session, object_free, object_new)
 
 
@@ -32,16 +33,18 @@ cdef int alloc_pd(ffr_router *r, uint32_t session, const void *body, void *reply
     if index == FFR_NONE:
         return ENOMEM
     r.state.pd[index].context = context
+    r.state.pd[index].importer = FFR_NONE
     (<ff_reply_handle *>reply).handle = index
     return 0
 
 
 cdef int dealloc_pd(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil:
     cdef uint32_t index = (<ff_cmd_handle *>body).handle
-    if not owns_pd(r, session, index):
+    if pd_context(r, session, index) == FFR_NONE:
         return EINVAL
     if r.state.pd[index].o.references:
         return EBUSY
+    imports_drop(r, FFR_PD, index)
     object_free(r, FFR_PD, index)
     return 0
 
@@ -136,7 +139,8 @@ cdef uint32_t key_object(ffr_router *r, int kind, uint32_t session, uint32_t pd,
     mr.behind = behind
     mr.access = 0
     mr.extents = 0
-    mr.block = mr.of = FFR_NONE
+    mr.block = mr.of = mr.importer = FFR_NONE
+    mr.context = pd_context(r, session, pd)
     mr.qpn = 0
     mr.iova = mr.length = mr.offset = mr.shift = mr.pinned = mr.addr = 0
     mr.key = key_new(r, index)
@@ -157,7 +161,7 @@ cdef int reg_mr(ffr_router *r, uint32_t session, const void *body, void *reply) 
     cdef ff_extent extent[FFR_BLOCK_EXTENTS]
     cdef uint32_t index, block
     cdef int error
-    if not owns_pd(r, session, c.pd) or bad_access(c.access):
+    if pd_context(r, session, c.pd) == FFR_NONE or bad_access(c.access):
         return EINVAL
     error = ENOMEM if s.count[FFR_MR] >= s.limit.max_mr else check_place(s, c, s.pinned)
     if error:
@@ -177,11 +181,11 @@ cdef int reg_mr(ffr_router *r, uint32_t session, const void *body, void *reply) 
 
 cdef int check_rereg(ffr_router *r, uint32_t session, const ff_cmd_rereg_mr *c) noexcept nogil:
     cdef const ffr_mr *mr = &r.state.mr[c.handle]
-    if not owns_mr(r, session, c.handle) or mr.behind != FFR_PAGES:
+    if mr_context(r, session, c.handle) == FFR_NONE or mr.o.session != session or mr.behind != FFR_PAGES:
         return EINVAL
     if mr.o.references:                      # windows are bound to it
         return EBUSY
-    if c.flags & IBV_REREG_MR_CHANGE_PD and not owns_pd(r, session, c.to.pd):
+    if c.flags & IBV_REREG_MR_CHANGE_PD and pd_context(r, session, c.to.pd) == FFR_NONE:
         return EINVAL
     if c.flags & IBV_REREG_MR_CHANGE_ACCESS and bad_access(c.to.access):
         return EINVAL
@@ -210,6 +214,7 @@ cdef int rereg_mr(ffr_router *r, uint32_t session, const void *body, void *reply
         r.state.pd[mr.pd].o.references -= 1
         r.state.pd[c.to.pd].o.references += 1
         mr.pd = c.to.pd
+        mr.context = pd_context(r, session, mr.pd)
     if c.flags & IBV_REREG_MR_CHANGE_ACCESS:
         mr.access = c.to.access | <uint32_t>FFR_ACCESS_LOCAL
     return 0
@@ -218,7 +223,7 @@ cdef int rereg_mr(ffr_router *r, uint32_t session, const void *body, void *reply
 cdef int alloc_null_mr(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil:
     cdef uint32_t pd = (<ff_cmd_handle *>body).handle, index
     cdef ffr_session *s = &r.state.session[session]
-    if not owns_pd(r, session, pd):
+    if pd_context(r, session, pd) == FFR_NONE:
         return EINVAL
     if s.count[FFR_MR] >= s.limit.max_mr:
         return ENOMEM
@@ -235,38 +240,51 @@ cdef void mr_free(ffr_router *r, uint32_t index) noexcept nogil:
     """Voids the key. The reactor thread is the only one that moves bytes, so when this returns nothing refers to the
     pages any more; a message that was under way finds its key void at its next turn."""
     cdef ffr_mr *mr = &r.state.mr[index]
+    cdef uint32_t dm = mr.of if mr.behind == FFR_DEVICE else <uint32_t>FFR_NONE
     give_up_place(r, mr)
-    if mr.behind == FFR_DEVICE:
-        r.state.dm[mr.of].o.references -= 1
-    r.state.pd[mr.pd].o.references -= 1
+    if mr.behind != FFR_ENDED:
+        r.state.pd[mr.pd].o.references -= 1
+    imports_drop(r, FFR_MR, index)
     object_free(r, FFR_MR, index)            # the key stays in the record, so that it is not given out next
+    if dm != FFR_NONE:
+        r.state.dm[dm].o.references -= 1
+        dm_unused(r, dm)
+
+
+cdef void end_for(ffr_router *r, uint32_t index) noexcept nogil:
+    """Who has imported the MR deregisters it. Its key is void; but the pages are another process's, and that alone can
+    take them back."""
+    cdef ffr_mr *mr = &r.state.mr[index]
+    if mr.behind != FFR_PAGES or mr.context == FFR_NONE:
+        mr_free(r, index)
+        return
+    r.state.pd[mr.pd].o.references -= 1
+    imports_drop(r, FFR_MR, index)
+    mr.behind = FFR_ENDED
+    mr.key = 0
 
 
 cdef int dereg_mr(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil:
     cdef uint32_t index = (<ff_cmd_handle *>body).handle
-    if not owns_mr(r, session, index):
+    if mr_context(r, session, index) == FFR_NONE:
         return EINVAL
     if r.state.mr[index].o.references:       # windows are bound to it
         return EBUSY
+    if r.state.mr[index].o.session != session:
+        end_for(r, index)
+        return 0
     (<ff_reply_dereg_mr *>reply).addr = r.state.mr[index].addr
     (<ff_reply_dereg_mr *>reply).length = r.state.mr[index].pinned
     mr_free(r, index)
     return 0
 
 
-# ---- for who imports them ----
-
-cdef int query_pd(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil:
-    cdef const ff_cmd_part *c = <const ff_cmd_part *>body
-    return 0 if owns_pd(r, session, c.handle) and r.state.pd[c.handle].context == c.of else EINVAL
-
-
-cdef int query_mr(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil:
-    cdef const ff_cmd_part *c = <const ff_cmd_part *>body
-    cdef ff_reply_query_mr *a = <ff_reply_query_mr *>reply
-    if not owns_mr(r, session, c.handle) or r.state.mr[c.handle].pd != c.of:
+cdef int reclaim_mr(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil:
+    cdef uint32_t index = (<ff_cmd_handle *>body).handle
+    cdef const ffr_mr *mr = &r.state.mr[index % FFR_MRS]
+    if index >= FFR_MRS or not mr.o.used or mr.o.session != session or mr.behind != FFR_ENDED:
         return EINVAL
-    a.lkey = r.state.mr[c.handle].key
-    a.rkey = a.lkey if r.state.mr[c.handle].behind != FFR_NOTHING else 0
-    a.length = r.state.mr[c.handle].length
+    (<ff_reply_dereg_mr *>reply).addr = mr.addr
+    (<ff_reply_dereg_mr *>reply).length = mr.pinned
+    mr_free(r, index)
     return 0

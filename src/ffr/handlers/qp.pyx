@@ -7,7 +7,8 @@ from ffcore.control cimport (FF_NO_HANDLE, FF_QP_OPENED, ff_cap, ff_cmd_create_q
 from ffcore.shm cimport (FF_MAX_INLINE, FF_MAX_SGE, FF_OP_BIND_MW, FF_OP_CMP_SWP, FF_OP_FETCH_ADD, FF_OP_LOCAL_INV,
                          FF_OP_READ, FF_OP_SEND, FF_OP_SEND_IMM, FF_OP_SEND_INV, FF_OP_WRITE, FF_OP_WRITE_IMM, FF_PAGE, FF_QPS_PER_SESSION, FF_RECV_HEADER,
                          FF_WQE_HEADER, ff_and64, ff_qp_shared, ff_session, ff_sge)
-from ffr.handlers.base cimport owns_cq, owns_pd, owns_qp, owns_srq
+from ffr.handlers.base cimport owns_cq, owns_qp, owns_srq
+from ffr.handlers.importing cimport pd_context
 from ffr.handlers.transitions cimport transition_check
 from ffr.handlers.xrc cimport create_target, qp_adopt, qp_named, qp_unopen
 from ffr.mem.region cimport ring_alloc, ring_free
@@ -122,17 +123,18 @@ cdef int lay_out(const ff_cap *cap, ff_reply_create_qp *a) noexcept nogil:
 cdef int check_create(ffr_router *r, uint32_t session, const ff_cmd_create_qp *c) noexcept nogil:
     cdef const ff_cap *cap = &c.cap
     cdef bint receives = c.type != IBV_QPT_XRC_SEND
-    if not owns_pd(r, session, c.pd) or not owns_cq(r, session, c.send_cq):
+    cdef uint32_t context = pd_context(r, session, c.pd)
+    if context == FFR_NONE or not owns_cq(r, session, c.send_cq):
         return EINVAL
-    if r.state.pd[c.pd].context != r.state.cq[c.send_cq].context:
+    if context != r.state.cq[c.send_cq].context:
         return EINVAL                        # a context that is closed takes its CQs with it
-    if receives and not (owns_cq(r, session, c.recv_cq) and r.state.cq[c.recv_cq].context == r.state.pd[c.pd].context):
+    if receives and not (owns_cq(r, session, c.recv_cq) and r.state.cq[c.recv_cq].context == context):
         return EINVAL
     if opcodes_of(c.type) == 0:              # types that other devices have, and types that nobody has
         return EOPNOTSUPP if c.type == IBV_QPT_RAW_PACKET or c.type == IBV_QPT_DRIVER else EINVAL
     if receives and c.srq != FF_NO_HANDLE and not (
             owns_srq(r, session, c.srq) and r.state.srq[c.srq].type == IBV_SRQT_BASIC
-            and r.state.srq[c.srq].context == r.state.pd[c.pd].context):
+            and r.state.srq[c.srq].context == context):
         return EINVAL
     if cap.max_send_wr > FFR_MAX_WR or cap.max_recv_wr > FFR_MAX_WR or cap.max_inline > FF_MAX_INLINE:
         return EINVAL
@@ -229,7 +231,7 @@ cdef int create_qp(ffr_router *r, uint32_t session, const void *body, void *repl
     q = &r.state.qp[index]
     q.sq_sig_all = c.sq_sig_all
     q.bell = a.bell
-    q.context = r.state.pd[c.pd].context
+    q.context = pd_context(r, session, c.pd)
     q.pages = pages
     q.offset = a.offset
     a.sq_offset += a.offset

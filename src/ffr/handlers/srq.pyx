@@ -5,7 +5,8 @@ from libc.string cimport memset
 from ffcore.control cimport (FF_SRQ_LIMIT, FF_SRQ_MAX_WR, ff_cmd_create_srq, ff_cmd_handle, ff_cmd_modify_srq,
                              ff_reply_create_srq, ff_reply_modify_srq, ff_reply_query_srq)
 from ffcore.shm cimport FF_MAX_SGE, FF_PAGE, FF_RECV_HEADER, ff_sge, ff_srq_shared
-from ffr.handlers.base cimport owns_cq, owns_pd, owns_srq, owns_xrcd
+from ffr.handlers.base cimport owns_cq, owns_srq, owns_xrcd
+from ffr.handlers.importing cimport pd_context
 from ffr.mem.region cimport ring_alloc, ring_free
 from ffr.srq cimport srq_check_limit, srq_turn
 from ffr.state cimport FFR_MAX_WR, FFR_NONE, FFR_SRQ, ffr_session, ffr_srq, object_free, object_new
@@ -35,13 +36,12 @@ cdef uint32_t pages_of(uint64_t size) noexcept nogil:
 
 cdef int check_create(ffr_router *r, uint32_t session, const ff_cmd_create_srq *c) noexcept nogil:
     cdef const ffr_session *s = &r.state.session[session]
-    cdef uint32_t context
+    cdef uint32_t context = pd_context(r, session, c.pd)
     if c.type != IBV_SRQT_BASIC and c.type != IBV_SRQT_XRC:
         return EOPNOTSUPP
-    if not owns_pd(r, session, c.pd) or not 1 <= c.max_wr <= FFR_MAX_WR or c.max_sge > FF_MAX_SGE:
+    if context == FFR_NONE or not 1 <= c.max_wr <= FFR_MAX_WR or c.max_sge > FF_MAX_SGE:
         return EINVAL
-    context = r.state.pd[c.pd].context       # a context that is closed takes its CQs and domains with it
-    if c.type == IBV_SRQT_XRC and not (
+    if c.type == IBV_SRQT_XRC and not (      # a context that is closed takes its CQs and domains with it
             owns_xrcd(r, session, c.xrcd) and r.state.xrcd[c.xrcd].context == context
             and owns_cq(r, session, c.cq) and r.state.cq[c.cq].context == context):
         return EINVAL
@@ -50,7 +50,7 @@ cdef int check_create(ffr_router *r, uint32_t session, const ff_cmd_create_srq *
 
 cdef void attach(ffr_router *r, ffr_srq *s, const ff_cmd_create_srq *c) noexcept nogil:
     s.type = c.type
-    s.context = r.state.pd[c.pd].context
+    s.context = pd_context(r, s.o.session, c.pd)
     s.rq.pd = c.pd
     r.state.pd[c.pd].o.references += 1
     s.cq = s.xrcd = FFR_NONE

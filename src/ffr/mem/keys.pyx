@@ -58,7 +58,7 @@ cdef int otherwise(ffr_router *r, ffr_mr *mr, uint32_t qpn, uint64_t at, uint64_
         if mr.extents == 1:
             return append(r.view[mr.o.session].memory + mr.offset + at, length, out, count)
     if mr.behind == FFR_DEVICE:
-        return append(r.view[mr.o.session].control + mr.offset + at, length, out, count)
+        return append(r.view[r.state.dm[mr.of].o.session].control + mr.offset + at, length, out, count)
     if mr.behind == FFR_NOTHING:
         return nothing(r, length, access, out, count)
     return spread(r, mr, at, length, out, count)

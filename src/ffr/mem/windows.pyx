@@ -1,6 +1,7 @@
 from libc.stdint cimport uint64_t
 
 from ffcore.shm cimport FF_OP_LOCAL_INV
+from ffr.handlers.importing cimport mr_unused
 from ffr.mem.keys cimport key_find
 from ffr.state cimport FFR_KEY_BITS, FFR_NONE, FFR_WINDOW_1, FFR_WINDOW_2
 
@@ -24,6 +25,7 @@ cdef enum:
 cdef void window_unbind(ffr_router *r, ffr_mr *window) noexcept nogil:
     if window.of != FFR_NONE:
         r.state.mr[window.of].o.references -= 1
+        mr_unused(r, window.of)
     window.of = FFR_NONE
     window.access = 0
     window.length = 0
@@ -66,6 +68,7 @@ cdef uint8_t bind(ffr_router *r, const ffr_qp *q, const ff_wqe *w) noexcept nogi
         mr = key_find(r, q.pd, w.bind_lkey)
         if mr == NULL or not may_span(mr, w):
             return IBV_WC_MW_BIND_ERR
+        mr.o.references += 1                 # first: the window may be all that keeps it
     window_unbind(r, window)
     window.key = w.rkey
     if mr == NULL:
@@ -76,7 +79,6 @@ cdef uint8_t bind(ffr_router *r, const ffr_qp *q, const ff_wqe *w) noexcept nogi
     window.iova = 0 if w.bind_access & IBV_ACCESS_ZERO_BASED else w.remote_addr
     window.length = w.bind_length
     window.offset = w.remote_addr - mr.iova
-    mr.o.references += 1
     return IBV_WC_SUCCESS
 
 
