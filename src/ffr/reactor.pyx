@@ -336,13 +336,14 @@ cdef class Reactor:
 
     def reaped(self):
         """Sessions that have ended since the last call; unmaps them and closes their descriptors."""
-        cdef uint32_t head = ff_load32_acquire(&self.loop.reaped_head), number
+        cdef uint32_t head, number
         cdef ffr_session *s
         gone = []
         try:
-            os.read(self.r.reaped, 8)
+            os.read(self.r.reaped, 8)            # first: one that ends after the look below is told of anew
         except BlockingIOError:
             pass
+        head = ff_load32_acquire(&self.loop.reaped_head)
         while self.reaped_tail != head:
             number = self.loop.reaped[self.reaped_tail % FFR_SESSIONS]
             self.reaped_tail += 1
