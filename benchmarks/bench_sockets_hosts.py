@@ -1,5 +1,8 @@
 """TCP mode between two hosts with a VXLAN overlay, beside that overlay and beside the hosts' own TCP."""
 
+import itertools
+import os
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -60,12 +63,38 @@ def test_ping_pong(figure, measured, places, how):
            basis=f"{middle['ours']:.2f} / {middle['overlay']:.2f} µs one way")
 
 
-def test_connections(figure, measured, two, places):
+@contextmanager
+def cores_of_their_own(two):
+    """Host -> the words that run a command on its core; its router is there too. Without this, whether the scheduler
+    happens to put both programs on one core decides a figure by a factor of two: hosts never share a core."""
+    before = os.sched_getaffinity(0)
+    chosen = dict(zip(("h1", "h2"), itertools.cycle(sorted(before))))
+    routers = {host["name"]: host["router"]["pid"] for host in two.status()["hosts"]}
+    try:
+        for host, core in chosen.items():
+            bind(routers[host], {core})
+        yield {host: ["taskset", "-c", core] for host, core in chosen.items()}
+    finally:
+        for pid in routers.values():
+            bind(pid, before)
+
+
+def bind(pid, cores):
+    for task in os.listdir(f"/proc/{pid}/task"):
+        os.sched_setaffinity(int(task), cores)
+
+
+@pytest.mark.parametrize("apart", [True, False], ids=["apart", "together"])
+def test_connections(figure, measured, two, places, apart):
     program = build(Path(PROGRAM), "-lpthread")
     inside = {place: two.put(place, program) for place in ("h2c1", "h1c1")}
-    rates = {name: lambda there=places[name]: per_second((there[0], inside["h2c1"]), (there[1], inside["h1c1"]), there[2])
-             for name in ("ours", "overlay")}
-    middle = medians(measured(ROUNDS, **rates))
-    figure("TCP mode, two hosts: connections / VXLAN", middle["ours"] / middle["overlay"], "×", 0.5, at_least=True,
-           command="make bench ARGS='-k sockets_hosts'",
-           basis=f"{middle['ours']:.0f} / {middle['overlay']:.0f} a second: connect, a byte each way, close; one client")
+    with cores_of_their_own(two) if apart else nullcontext({"h1": [], "h2": []}) as core:
+        rates = {name: lambda there=places[name]: per_second(([*there[0], *core["h2"]], inside["h2c1"]),
+                                                             ([*there[1], *core["h1"]], inside["h1c1"]), there[2])
+                 for name in ("ours", "overlay")}
+        middle = medians(measured(ROUNDS, **rates))
+    where = "a core of its own for each host" if apart else "the hosts share all cores"
+    figure(f"TCP mode, two hosts: connections / VXLAN{'' if apart else ', cores shared'}",
+           middle["ours"] / middle["overlay"], "×", 0.5, at_least=True, command="make bench ARGS='-k sockets_hosts'",
+           basis=f"{middle['ours']:.0f} / {middle['overlay']:.0f} a second: connect, a byte each way, close; one client; "
+                 f"{where}")

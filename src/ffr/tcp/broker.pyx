@@ -28,7 +28,7 @@ cdef extern from "ffr/tcp/kernel.h" nogil:
     struct sockaddr:
         pass
     enum:
-        EPOLLIN, EPOLL_CTL_ADD, EPOLL_CLOEXEC, EFD_NONBLOCK, EFD_CLOEXEC, SOCK_NONBLOCK, SOCK_CLOEXEC, CLONE_NEWNET, O_RDONLY, O_CLOEXEC
+        EPOLLIN, EPOLLET, EPOLL_CTL_ADD, EPOLL_CLOEXEC, EFD_NONBLOCK, EFD_CLOEXEC, SOCK_NONBLOCK, SOCK_CLOEXEC, CLONE_NEWNET, O_RDONLY, O_CLOEXEC
     int pthread_mutex_init(pthread_mutex_t *, void *)
     int pthread_mutex_lock(pthread_mutex_t *)
     int pthread_mutex_unlock(pthread_mutex_t *)
@@ -50,8 +50,8 @@ cdef enum:
     BATCH = 64
     BACKLOG = 1024
     SHARE = 4            # of the sessions, for one container
-    SPIN_US = 100        # looked around for after something happened: a connect asks, waits for another host, and claims
-    SLOW_US = 40         # a yield that takes this long went to somebody who computes,
+    SPIN_US = 200        # looked around for after something happened: a connect asks, waits for another host, and claims
+    SLOW_US = 150        # a yield that takes this long went to somebody who computes,
     REST_US = 10000      # who is left alone for so long
 
 cdef struct spinning:
@@ -159,7 +159,7 @@ cdef class Broker:
                 close(self.b.link_door)
             self.b.link_door = os.dup(door)
             memcpy(self.b.own, <const uint8_t *>(<bytes>own), 16)
-            watch(&self.b, self.b.link_door, <uint64_t>TAG_LINK_DOOR << 32)
+            watch(&self.b, self.b.link_door, <uint64_t>TAG_LINK_DOOR << 32, EPOLLIN | EPOLLET)
 
     def place(self, address, host):
         """A container's address, 16 bytes, is behind host (as open_links), or behind nobody: None."""
@@ -255,9 +255,9 @@ def _door(path):
     return door
 
 
-cdef int watch(broker *b, int fd, uint64_t tag) noexcept nogil:
+cdef int watch(broker *b, int fd, uint64_t tag, uint32_t events=EPOLLIN) noexcept nogil:
     cdef epoll_event event
-    event.events = EPOLLIN
+    event.events = events
     event.data.u64 = tag
     return epoll_ctl(b.epoll, EPOLL_CTL_ADD, fd, &event)
 
@@ -270,10 +270,18 @@ cdef void work(Broker of) noexcept nogil:
     memset(&spin, 0, sizeof(spin))
     pthread_mutex_lock(&of.lock)
     while not b.stopping:
-        ready = idle_ms(b)
         pthread_mutex_unlock(&of.lock)
-        ready = wait(b.epoll, events, ready, &spin)
+        ready = epoll_wait(b.epoll, events, BATCH, 0)
         pthread_mutex_lock(&of.lock)
+        if ready == 0 and links_idle(b):
+            continue
+        if ready == 0:
+            ready = idle_ms(b)
+            pthread_mutex_unlock(&of.lock)
+            ready = wait(b.epoll, events, ready, &spin)
+            pthread_mutex_lock(&of.lock)
+        if ready > 0:
+            spin.until_us = tcp_now_us() + SPIN_US
         for i in range(ready):
             happened(b, events[i].data.u64)
         keep_house(b)
@@ -283,7 +291,7 @@ cdef void work(Broker of) noexcept nogil:
 cdef int wait(int epoll, epoll_event *events, int limit_ms, spinning *spin) noexcept nogil:
     """epoll_wait, which looks around before it sleeps: to be woken takes longer than to answer. Where somebody else
     computes, that would be his time, so then it sleeps at once."""
-    cdef int ready = epoll_wait(epoll, events, BATCH, 0)
+    cdef int ready = 0
     cdef uint64_t now = tcp_now_us()
     cdef uint64_t before
     while ready == 0 and now < spin.until_us and now >= spin.rest_until_us:
@@ -293,11 +301,7 @@ cdef int wait(int epoll, epoll_event *events, int limit_ms, spinning *spin) noex
         now = tcp_now_us()
         if now - before > SLOW_US:
             spin.rest_until_us = now + REST_US
-    if ready == 0:
-        ready = epoll_wait(epoll, events, BATCH, limit_ms)
-        now = tcp_now_us()
-    spin.until_us = now + SPIN_US if ready > 0 else 0
-    return ready
+    return ready if ready != 0 else epoll_wait(epoll, events, BATCH, limit_ms)
 
 
 cdef void happened(broker *b, uint64_t tag) noexcept nogil:
@@ -312,7 +316,7 @@ cdef void happened(broker *b, uint64_t tag) noexcept nogil:
     elif kind == TAG_ASK or kind == TAG_SERVE:
         hear_peer(b, index, kind == TAG_ASK)
     elif kind == TAG_LINK_DOOR:
-        links_accept(b)
+        b.door_rings = True
     elif tag == DOOR:
         open_door(b)
     elif tag == WAKE:

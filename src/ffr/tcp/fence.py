@@ -44,7 +44,7 @@ class Fence:
         try:
             self._outside = own_group()
             self._group = self._outside / f"freeflow-links-{os.getpid()}"
-            self._group.mkdir()
+            self._group.mkdir(exist_ok=True)  # of a router that was killed, and had this number
             (self._group / "cgroup.type").write_text("threaded")
             self._attach((INET4_CONNECT, INET6_CONNECT), allow_ports((JUMP_IF_EQUAL, DATA_PORT)))
             self._attach((INET4_BIND, INET6_BIND),

@@ -12,8 +12,9 @@ cdef int link_accept(int door, uint8_t *address, uint16_t *port) noexcept nogil
 cdef int link_say(int fd, const uint8_t *secret) noexcept nogil         # 1; 0: not connected yet; -1: it will not be
 cdef int link_hear(int fd, uint8_t *secret) noexcept nogil              # 1; 0: nothing yet; -1: not a link
 
-# Names it as this connection, and as no other from now on: ffcore/tcp.h. 0 or -errno.
+# Names it as this connection, and as no other from then on: ffcore/tcp.h. 0 or -errno. A name alone can be replaced.
 cdef int link_name(int fd, const ff_tcp_end *client, const ff_tcp_end *server, bint server_side) noexcept nogil
+cdef int link_lock(int fd) noexcept nogil
 
 # held: closing it resets it, so that the other end is not taken for a connection that ended in order.
 cdef void link_hold(int fd, bint held) noexcept nogil

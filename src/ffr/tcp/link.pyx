@@ -177,7 +177,6 @@ cdef int link_name(int fd, const ff_tcp_end *client, const ff_tcp_end *server, b
     cdef sock_fprog program
     cdef ff_tcp_name name
     cdef uint32_t words[FF_TCP_FILTER_WORDS]
-    cdef int on = 1
     cdef int i
     memset(&name, 0, sizeof(name))
     name.family = AF_UNIX
@@ -195,6 +194,9 @@ cdef int link_name(int fd, const ff_tcp_end *client, const ff_tcp_end *server, b
     step(&f[FF_TCP_FILTER_LENGTH - 1], BPF_RET | BPF_K, 0)
     program.len = FF_TCP_FILTER_LENGTH
     program.filter = f
-    if setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) != 0:
-        return -tcp_errno()
+    return 0 if setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) == 0 else -tcp_errno()
+
+
+cdef int link_lock(int fd) noexcept nogil:
+    cdef int on = 1
     return 0 if setsockopt(fd, SOL_SOCKET, SO_LOCK_FILTER, &on, sizeof(on)) == 0 else -tcp_errno()

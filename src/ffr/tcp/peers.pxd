@@ -43,7 +43,8 @@ cdef int channel_send(channel *c, const ffr_peer_message *m) noexcept nogil    #
 cdef int channel_read(channel *c, ffr_peer_message *m) noexcept nogil          # 1; 0: later; -1: close it
 cdef int channel_flush(channel *c) noexcept nogil                              # 0, or -1: close it
 
-cdef void links_refill(broker *b, uint32_t peer) noexcept nogil
+cdef void links_refill(broker *b, uint32_t peer) noexcept nogil     # now, and all that are wanted
+cdef bint links_idle(broker *b) noexcept nogil                      # a little of what can wait; whether there was any
 cdef uint32_t link_take(broker *b, uint32_t peer) noexcept nogil    # one that is ready
 cdef void link_back(broker *b, uint32_t link) noexcept nogil        # unused: the last one to be taken again
 cdef uint32_t link_arrived(broker *b, uint32_t peer, uint16_t port) noexcept nogil

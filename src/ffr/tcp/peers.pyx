@@ -28,6 +28,8 @@ cdef enum:
     PORT_HIGH = 60999
     POOL_START = 4        # links before anybody asks for one
     ACCEPT_BATCH = 16
+    IDLE_LINKS = 2        # made between two looks: 30 microseconds
+    BUSY_MS = 200         # half a pool, used within
     COME_MS = 2000        # for a link to be connected, and for a stranger to say the secret
     RETRY_MS = 1000       # between attempts at a door that does not open
 
@@ -240,6 +242,7 @@ cdef uint32_t link_put(broker *b, uint32_t state, uint32_t peer, int fd, uint32_
     b.links[i].peer = peer
     b.links[i].fd = fd
     b.links[i].port = 0
+    b.links[i].named = False
     b.links[i].born_ms = tcp_now_ms()
     return i
 
@@ -290,14 +293,36 @@ cdef void link_drop(broker *b, uint32_t index) noexcept nogil:
     close(fd)
 
 
+cdef bint links_idle(broker *b) noexcept nogil:
+    """Nobody waits for a pool to be full again, nor for a link to be let in before an offer names it: so both are done
+    while there is nothing else to do, and do not delay what a connect waits for."""
+    cdef uint32_t i
+    if b.door_rings:
+        b.door_rings = False
+        links_accept(b)
+        return True
+    if not b.links_due:
+        return False
+    b.links_due = False
+    for i in range(b.peer_high):
+        if b.peers[i].used:
+            make_links(b, i, IDLE_LINKS)
+    return True
+
+
 cdef void links_refill(broker *b, uint32_t index) noexcept nogil:
+    make_links(b, index, POOL)
+
+
+cdef void make_links(broker *b, uint32_t index, uint32_t most) noexcept nogil:
     """The broker's thread lives in a namespace without interfaces, and visits the host's for this."""
     cdef peer *p = &b.peers[index]
     cdef bint away = False
     cdef uint16_t port
     cdef uint32_t i
     cdef int fd, tries
-    if p.ask.fd < 0 or p.idle + p.coming > p.wanted - p.wanted // 4 or (p.retry_ms != 0 and tcp_now_ms() < p.retry_ms):
+    if p.ask.fd < 0 or p.idle + p.coming >= p.wanted or (p.retry_ms != 0 and tcp_now_ms() < p.retry_ms):
+        p.filling = False
         return
     if b.quiet_place >= 0:
         if enter(b.home) != 0:
@@ -305,6 +330,11 @@ cdef void links_refill(broker *b, uint32_t index) noexcept nogil:
         away = True
     for tries in range(2 * POOL):
         if p.idle + p.coming >= p.wanted:
+            p.filling = False
+            p.filled_ms = tcp_now_ms()
+            break
+        if most == 0:
+            b.links_due = True
             break
         # Drawn at random: the kernel gives neighbours, and neighbours meet a run of ports that a busy client has used.
         port = <uint16_t>(PORT_LOW + draw(b) % (PORT_HIGH - PORT_LOW + 1))
@@ -318,20 +348,24 @@ cdef void links_refill(broker *b, uint32_t index) noexcept nogil:
         b.links[i].port = port
         p.coming += 1
         b.linking += 1
+        most -= 1
     if away:
         enter(b.quiet_place)
 
 
 cdef uint32_t link_take(broker *b, uint32_t index) noexcept nogil:
-    """The pool grows each time that it is found empty: as many links as connects come in a round trip."""
+    """The pool is filled again when half of it is used, many links at a time; one that is used up that fast is made
+    larger."""
     cdef peer *p = &b.peers[index]
     cdef uint32_t i = NONE
     if p.idle > 0:
         p.idle -= 1
         i = p.pool[p.idle]
         b.links[i].state = LINK_TAKEN
-    if p.idle == 0:
-        p.wanted = min(p.wanted * 2, <uint32_t>POOL)
+    if p.idle + p.coming <= p.wanted // 2 and not p.filling:
+        if tcp_now_ms() - p.filled_ms < BUSY_MS:
+            p.wanted = min(p.wanted * 2, <uint32_t>POOL)
+        p.filling = b.links_due = True
     return i
 
 
@@ -404,6 +438,7 @@ cdef void links_accept(broker *b) noexcept nogil:
             b.peers[p].arrived += 1
             b.strangers += 1
             listen_to(b, i)
+    b.door_rings = True  # there may be more, and it rings for new ones only
 
 
 cdef void listen_to(broker *b, uint32_t index) noexcept nogil:

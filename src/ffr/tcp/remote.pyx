@@ -5,7 +5,7 @@ from libc.string cimport memcmp, memcpy, memset
 from ffcore.tcp cimport *
 from ffr.tcp.decide cimport *
 from ffr.tcp.kernel cimport send_reply
-from ffr.tcp.link cimport link_hold, link_name
+from ffr.tcp.link cimport link_hold, link_lock, link_name
 from ffr.tcp.peers cimport *
 from ffr.tcp.state cimport *
 from ffr.tcp.tables cimport *
@@ -145,7 +145,6 @@ cdef uint32_t remote_connect(broker *b, uint32_t index, uint32_t peer, ff_tcp_re
     b.errands[i].server = ask.peer
     b.errands[i].tenant = b.containers[s.container].tenant
     offer(b, i)
-    links_refill(b, peer)
     return FF_TCP_ACCELERATED
 
 
@@ -155,6 +154,7 @@ cdef void offer(broker *b, uint32_t index) noexcept nogil:
     cdef ffr_peer_message m
     e.link = link_take(b, e.peer)
     if e.link == NONE:
+        links_refill(b, e.peer)
         return
     e.client.port = b.links[e.link].port
     memset(&m, 0, sizeof(m))
@@ -165,6 +165,8 @@ cdef void offer(broker *b, uint32_t index) noexcept nogil:
     m.server = e.server
     if channel_send(&b.peers[e.peer].ask, &m) != 0:
         peer_lost(b, e.peer, True)
+        return
+    b.links[e.link].named = link_name(b.links[e.link].fd, &e.client, &e.server, False) == 0  # while that host thinks
 
 
 cdef void links_came(broker *b, uint32_t peer) noexcept nogil:
@@ -229,7 +231,6 @@ cdef void on_answer(broker *b, uint32_t peer, ffr_peer_message *m) noexcept nogi
     e.tries += 1
     if (m.flags & NO_LINK or m.verdict == FF_TCP_IN_USE) and e.tries < LINK_TRIES:
         offer(b, i)
-        links_refill(b, peer)
     else:
         give_up(b, i, min(m.reason, <uint32_t>(FF_TCP_REASONS - 1)))
 
@@ -249,10 +250,10 @@ cdef void hand_over(broker *b, uint32_t index, ffr_peer_message *m) noexcept nog
     cdef errand *e = &b.errands[index]
     cdef session *s = &b.sessions[e.session]
     cdef ff_tcp_reply answer
+    cdef bint named = b.links[e.link].named
     cdef int fd = link_give(b, e.link)
     cdef int status = -1
-    e.server.domain = m.server.domain
-    if s.fd >= 0 and s.generation == e.session_generation and link_name(fd, &e.client, &e.server, False) == 0:
+    if s.fd >= 0 and s.generation == e.session_generation and named and link_lock(fd) == 0:
         memset(&answer, 0, sizeof(answer))
         answer.version = FF_TCP_VERSION
         answer.sequence = e.sequence
@@ -285,38 +286,43 @@ cdef void on_settled(broker *b, uint32_t peer, ffr_peer_message *m) noexcept nog
 # ---- what is answered ----
 
 cdef void on_offer(broker *b, uint32_t peer, ffr_peer_message *m) noexcept nogil:
+    cdef uint32_t p
     m.kind = FFR_PEER_ANSWER
     m.flags = 0
     m.verdict = FF_TCP_PLAIN
-    accept_offer(b, peer, m)
+    p = accept_offer(b, peer, m)
     channel_send(&b.peers[peer].serve, m)
+    # Nobody can claim it before the client has heard the answer, which takes longer than this.
+    if p != NONE and (link_name(b.waiting[p].end, &b.waiting[p].client_end, &b.waiting[p].server_end, True) != 0 or
+                      link_lock(b.waiting[p].end) != 0):
+        pending_drop(b, p)
 
 
-cdef void accept_offer(broker *b, uint32_t peer, ffr_peer_message *m) noexcept nogil:
+cdef uint32_t accept_offer(broker *b, uint32_t peer, ffr_peer_message *m) noexcept nogil:
     """Fills in the answer. What another host says of its containers counts only as far as the map agrees."""
     cdef uint32_t server = container_at(b, m.server.address)
     cdef uint32_t l, link, p
     m.reason = FF_TCP_REFUSED
     if place_of(b, m.client.address) != peer:
-        return
+        return NONE
     if server == NONE:
         m.reason = FF_TCP_NO_CONTAINER
-        return
+        return NONE
     if b.containers[server].tenant != m.tenant:
-        return
+        return NONE
     m.reason = FF_TCP_QUOTA
     if b.pendings >= b.pending_limit or b.peers[peer].pending >= b.pending_limit // PENDING_SHARE:
-        return
+        return NONE
     l = acceptor(b, server, &m.server, &m.client, &m.reason)
     if l == NONE:
-        return
+        return NONE
     if l == TAKEN or pending_of(b, &m.client, &m.server) != NONE:
         m.verdict = FF_TCP_IN_USE
         m.reason = FF_TCP_RESOURCES
-        return
+        return NONE
     if b.listeners[l].privileged:
         m.reason = FF_TCP_PRIVILEGED
-        return
+        return NONE
     m.reason = FF_TCP_RESOURCES
     link = link_arrived(b, peer, m.client.port)
     if link == NONE:
@@ -324,26 +330,25 @@ cdef void accept_offer(broker *b, uint32_t peer, ffr_peer_message *m) noexcept n
         link = link_arrived(b, peer, m.client.port)
     if link == NONE:
         m.flags = NO_LINK
-        return
+        return NONE
     m.server.domain = b.listeners[l].domain
     p = expect(b, peer, m, server, l, link)
     if p == NONE:
         m.flags = NO_LINK
-        return
+        return NONE
     m.id = pending_id(b, p)
     m.reason = FF_TCP_ACCELERATED
     m.verdict = FF_TCP_GO if b.listeners[l].accepts and path_known(b, &m.client, l) else FF_TCP_CONFIRM
+    return p
 
 
 cdef uint32_t expect(broker *b, uint32_t peer, ffr_peer_message *m, uint32_t server, uint32_t l,
                      uint32_t link) noexcept nogil:
     """The connection, to be claimed. Until then the link's end resets if this broker dies or gives it up."""
     cdef int fd = link_give(b, link)
-    cdef uint32_t p = NONE
+    cdef uint32_t p = pending_put(b, &m.client, &m.server)
     cdef pending *w
     link_hold(fd, True)
-    if link_name(fd, &m.client, &m.server, True) == 0:
-        p = pending_put(b, &m.client, &m.server)
     if p == NONE:
         close(fd)
         return NONE

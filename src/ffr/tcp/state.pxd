@@ -107,6 +107,8 @@ cdef struct peer:             # another host
     uint32_t arrived          # links of its
     uint32_t pending          # its containers' connections that nobody has accepted yet
     uint64_t retry_ms         # no links are made before
+    bint filling              # its pool
+    uint64_t filled_ms        # when that was done last
 
 cdef enum link_state:
     LINK_FREE = 0
@@ -122,6 +124,7 @@ cdef struct link:
     uint32_t peer
     int fd
     uint16_t port             # of who made it
+    bint named                # TAKEN: as the connection that was offered
     uint64_t born_ms
 
 cdef enum errand_state:
@@ -166,6 +169,7 @@ cdef struct broker:
     uint32_t *link_heads
     uint32_t free_link, strangers
     uint32_t peer_high, linking             # peers in use; links that are being connected
+    bint links_due, door_rings              # what can wait: pools that are to be filled, links that knock
     bint backlogged                         # some control link has more to send
     errand *errands
     uint32_t free_errand, first_errand, last_errand
