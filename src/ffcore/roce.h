@@ -116,6 +116,7 @@ enum ff_transport {
 	FF_CNP = 0x80, /* 0x81 alone, A17.9.3 */
 	FF_XRC = 0xa0,
 	FF_ROUTED_UD = 0xc0, /* of the manufacturers' opcodes: UD between two routers, with its GRH before the payload */
+	FF_SELECTIVE_NAK = 0xd1, /* another: an ACKNOWLEDGE whose payload has a bit for each PSN from its own on that is there */
 	FF_ROUTER = 0xe0,    /* of those, too: from router to router, for no QP: enum ff_router_op */
 	FF_TRANSPORT_MASK = 0xe0,
 };
@@ -219,6 +220,8 @@ static inline uint32_t ff_roce_traits_of(uint8_t opcode)
 	case FF_UD:
 		return operation == FF_SEND_ONLY || operation == FF_SEND_ONLY_IMM ? traits | FF_IS_KNOWN | FF_HAS_DETH : 0;
 	case FF_ROUTED_UD:
+		if (opcode == FF_SELECTIVE_NAK)
+			return traits | FF_IS_KNOWN | FF_HAS_PAYLOAD;
 		return operation == FF_SEND_ONLY || operation == FF_SEND_ONLY_IMM ? traits | FF_IS_KNOWN | FF_HAS_DETH | FF_HAS_GRH : 0;
 	case FF_ROUTER:
 		return operation <= FF_ECHO ? FF_IS_KNOWN : 0;

@@ -22,7 +22,8 @@ class Target:
         self.qp = h.QP(transport=transport, mtu=rng.choice([256, 1024, 4096]), sq_psn=rng.choice([0, 0xFFFFF0, 5000]),
                        rq_psn=rng.choice([0, 0xFFFFF8, 777]), max_rd_atomic=rng.choice([1, 4, 16]),
                        max_dest_rd_atomic=rng.choice([0, 1, 16]), rnr_retry=rng.choice([0, 7]),
-                       access=rng.choice([h.ALL_ACCESS, h.ALL_ACCESS, 0, 2, 4, 8]), timeout=10)
+                       access=rng.choice([h.ALL_ACCESS, h.ALL_ACCESS, 0, 2, 4, 8]), timeout=10,
+                       selective=transport in ("RC", "XRC") and rng.random() < 0.5)
         self.qp.register(KEY, AT, bytes(8192))
         self.qp.register(KEY + 1, (1 << 64) - 4096, bytes(4096))
         for _ in range(rng.choice([0, 3, 50])):
@@ -43,6 +44,9 @@ class Target:
         if rng.random() < 0.05:
             return rng.randbytes(rng.randrange(0, 80))
         prefix = self.transport if rng.random() < 0.97 else rng.choice(["RC", "UC", "UD", "XRC"])
+        if rng.random() < 0.05:
+            return wire.emit({"opcode": wire.OPCODES["routed UD ACKNOWLEDGE"], "psn": self.psn(), "syndrome": 0x60,
+                              "payload": rng.randbytes(rng.choice([0, 4, 8, 128, 132, 1024, 4096]))})
         opcode = rng.choice([v for n, v in wire.OPCODES.items() if n.startswith(prefix + " ")])
         mtu = 1024
         p = wire.emit({

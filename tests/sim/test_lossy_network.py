@@ -24,7 +24,8 @@ def run_one(seed):
     reads = rng.choice([1, 2, 4, 16])
     sim = Simulation(seed, faults_of(rng), mtu=rng.choice([256, 512, 1024, 2048, 4096]),
                      sq_psn=rng.choice([None, 0xFFFFF0]), timeout=rng.choice([14, 16, 18]),
-                     max_rd_atomic=reads, max_dest_rd_atomic=reads)
+                     max_rd_atomic=reads, max_dest_rd_atomic=reads, selective=rng.random() < 0.5,
+                     held=rng.choice([0, 3, 2048]))
     traffic = Traffic(sim, 40, late_receives=rng.choice([0, 0, 0.3]))
     sim.run(traffic.complete)
     sim.run(lambda: all(e.qp.state["charged"] == 0 for e in traffic.ends))
@@ -54,7 +55,7 @@ def test_many_qps_share_a_path(seed, pairs, messages, runs):
         rng = random.Random(this)
         sim = Simulation(this, Faults(drop=rng.choice([0.001, 0.01, 0.05]), duplicate=rng.choice([0, 0.01]),
                                       reorder=rng.choice([0, 0.01]), corrupt=0.01, burst=rng.choice([0, 0.5])),
-                         pairs=pairs, mtu=rng.choice([256, 1024, 4096]))
+                         pairs=pairs, mtu=rng.choice([256, 1024, 4096]), selective=rng.random() < 0.5)
         traffic = Traffic(sim, messages, size_max=30_000)
         try:
             sim.run(traffic.complete)
@@ -83,7 +84,7 @@ def test_errors_complete_everything_once(seed):
     for n in range(150):
         this = f"{seed}:errors:{n}"
         rng = random.Random(this)
-        sim = Simulation(this, faults_of(rng), timeout=12, retry_cnt=7)
+        sim = Simulation(this, faults_of(rng), timeout=12, retry_cnt=7, selective=rng.random() < 0.5)
         traffic = Traffic(sim, 25)
         end = rng.choice(traffic.ends)
         what = rng.choice(["key", "short", "fault", "gone", "length"])

@@ -8,10 +8,10 @@ from roce_sim import MICROSECOND, MILLISECOND, READ_AT, READ_KEY, WRITE_AT, WRIT
 SIZE = 65536
 
 
-def rates(operation="write", pairs=1, milliseconds=60, mtu=1024, **faults):
+def rates(operation="write", pairs=1, milliseconds=60, mtu=1024, selective=False, **faults):
     """Bytes per nanosecond of each pair's completed messages."""
     faults = {"delay": 20 * MICROSECOND, "jitter": 5 * MICROSECOND, "bytes_per_ns": 1.0, **faults}
-    sim = Simulation("rate", Faults(**faults), pairs=pairs, mtu=mtu)
+    sim = Simulation("rate", Faults(**faults), pairs=pairs, mtu=mtu, selective=selective)
     end = sim.now + milliseconds * MILLISECOND
     key, at = (READ_KEY, READ_AT) if operation == "read" else (WRITE_KEY, WRITE_AT)
     messages = 2 * milliseconds * MILLISECOND // (SIZE * pairs) + 4
@@ -32,15 +32,22 @@ def test_rate_under_loss(operation, drop, least):
     assert sum(rates(operation, drop=drop)) >= least
 
 
-def test_a_short_queue_does_not_collapse_the_link():
+@pytest.mark.parametrize("drop, least", [(0, 0.85), (0.001, 0.83), (0.01, 0.75)])
+def test_rate_between_routers_under_loss(drop, least):
+    """Where only what is missing is sent again."""
+    assert sum(rates(drop=drop, selective=True)) >= least
+
+
+@pytest.mark.parametrize("selective", [False, True])
+def test_a_short_queue_does_not_collapse_the_link(selective):
     """The bottleneck drops what finds 64 KB waiting."""
-    assert sum(rates(queue=65536)) > 0.4
+    assert sum(rates(queue=65536, selective=selective)) > 0.4
 
 
-@pytest.mark.parametrize("drop", [0, 0.001])
-def test_512_qps_share_the_link_evenly(drop):
+@pytest.mark.parametrize("drop, selective", [(0, False), (0.001, False), (0.001, True)])
+def test_512_qps_share_the_link_evenly(drop, selective):
     """At least 0.9 of one QP's total, and Jain's index at least 0.98."""
-    one = sum(rates(drop=drop, milliseconds=80))
-    each = rates(pairs=512, milliseconds=80, drop=drop)
+    one = sum(rates(drop=drop, selective=selective, milliseconds=80))
+    each = rates(pairs=512, milliseconds=80, drop=drop, selective=selective)
     assert sum(each) >= 0.9 * one
     assert sum(each) ** 2 / (len(each) * sum(x * x for x in each)) >= 0.98

@@ -11,6 +11,7 @@ from ffcore.engine cimport ff_segment
 from ffcore.icrc cimport ff_icrc_flow
 from ffcore.shm cimport ff_recv_wqe
 from ffr.nic.faulty cimport roce_faulty
+from ffr.roce.held cimport held_table
 from ffr.roce.marks cimport roce_marks
 from ffr.roce.qp cimport roce_counters, roce_env, roce_qp
 from ffr.roce.udp cimport ffr_udp_address, udp_arena
@@ -139,6 +140,7 @@ ctypedef struct roce_nic:
     udp_arena arena
     roce_backlog backlog
     roce_faulty faulty
+    held_table kept           # packets behind a gap
     roce_resolved send
     roce_resolved receive
     uint64_t receive_wr_id

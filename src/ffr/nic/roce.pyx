@@ -23,6 +23,7 @@ from ffr.nic.roce_marks cimport marks_allow
 from ffr.nic.roce_map cimport map_connect, map_obey
 from ffr.nic.roce_rings cimport rings_env, rings_forget
 from ffr.qp cimport qp_activate, qp_shared, qp_sq_slot, qp_unlist
+from ffr.roce.held cimport held_drop
 from ffr.roce.requester cimport ROCE_IDLE, requester_start, requester_stop, requester_timer
 from ffr.roce.responder cimport responder_due, responder_start
 from ffr.roce.transport cimport transport_receive, transport_request, transport_respond
@@ -444,6 +445,7 @@ cdef void roce_enter(ffr_router *r, uint32_t index, uint32_t before) noexcept no
         q.transport = FF_UC if from_.type == IBV_QPT_UC else FF_RC if from_.type == IBV_QPT_RC else FF_XRC
         s.path = map_connect(&nic, sgid_of(r, from_), from_.attr.ah.dgid)
         nic.tables.peer[s.path].references += 1
+        q.selective = nic.tables.peer[s.path].gids != 0 and q.transport != FF_UC
         take_attributes(q, from_)
         responder_start(q, from_.attr.rq_psn)
         nic.tables.connected += 1
@@ -470,6 +472,9 @@ cdef void roce_leave(ffr_router *r, uint32_t index, bint gone) noexcept nogil:
     requester_stop(&nic.tables.qp[index], &nic.tables.peer[s.path].window)
     nic.tables.qp[index].failed = 1
     backlog_drop(&nic, index)
+    if nic.tables.qp[index].held:
+        held_drop(&nic.kept, index)
+        nic.tables.qp[index].held = 0
     if gone:
         untouch(&nic, index)
         nic.tables.peer[s.path].references -= 1

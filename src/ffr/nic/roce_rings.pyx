@@ -16,6 +16,7 @@ from ffr.mem.windows cimport window_of, window_operation, window_unbind
 from ffr.nic.roce cimport roce_peer, roce_resolved, roce_side
 from ffr.nic.roce_marks cimport marks_count
 from ffr.qp cimport qp_error, qp_established, qp_event, qp_received, qp_sent, qp_sq_slot
+from ffr.roce.held cimport HELD_PACKETS, held_init
 from ffr.roce.qp cimport *
 from ffr.roce.requester cimport requester_stop
 from ffr.roce.responder cimport responder_flush
@@ -331,6 +332,9 @@ cdef int fill(roce_nic *n, roce_qp *q, roce_out *out, uint8_t *to) noexcept nogi
         if not resolved(n, q, out.index, <uint64_t>out.offset + out.head.size):
             return IBV_WC_LOC_PROT_ERR
         return fault(n, q, IBV_WC_LOC_PROT_ERR) if gather(&n.send, out.offset, to, out.head.size) == FFR_FAULT else 0
+    if out.source == ROCE_FROM_HERE:
+        memcpy(to, out.bytes, out.head.size)
+        return 0
     if out.source == ROCE_FROM_REMOTE:
         if remote(n, q, out.rkey, out.addr, out.head.size, IBV_ACCESS_REMOTE_READ, &memory):
             return IBV_WC_REM_ACCESS_ERR
@@ -379,6 +383,8 @@ cdef void failed(void *context, roce_qp *q, int event) noexcept nogil:
 cdef void rings_env(roce_nic *n) noexcept nogil:
     n.env.context = n
     n.env.counters = &n.counters
+    n.env.held = &n.kept
+    held_init(&n.kept, HELD_PACKETS)
     n.env.peek_send = peek_send
     n.env.emit = emit
     n.env.put_send = put_send

@@ -8,6 +8,7 @@ from libc.string cimport memset
 
 from ffcore.roce cimport *
 from ffcore.shm cimport *
+from ffr.roce.held cimport HELD_PACKETS, held_free, held_init, held_table
 from ffr.roce.marks cimport MARKS_EVERY, MARKS_WINDOW, marks_due, marks_echo, marks_left, marks_open, roce_marks
 from ffr.roce.qp cimport *
 from ffr.roce.requester cimport (ROCE_BLOCKED, ROCE_FULL, ROCE_IDLE, ROCE_MORE, requester_start, requester_stop,
@@ -116,6 +117,7 @@ cdef class QP:
     cdef roce_qp q
     cdef roce_env env
     cdef roce_counters counts
+    cdef held_table held
     cdef readonly Path path
     cdef public object memory       # for tests: a Region
     cdef public list sent, completions, events, regions, send_queue, receive_queue
@@ -128,22 +130,28 @@ cdef class QP:
 
     def __init__(self, *, str transport="RC", int mtu=1024, int qpn=0x11, int dest_qpn=0x22, int sq_psn=0, int rq_psn=0,
                  int access=ALL_ACCESS, int max_rd_atomic=16, int max_dest_rd_atomic=16, int min_rnr_timer=12,
-                 int retry_cnt=7, int rnr_retry=7, int timeout=14, unsigned int qkey=0x11111111, Path path=None):
+                 int retry_cnt=7, int rnr_retry=7, int timeout=14, unsigned int qkey=0x11111111, Path path=None, bint selective=False,
+                 int held=HELD_PACKETS):
         memset(&self.q, 0, sizeof(self.q))
         self.q.transport, self.q.mtu, self.q.qpn, self.q.dest_qpn = TRANSPORTS[transport], mtu, qpn, dest_qpn
         self.q.access, self.q.max_rd_atomic, self.q.max_dest_rd_atomic = access, max_rd_atomic, max_dest_rd_atomic
         self.q.min_rnr_timer, self.q.retry_cnt, self.q.rnr_retry = min_rnr_timer, retry_cnt, rnr_retry
         self.q.ack_timeout_ns, self.q.qkey, self.q.pkey = ff_ack_timeout_ns(timeout), qkey, FF_DEFAULT_PKEY
+        self.q.selective = selective
+        held_init(&self.held, held)
         requester_start(&self.q, sq_psn, 0)
         responder_start(&self.q, rq_psn)
         self.path = path or Path()
         self.sent, self.completions, self.events, self.regions = [], [], [], []
         self.send_queue, self.receive_queue, self.flushes = [], [], True
         self.env = roce_env(
-            context=<void *>self, counters=&self.counts, peek_send=peek_send, emit=emit, put_send=put_send,
+            context=<void *>self, counters=&self.counts, held=&self.held, peek_send=peek_send, emit=emit, put_send=put_send,
             local_operation=local_operation, complete_send=complete_send, select_srq=select_srq, take_receive=take_receive,
             put_receive=put_receive, complete_receive=complete_receive, check_remote=check_remote,
             put_remote=put_remote, atomic=atomic, invalidate=invalidate, fail=failed)
+
+    def __dealloc__(self):
+        held_free(&self.held)
 
     cdef done(self, result=None):
         if self.error is not None:
@@ -262,7 +270,7 @@ cdef class QP:
         return {"una": q.una, "send_psn": q.send_psn, "sent_psn": q.sent_psn, "next_psn": q.next_psn, "epsn": q.epsn,
                 "msn": q.msn, "retries": q.retries, "rnr_retries": q.rnr_retries, "wait_ns": q.wait_ns,
                 "sq_done": q.sq_done, "sq_next": q.sq_next, "reads": q.reads, "reads_open": q.reads_open,
-                "pending": q.pending, "ack_ns": q.ack_ns, "probe_ns": q.probe_ns, "charged": q.charged}
+                "pending": q.pending, "held": q.held, "ack_ns": q.ack_ns, "probe_ns": q.probe_ns, "charged": q.charged}
 
     @property
     def due(self):
@@ -292,6 +300,8 @@ cdef bytes gather(QP self, roce_out *out):
         if w.fault is not None and out.offset + out.head.size > w.fault:
             return None
         return bytes(w.data[out.offset:out.offset + out.head.size])
+    if out.source == ROCE_FROM_HERE:
+        return bytes(out.bytes[:out.head.size])
     region = find(self, out.rkey, out.addr, out.head.size, IBV_ACCESS_REMOTE_READ)
     if region is None:
         return None

@@ -12,6 +12,7 @@ longer agrees with its record fails the QP. The rest (address, key, immediate, w
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
+from ffr.roce.held cimport held_table
 from ffr.roce.wire cimport roce_packet
 
 
@@ -78,6 +79,8 @@ ctypedef struct roce_qp:
     uint8_t rnr_retry            # 7: for ever
     uint8_t failed               # in ERR: nothing but a last NAK is sent, nothing is accepted
     uint8_t draining             # SQD: no further WQE is begun
+    uint8_t selective            # the peer keeps what comes ahead of a lost packet, and tells what is missing; so do we
+    uint16_t held                # packets that are kept (env.held)
     # requester
     uint8_t retries              # left
     uint8_t rnr_retries          # left
@@ -104,6 +107,9 @@ ctypedef struct roce_qp:
     uint8_t reads                # READ requests and atomics whose response is outstanding
     uint8_t blocked              # sending stopped at the path's window
     uint32_t reads_open          # READ and atomic WQEs that have not completed (fence)
+    uint32_t kept                # packets in flight that the peer says are there, behind a missing one
+    uint32_t repaired_psn        # missing packets before it were sent again
+    uint64_t repaired_ns         # since when; 0: none were
     # responder
     uint32_t epsn                # expected
     uint32_t msn
@@ -166,6 +172,7 @@ ctypedef struct roce_received:
 cdef enum roce_source:
     ROCE_NO_PAYLOAD = 0
     ROCE_FROM_SEND = 1     # bytes [offset, offset + size) of send WQE `index`
+    ROCE_FROM_HERE = 3     # bytes at `bytes`
     ROCE_FROM_REMOTE = 2   # the responder's memory at `addr` under `rkey`, which is checked anew
 
 # A packet to send: headers as a value, payload as a reference (head.size bytes).
@@ -177,6 +184,7 @@ ctypedef struct roce_out:
     uint32_t rkey
     uint64_t addr
     uint32_t ah            # UD: which address; otherwise the QP's own
+    const uint8_t *bytes
 
 cdef enum roce_emitted:
     ROCE_SENT = 0
@@ -196,6 +204,8 @@ ctypedef struct roce_counters:
     uint64_t packets_received
     uint64_t duplicates         # requests that came again
     uint64_t out_of_sequence    # requests behind a gap
+    uint64_t held               # requests behind a gap that were kept
+    uint64_t repaired           # of retransmitted: because the peer said that they alone are missing
     uint64_t ghosts             # responses to nothing
     uint64_t dropped            # wrong key, version, transport, length: not for this QP
 
@@ -203,6 +213,7 @@ ctypedef struct roce_counters:
 ctypedef struct roce_env:
     void *context
     roce_counters *counters
+    held_table *held            # NULL: nothing is kept
     # Send WQE `index` (one after the other, and again on retransmission): 1, or 0 when nothing is posted there.
     bint (*peek_send)(void *context, roce_qp *q, uint32_t index, roce_send *wqe) noexcept nogil
     # Copy the payload, checksum and queue the packet: enum roce_emitted. out is the driver's to change.

@@ -3,7 +3,9 @@ UC and UD without what answers."""
 
 from libc.stdint cimport uint32_t, uint64_t
 
-from ffr.roce.qp cimport roce_env, roce_qp
+from ffcore.roce cimport FF_RC, FF_XRC
+from ffcore.shm cimport FF_OP_CMP_SWP, FF_OP_FETCH_ADD, FF_OP_READ
+from ffr.roce.qp cimport ROCE_MESSAGES, roce_env, roce_message, roce_qp
 from ffr.roce.window cimport roce_path
 from ffr.roce.wire cimport roce_packet
 
@@ -25,3 +27,25 @@ cdef void requester_receive(roce_qp *q, roce_path *path, const roce_env *env, co
 cdef void requester_timer(roce_qp *q, roce_path *path, const roce_env *env, uint64_t now) noexcept nogil
 # The QP is going away or failing: give its packets in flight back to the path.
 cdef void requester_stop(roce_qp *q, roce_path *path) noexcept nogil
+# Send the packet of WQE `index` with this PSN once more. False: not now, or the WQE has failed.
+cdef bint requester_repeat(roce_qp *q, const roce_env *env, uint32_t index, uint32_t psn) noexcept nogil
+
+
+cdef inline roce_message *record(roce_qp *q, uint32_t index) noexcept nogil:
+    return &q.message[index & (ROCE_MESSAGES - 1)]
+
+
+cdef inline bint reliable(const roce_qp *q) noexcept nogil:
+    return q.transport == FF_RC or q.transport == FF_XRC
+
+
+cdef inline bint answered(const roce_message *m) noexcept nogil:
+    """Whether it completes by a response of its own, not by an ACK."""
+    return m.opcode == FF_OP_READ or m.opcode == FF_OP_CMP_SWP or m.opcode == FF_OP_FETCH_ADD
+
+
+cdef inline uint32_t cell(const roce_qp *q) noexcept nogil:
+    """Packets of one READ request. A long READ is asked for in cells, since nothing but asking for less slows a
+    responder down; they lie on a grid that begins at the message's first PSN, so that a request that is repeated
+    never spans two of the responder's resources. 16 to 64 KB."""
+    return 16 if q.mtu >= 2048 else 32 if q.mtu == 1024 else 64

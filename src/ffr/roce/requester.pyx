@@ -7,11 +7,14 @@ again, the same as send_psn. WQEs: sq_done <= sq_sending <= sq_next, at most ROC
 
 from ffcore.roce cimport *
 from ffcore.shm cimport (FF_OP_BIND_MW, FF_OP_CMP_SWP, FF_OP_FETCH_ADD, FF_OP_LOCAL_INV, FF_OP_READ, FF_OP_SEND,
-                         FF_OP_SEND_IMM, FF_OP_SEND_INV, FF_OP_WRITE, FF_OP_WRITE_IMM, FF_WQE_FENCE,
+                         FF_OP_SEND_IMM, FF_OP_WRITE, FF_OP_WRITE_IMM, FF_WQE_FENCE,
                          FF_WQE_SOLICITED)
 from libc.string cimport memset
 
+from ffr.roce.codes cimport operation_of, status_of_nak
+from ffr.roce.held cimport HELD_AHEAD
 from ffr.roce.qp cimport *
+from ffr.roce.selective cimport selective_repair
 from ffr.roce.window cimport path_acked, path_lost, path_probe_ns, path_silent
 
 
@@ -27,26 +30,6 @@ cdef void requester_start(roce_qp *q, uint32_t sq_psn, uint32_t sq_index) noexce
     q.rnr_retries = q.rnr_retry
 
 
-cdef inline roce_message *record(roce_qp *q, uint32_t index) noexcept nogil:
-    return &q.message[index & (ROCE_MESSAGES - 1)]
-
-
-cdef inline bint reliable(const roce_qp *q) noexcept nogil:
-    return q.transport == FF_RC or q.transport == FF_XRC
-
-
-cdef inline bint answered(const roce_message *m) noexcept nogil:
-    """Whether it completes by a response of its own, not by an ACK."""
-    return m.opcode == FF_OP_READ or m.opcode == FF_OP_CMP_SWP or m.opcode == FF_OP_FETCH_ADD
-
-
-cdef inline uint32_t cell(const roce_qp *q) noexcept nogil:
-    """Packets of one READ request. A long READ is asked for in cells, since nothing but asking for less slows a
-    responder down; they lie on a grid that begins at the message's first PSN, so that a request that is repeated
-    never spans two of the responder's resources. 16 to 64 KB."""
-    return 16 if q.mtu >= 2048 else 32 if q.mtu == 1024 else 64
-
-
 cdef inline void set_timer(roce_qp *q) noexcept nogil:
     cdef uint64_t at = q.wait_ns
     if q.ack_ns and (at == 0 or q.ack_ns < at):
@@ -56,9 +39,15 @@ cdef inline void set_timer(roce_qp *q) noexcept nogil:
     q.timer = at
 
 
+cdef inline uint32_t in_flight_of(const roce_qp *q) noexcept nogil:
+    """Packets that may be in the network: not those that are kept behind a gap."""
+    cdef uint32_t sent = ff_psn_diff(q.send_psn, q.una)
+    return sent - min(q.kept, sent)
+
+
 cdef inline void charge(roce_qp *q, roce_path *path) noexcept nogil:
     """Bring the path's count up to date with this QP's packets in flight."""
-    cdef uint32_t in_flight = 0 if q.failed else ff_psn_diff(q.send_psn, q.una)
+    cdef uint32_t in_flight = 0 if q.failed else in_flight_of(q)
     path.in_flight += in_flight - q.charged
     q.charged = in_flight
 
@@ -112,6 +101,7 @@ cdef void advance(roce_qp *q, roce_path *path, const roce_env *env, uint32_t una
     if packets == 0:
         return
     q.una = una
+    q.kept = 0                   # the next report will tell
     if ff_psn_diff(q.send_psn, una) < 0:
         q.send_psn = una
     if q.timed_ns and ff_psn_diff(una, q.timed_psn) > 0:
@@ -159,6 +149,8 @@ cdef void rewind(roce_qp *q) noexcept nogil:
     q.reads = 0
     q.timed_ns = 0               # a packet that is sent twice measures nothing
     q.probed = 0
+    q.repaired_ns = 0
+    q.kept = 0
 
 
 cdef bint go_back(roce_qp *q, roce_path *path, uint64_t now) noexcept nogil:
@@ -235,29 +227,6 @@ cdef bint admit(roce_qp *q, const roce_env *env) noexcept nogil:
     return True
 
 
-cdef uint8_t operation_of(uint8_t opcode, bint first, bint last) noexcept nogil:
-    """The packet's operation for a WQE's opcode and a place in the message."""
-    if opcode == FF_OP_READ:
-        return FF_READ_REQUEST
-    if opcode == FF_OP_CMP_SWP:
-        return FF_COMPARE_SWAP
-    if opcode == FF_OP_FETCH_ADD:
-        return FF_FETCH_ADD
-    if opcode == FF_OP_WRITE or opcode == FF_OP_WRITE_IMM:
-        if not last:
-            return FF_WRITE_FIRST if first else FF_WRITE_MIDDLE
-        if opcode == FF_OP_WRITE:
-            return FF_WRITE_ONLY if first else FF_WRITE_LAST
-        return FF_WRITE_ONLY_IMM if first else FF_WRITE_LAST_IMM
-    if not last:
-        return FF_SEND_FIRST if first else FF_SEND_MIDDLE
-    if opcode == FF_OP_SEND_IMM:
-        return FF_SEND_ONLY_IMM if first else FF_SEND_LAST_IMM
-    if opcode == FF_OP_SEND_INV:
-        return FF_SEND_ONLY_INV if first else FF_SEND_LAST_INV
-    return FF_SEND_ONLY if first else FF_SEND_LAST
-
-
 cdef uint32_t compose(const roce_qp *q, const roce_message *m, const roce_send *w, uint32_t index, uint32_t psn,
                       roce_out *out) noexcept nogil:
     """The packet of message m that has this PSN. Result: the PSNs that it uses up."""
@@ -309,7 +278,7 @@ cdef bint load(roce_qp *q, const roce_env *env, uint32_t index, roce_send *w) no
 
 cdef inline uint32_t room(const roce_qp *q, const roce_path *path) noexcept nogil:
     """Packets that may still be sent, this QP's since its last charge included."""
-    cdef uint32_t in_flight = ff_psn_diff(q.send_psn, q.una), of_all = path.in_flight + in_flight - q.charged
+    cdef uint32_t in_flight = in_flight_of(q), of_all = path.in_flight + in_flight - q.charged
     cdef uint32_t window = path.window >> 8
     if q.limit:
         return q.limit - in_flight if in_flight < q.limit else 0
@@ -322,6 +291,8 @@ cdef int may_send(const roce_qp *q, const roce_path *path, const roce_message *m
         return ROCE_MORE
     if answered(m) and q.reads >= q.max_rd_atomic:
         return ROCE_IDLE
+    if q.kept and ff_psn_diff(q.send_psn, q.una) >= HELD_AHEAD:
+        return ROCE_IDLE         # the peer would not keep it
     if room(q, path):
         return ROCE_MORE
     return ROCE_IDLE if q.limit else ROCE_BLOCKED
@@ -386,6 +357,22 @@ cdef int send_one(roce_qp *q, roce_path *path, const roce_env *env, roce_send *w
     return ROCE_MORE
 
 
+cdef bint requester_repeat(roce_qp *q, const roce_env *env, uint32_t index, uint32_t psn) noexcept nogil:
+    cdef roce_send w
+    cdef roce_out out
+    if record(q, index).status or not load(q, env, index, &w):
+        settle(q, env)
+        return False
+    compose(q, record(q, index), &w, index, psn, &out)
+    out.head.ackreq = 1
+    if env.emit(env.context, q, &out) != ROCE_SENT:
+        return False
+    env.counters.packets_sent += 1
+    env.counters.retransmitted += 1
+    env.counters.repaired += 1
+    return True
+
+
 cdef int requester_send(roce_qp *q, roce_path *path, const roce_env *env, uint64_t now, uint32_t budget) noexcept nogil:
     cdef roce_send w
     cdef uint32_t loaded = q.sq_sending - 1
@@ -409,17 +396,6 @@ cdef int requester_send(roce_qp *q, roce_path *path, const roce_env *env, uint64
 
 # ---- what comes back ------------------------------------------------------------------------------------------------
 
-cdef uint8_t status_of_nak(uint8_t code) noexcept nogil:
-    """9.7.5.2, as ibv_wc_status names it; 0 for a reserved code."""
-    if code == FF_NAK_INVALID_REQUEST:
-        return IBV_WC_REM_INV_REQ_ERR
-    if code == FF_NAK_REMOTE_ACCESS:
-        return IBV_WC_REM_ACCESS_ERR
-    if code == FF_NAK_REMOTE_OPERATION:
-        return IBV_WC_REM_OP_ERR
-    return 0
-
-
 cdef void mark(roce_qp *q, uint32_t psn, uint8_t status) noexcept nogil:
     """The message that psn belongs to fails with status once it is the oldest."""
     cdef uint32_t index = q.sq_done
@@ -437,8 +413,10 @@ cdef void refused(roce_qp *q, roce_path *path, const roce_env *env, const roce_p
     cdef uint8_t code = p.syndrome & FF_AETH_VALUE
     env.counters.naks_received += 1
     if code == FF_NAK_SEQUENCE:
-        acknowledge(q, path, env, p.psn, now)
-        go_back(q, path, now)
+        if acknowledge(q, path, env, p.psn, now) and p.size:
+            selective_repair(q, path, env, p, now)
+        else:
+            go_back(q, path, now)
         return
     if status_of_nak(code) == 0:
         env.counters.ghosts += 1

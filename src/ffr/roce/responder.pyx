@@ -6,6 +6,7 @@ from ffcore.roce cimport *
 from ffcore.shm cimport FF_CQE_IMM, FF_CQE_INV, FF_CQE_SOLICITED
 from libc.string cimport memset
 
+from ffr.roce.held cimport HELD_AHEAD, HELD_MAP_BYTES, held_drop, held_map, held_put, held_take
 from ffr.roce.qp cimport *
 from ffr.roce.requester cimport ROCE_FULL, ROCE_IDLE, ROCE_MORE
 
@@ -18,6 +19,9 @@ cdef void responder_flush(roce_qp *q, const roce_env *env) noexcept nogil:
     if q.taken:
         finish(q, env, NULL, IBV_WC_WR_FLUSH_ERR)
     q.receiving = ROCE_BETWEEN
+    if q.held:
+        held_drop(env.held, q.handle)
+        q.held = 0
 
 
 cdef void finish(roce_qp *q, const roce_env *env, const roce_packet *p, uint8_t status) noexcept nogil:
@@ -75,11 +79,25 @@ cdef void not_ready(roce_qp *q) noexcept nogil:
     q.nak = ROCE_NAK_RNR
 
 
+cdef bint hold(roce_qp *q, const roce_env *env, const roce_packet *p) noexcept nogil:
+    """Keep a packet until its turn comes. False when it is not kept: then it comes again like all behind the gap."""
+    if env.held == NULL or ff_psn_diff(p.psn, q.epsn) >= HELD_AHEAD or not held_put(env.held, q.handle, p):
+        return False
+    q.held += 1
+    env.counters.held += 1
+    return True
+
+
 cdef void out_of_sequence(roce_qp *q, const roce_env *env, const roce_packet *p) noexcept nogil:
     """A packet behind a gap (9.7.5.2). Told once - and again when the requester has visibly gone back, since then
     the first packet was lost once more, or the NAK was."""
     env.counters.out_of_sequence += 1
     if q.nak == ROCE_NAK_RNR:
+        return
+    if q.selective and hold(q, env, p):
+        q.nak = ROCE_NAK_SEQUENCE
+        q.nak_high = p.psn
+        answer(q, FF_AETH_NAK | FF_NAK_SEQUENCE)     # after each batch: it says what else is missing
         return
     if q.nak == ROCE_NAK_NONE or ff_psn_diff(p.psn, q.nak_high) <= 0:
         q.nak = ROCE_NAK_SEQUENCE
@@ -291,6 +309,17 @@ cdef void execute(roce_qp *q, const roce_env *env, const roce_packet *p) noexcep
         read_request(q, env, p)
 
 
+cdef void catch_up(roce_qp *q, const roce_env *env) noexcept nogil:
+    """What was kept behind a gap that is closed now. Ends: each turn takes one out."""
+    cdef roce_packet p
+    while q.held and not q.failed and q.nak == ROCE_NAK_NONE and held_take(env.held, q.handle, q.epsn, &p):
+        q.held -= 1
+        execute(q, env, &p)
+    if q.held and not q.failed and q.nak == ROCE_NAK_NONE:
+        q.nak = ROCE_NAK_SEQUENCE            # there is another gap
+        answer(q, FF_AETH_NAK | FF_NAK_SEQUENCE)
+
+
 # ---- duplicates (9.7.5.1) -----------------------------------------------------------------------------------------
 
 cdef bint repeats(const roce_qp *q, const roce_resource *r, const roce_packet *p, uint32_t at) noexcept nogil:
@@ -345,6 +374,8 @@ cdef void responder_receive(roce_qp *q, const roce_env *env, const roce_packet *
         env.counters.dropped += 1
     elif ahead == 0:
         execute(q, env, p)
+        if q.held:
+            catch_up(q, env)
     elif ahead > 0:
         out_of_sequence(q, env, p)
     else:
@@ -417,11 +448,25 @@ cdef void drop_responses(roce_qp *q) noexcept nogil:
     q.pending = 0
 
 
+cdef void say_what_is_held(roce_qp *q, const roce_env *env, roce_out *out, uint8_t *bits) noexcept nogil:
+    out.head.size = held_map(env.held, q.handle, q.ack_psn, q.held, bits)
+    if out.head.size == 0:
+        held_drop(env.held, q.handle)        # what is left lies behind: a peer that contradicts itself
+        q.held = 0
+        return
+    out.head.opcode = FF_SELECTIVE_NAK
+    out.source = ROCE_FROM_HERE
+    out.bytes = bits
+
+
 cdef int acknowledge(roce_qp *q, const roce_env *env) noexcept nogil:
     cdef roce_out out
     cdef bint nak = (q.syndrome & FF_AETH_KIND) != FF_AETH_ACK
+    cdef uint8_t bits[HELD_MAP_BYTES]
     head(q, &out, FF_ACKNOWLEDGE, q.ack_psn if nak else ff_psn_add(q.epsn, -1), q.msn)
     out.head.syndrome = q.syndrome
+    if q.held and q.syndrome == FF_AETH_NAK | FF_NAK_SEQUENCE:
+        say_what_is_held(q, env, &out, bits)
     if env.emit(env.context, q, &out) == ROCE_NO_ROOM:
         return ROCE_FULL
     q.ack_due = 0

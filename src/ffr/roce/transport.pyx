@@ -8,7 +8,8 @@ from ffr.roce.unreliable cimport uc_receive, ud_receive
 cdef void transport_receive(roce_qp *q, roce_path *path, const roce_env *env, const roce_packet *p,
                             uint64_t now) noexcept nogil:
     env.counters.packets_received += 1
-    if p.opcode & FF_TRANSPORT_MASK != q.transport or (p.pkey ^ q.pkey) & 0x7FFF:
+    if (p.opcode & FF_TRANSPORT_MASK != q.transport and not (p.opcode == FF_SELECTIVE_NAK and q.selective)
+            or (p.pkey ^ q.pkey) & 0x7FFF):
         env.counters.dropped += 1            # 9.6.1: not this QP's transport, not its partition
     elif q.transport == FF_UD:
         ud_receive(q, env, p)

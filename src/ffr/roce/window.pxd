@@ -40,6 +40,8 @@ cdef inline bint path_open(const roce_path *path) noexcept nogil:
 cdef void path_acked(roce_path *path, uint32_t packets, uint64_t rtt_ns, uint64_t now) noexcept nogil
 # A go-back began.
 cdef void path_lost(roce_path *path, uint64_t now) noexcept nogil
+# So many packets were lost, and they alone are sent again.
+cdef void path_missed(roce_path *path, uint32_t packets, uint64_t now) noexcept nogil
 # A QP got nothing back for this long. Others may have: one dead QP does not close the window for all.
 cdef void path_silent(roce_path *path, uint64_t for_ns, uint64_t now) noexcept nogil
 # After how long without progress a packet is sent again to learn what arrived, when `probes` already were and the

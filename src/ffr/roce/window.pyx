@@ -89,6 +89,15 @@ cdef void path_lost(roce_path *path, uint64_t now) noexcept nogil:
     shrink(path, 128 if path.starting or path.loss > LOSSY else 240, ROCE_WINDOW_MIN, now)
 
 
+cdef void path_missed(roce_path *path, uint32_t packets, uint64_t now) noexcept nogil:
+    """A lost packet costs itself alone, so the window is kept while losses are rare: where a queue is the reason, its
+    delay tells, or they become many."""
+    path.loss += (65536 - path.loss) * min(packets, <uint32_t>256) >> 8
+    path.starting = 0
+    if path.loss > LOSSY:
+        shrink(path, 128, ROCE_WINDOW_MIN, now)
+
+
 cdef void path_silent(roce_path *path, uint64_t for_ns, uint64_t now) noexcept nogil:
     if now - path.acked_ns < for_ns:
         return
