@@ -49,6 +49,7 @@ enum ff_op_code {
 	FF_CMD_COPY_DM,		 /* ff_cmd_copy_dm, the bytes in the payload */
 	FF_CMD_RECLAIM_MR,	 /* ff_cmd_handle -> ff_reply_dereg_mr: of an MR that another process has deregistered */
 	FF_CMD_RECLAIM_DM,	 /* ff_cmd_handle: of device memory that another process has freed */
+	FF_CMD_QUERY_KEY,	 /* ff_cmd_part (key, of a PD): 0, EINVAL of a window's key, ENOENT of none */
 	FF_CMD_LAST
 };
 

@@ -48,6 +48,7 @@ cdef extern from "ffcore/control.h" nogil:
         FF_CMD_COPY_DM
         FF_CMD_RECLAIM_MR
         FF_CMD_RECLAIM_DM
+        FF_CMD_QUERY_KEY
         FF_CMD_LAST
         FF_MAX_EXTENTS
     uint32_t FF_NO_HANDLE

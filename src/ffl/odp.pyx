@@ -4,12 +4,14 @@ program asks for it (ibv_advise_mr), wherever it has mapped other memory there m
 from libc cimport errno
 from libc.stdint cimport uint32_t, uint64_t
 
+from ffcore.control cimport FF_CMD_QUERY_KEY, ff_cmd_part
 from ffcore.shm cimport ff_a32, ff_store32
+from ffl.call_api cimport ff_call
 from ffl.kernel cimport fail
 from ffl.lock cimport ff_mutex_lock, ff_mutex_unlock
 from ffl.log_api cimport FF_LOG_INFO, ff_log
 from ffl.memory_api cimport ff_extent, ff_memory_pin, ff_memory_reason, ff_memory_unpin
-from ffl.objects cimport ffl_mr
+from ffl.objects cimport context_of, ffl_mr
 from ffl.verbs cimport (IBV_ACCESS_LOCAL_WRITE, IB_UVERBS_ADVISE_MR_ADVICE_PREFETCH,
                         IB_UVERBS_ADVISE_MR_ADVICE_PREFETCH_NO_FAULT, IB_UVERBS_ADVISE_MR_ADVICE_PREFETCH_WRITE,
                         IB_UVERBS_ADVISE_MR_FLAG_FLUSH, ibv_advise_mr_advice, ibv_pd, ibv_sge)
@@ -65,6 +67,15 @@ cdef int find(const ibv_pd *pd, uint32_t advice, const ibv_sge *sge, uint64_t *a
     return 0
 
 
+cdef int what_else(ibv_pd *pd, uint32_t lkey) noexcept nogil:
+    """Of a key that is no on-demand MR's: the man page tells windows from the rest, which the router alone can."""
+    cdef ff_cmd_part request
+    cdef int error
+    request.of, request.handle = pd.handle, lkey
+    error = ff_call(context_of(pd.context), FF_CMD_QUERY_KEY, &request, sizeof(request), NULL, 0)
+    return error if error else errno.ENOENT
+
+
 cdef int prefetch(uint64_t addr, uint32_t length) noexcept nogil:
     """A pin converts what is not the segment's, at the place that it has there; the MR keeps it pinned."""
     cdef ff_extent extent[EXTENTS]
@@ -92,6 +103,8 @@ cdef public int ff_advise_mr(ibv_pd *pd, ibv_advise_mr_advice advice, uint32_t f
         ff_mutex_lock(&mutex)
         error = find(pd, advice, &sg_list[i], &addr)
         ff_mutex_unlock(&mutex)
+        if error == errno.ENOENT:
+            error = what_else(pd, sg_list[i].lkey)
         if error == 0 and sg_list[i].length and advice != IB_UVERBS_ADVISE_MR_ADVICE_PREFETCH_NO_FAULT:
             error = prefetch(addr, sg_list[i].length)
         if error:

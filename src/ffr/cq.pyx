@@ -20,6 +20,7 @@ cdef extern from "ffr/futex.h" nogil:
 cdef extern from "<infiniband/verbs.h>" nogil:
     enum:
         IBV_EVENT_CQ_ERR
+        IBV_QPT_XRC_RECV
         IBV_WC_SUCCESS
 
 
@@ -75,13 +76,14 @@ cdef void cq_notify_retry(ffr_router *r) noexcept nogil:
 
 
 cdef void overrun(ffr_router *r, uint32_t index, ffr_cq *cq) noexcept nogil:
-    """IBTA 11.6.3.1: the CQ is in error, and so is every QP that uses it."""
+    """IBTA 11.6.3.1: the CQ is in error, and so is every QP that uses it. An XRC_RECV QP has no CQ of its own, and may be of
+    another process: it is in error when it delivers into this one (qp_received)."""
     cdef uint32_t qp
     cq.overrun = 1
     async_event(r, cq.context, IBV_EVENT_CQ_ERR, index)
     qp = r.state.session[cq.o.session].first[FFR_QP]
     while qp != FFR_NONE:                    # bound: the session's QPs; happens once in a CQ's life
-        if r.state.qp[qp].send_cq == index or r.state.qp[qp].recv_cq == index:
+        if r.state.qp[qp].type != IBV_QPT_XRC_RECV and (r.state.qp[qp].send_cq == index or r.state.qp[qp].recv_cq == index):
             qp_error(r, qp, True)
         qp = r.state.qp[qp].o.next
 

@@ -274,6 +274,9 @@ cdef void qp_received(ffr_router *r, uint32_t index, uint64_t wr_id, uint8_t sta
                       uint64_t length, uint32_t imm, uint32_t src_qpn, bint solicited) noexcept nogil:
     cdef ffr_qp *q = &r.state.qp[index]
     cdef ff_cqe cqe
+    if q.rq.held and not srq_is_held(r, &q.rq):
+        q.rq.held = 0                        # XRC: the SRQ was destroyed under the message, and its CQ may be another one by now
+        return
     rq_advance(r, rq_of(r, q))
     memset(&cqe, 0, sizeof(cqe))
     cqe.wr_id = wr_id
@@ -287,3 +290,5 @@ cdef void qp_received(ffr_router *r, uint32_t index, uint64_t wr_id, uint8_t sta
     cqe.byte_len = <uint32_t>length
     cqe.imm = imm
     cq_push(r, q.recv_cq, &cqe, solicited)
+    if r.state.cq[q.recv_cq].overrun:        # the CQ's own QPs are in ERR already
+        qp_error(r, index, True)

@@ -29,4 +29,6 @@ cdef void srq_turn(ffr_router *r, ffr_srq *s) noexcept nogil
 
 # XRC (IBTA A14): the queue, the PD and the CQ of the QP's next request are those of the SRQ that it names. False: there
 # is no such XRC SRQ in the QP's domain.
+# The PD of an XRC SRQ in the QP's domain, or FFR_NONE: what a request that names it may use, now or answered later.
+cdef uint32_t xrc_pd(ffr_router *r, const ffr_qp *q, uint32_t srqn) noexcept nogil
 cdef bint xrc_select(ffr_router *r, ffr_qp *q, uint32_t srqn) noexcept nogil

@@ -108,14 +108,24 @@ cdef void srq_turn(ffr_router *r, ffr_srq *s) noexcept nogil:
     s.next_pages = 0
 
 
+cdef const ffr_srq *xrc_find(ffr_router *r, const ffr_qp *q, uint32_t srqn) noexcept nogil:
+    cdef const ffr_srq *s = srq_find(r, srqn)
+    return s if s != NULL and s.type == IBV_SRQT_XRC and s.domain == q.domain else NULL
+
+
+cdef uint32_t xrc_pd(ffr_router *r, const ffr_qp *q, uint32_t srqn) noexcept nogil:
+    cdef const ffr_srq *s = xrc_find(r, q, srqn)
+    return s.rq.pd if s != NULL else <uint32_t>FFR_NONE
+
+
 cdef bint xrc_select(ffr_router *r, ffr_qp *q, uint32_t srqn) noexcept nogil:
     cdef const ffr_srq *s
     if q.rq.held:
         if srq_is_held(r, &q.rq):            # a long message keeps to the SRQ that it began with
             return True
         q.rq.held = 0                        # destroyed meanwhile, and its WQEs with it
-    s = srq_find(r, srqn)
-    if s == NULL or s.type != IBV_SRQT_XRC or s.domain != q.domain:
+    s = xrc_find(r, q, srqn)
+    if s == NULL:
         return False
     srq_feed(&q.rq, s)
     q.pd = s.rq.pd

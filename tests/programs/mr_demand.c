@@ -109,6 +109,7 @@ static void advice_refuses(const void *row)
 	const struct wish wish = {.mr_access = DEMAND};
 	struct ibv_mr *plain, *read_only;
 	struct ibv_pd *other;
+	struct ibv_mw *mw;
 	struct end end;
 	uint64_t at;
 
@@ -118,11 +119,13 @@ static void advice_refuses(const void *row)
 	plain = ibv_reg_mr(end.pd, end.buffer, SIZE, ALL_ACCESS);
 	read_only = ibv_reg_mr(end.pd, end.buffer, SIZE, IBV_ACCESS_ON_DEMAND);
 	other = ibv_alloc_pd(end.context);
+	mw = ibv_alloc_mw(end.pd, IBV_MW_TYPE_2);
 	CHECK_EQ(advise(&end, 77, end.mr->lkey, at, 64, 0), EOPNOTSUPP);
 	CHECK_EQ(advise(&end, IBV_ADVISE_MR_ADVICE_PREFETCH, end.mr->lkey, at, 64, 2), EINVAL);
 	CHECK_EQ(ibv_advise_mr(end.pd, IBV_ADVISE_MR_ADVICE_PREFETCH, 0, NULL, 0), EINVAL);
 	CHECK_EQ(advise(&end, IBV_ADVISE_MR_ADVICE_PREFETCH, end.mr->lkey ^ 0x5a5, at, 64, 0), ENOENT);
 	CHECK_EQ(advise(&end, IBV_ADVISE_MR_ADVICE_PREFETCH, plain->lkey, at, 64, 0), ENOENT);
+	CHECK_EQ(advise(&end, IBV_ADVISE_MR_ADVICE_PREFETCH, mw->rkey, at, 64, 0), EINVAL); /* a window's key */
 	CHECK_EQ(advise(&end, IBV_ADVISE_MR_ADVICE_PREFETCH, end.mr->lkey, at + SIZE - 63, 64, 0), EFAULT);
 	CHECK_EQ(advise(&end, IBV_ADVISE_MR_ADVICE_PREFETCH, end.mr->lkey, at - 1, 64, 0), EFAULT);
 	CHECK_EQ(advise(&end, IBV_ADVISE_MR_ADVICE_PREFETCH_WRITE, read_only->lkey, at, 64, 0), EPERM);

@@ -37,3 +37,20 @@ def test_srq_that_changes_within_a_message():
     b.receive(packet("XRC SEND_FIRST", psn=100, srqn=1, payload=bytes(1024)), NOW)
     b.receive(packet("XRC SEND_LAST", psn=101, srqn=2, payload=bytes(8)), NOW)
     assert parsed(b.sent)[-1]["syndrome"] == 0x61 and b.failed
+
+
+def test_a_response_during_a_long_send_to_another_srq():
+    """What a READ returns is in the PD of the SRQ that the READ named, also when its response goes out late."""
+    _, b = pair(transport="XRC")
+    b.register(0x99, 0x1000, bytes(range(250)) * 8, srqn=1)
+    b.post_recv(4096)
+    b.room = 0
+    b.receive(packet("XRC READ_REQUEST", psn=100, srqn=1, rkey=0x99, addr=0x1000, length=2000), NOW)
+    b.receive(packet("XRC SEND_FIRST", psn=102, srqn=2, payload=bytes(1024)), NOW)
+    b.room = None
+    b.send(NOW)
+    assert names(b.sent)[:2] == ["READ_RESPONSE_FIRST", "READ_RESPONSE_LAST"] and not b.failed
+    b.receive(packet("XRC SEND_LAST", psn=103, srqn=2, payload=bytes(8), ackreq=True), NOW)
+    assert statuses(b) == [("recv", "ok")]
+    b.receive(packet("XRC READ_REQUEST", psn=104, srqn=2, rkey=0x99, addr=0x1000, length=8), NOW)
+    assert parsed(b.sent)[-1]["syndrome"] == 0x62 and b.failed  # not in that one's

@@ -1,4 +1,4 @@
-"""ALLOC_PD, DEALLOC_PD, REG_MR, REREG_MR, ALLOC_NULL_MR, DEREG_MR, RECLAIM_MR."""
+"""ALLOC_PD, DEALLOC_PD, REG_MR, REREG_MR, ALLOC_NULL_MR, DEREG_MR, RECLAIM_MR, QUERY_KEY."""
 
 from libc.stdint cimport uint32_t
 
@@ -13,6 +13,7 @@ cdef int alloc_null_mr(ffr_router *r, uint32_t session, const void *body, void *
 cdef int dereg_mr(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil
 
 cdef int reclaim_mr(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil
+cdef int query_key(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil
 
 cdef void mr_free(ffr_router *r, uint32_t index) noexcept nogil
 

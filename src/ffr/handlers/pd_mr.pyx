@@ -1,13 +1,13 @@
-from libc.errno cimport EBUSY, EINVAL, ENOMEM
+from libc.errno cimport EBUSY, EINVAL, ENOENT, ENOMEM
 from libc.stdint cimport uint64_t
 from libc.string cimport memcpy
 
-from ffcore.control cimport (ff_cmd_handle, ff_cmd_reg_mr, ff_cmd_rereg_mr, ff_extent, ff_reply_dereg_mr, ff_reply_handle,
+from ffcore.control cimport (ff_cmd_handle, ff_cmd_part, ff_cmd_reg_mr, ff_cmd_rereg_mr, ff_extent, ff_reply_dereg_mr, ff_reply_handle,
                              ff_reply_reg_mr)
 from ffcore.shm cimport FF_PAGE, FF_PAYLOAD_OFFSET
-from ffr.handlers.base cimport owns_channel
+from ffr.handlers.base cimport is_window, owns_channel
 from ffr.handlers.importing cimport dm_unused, imports_drop, mr_context, pd_context
-from ffr.mem.keys cimport key_new
+from ffr.mem.keys cimport key_find, key_new
 from ffr.state cimport (FFR_ACCESS_LOCAL, FFR_BLOCK_EXTENTS, FFR_DEVICE, FFR_ENDED, FFR_EXTENT_BLOCKS, FFR_MR, FFR_MRS, FFR_NONE,
                         FFR_NOTHING, FFR_PAGES, FFR_PD, ffr_mr, ffr_session, object_free, object_new)
 
@@ -288,3 +288,15 @@ cdef int reclaim_mr(ffr_router *r, uint32_t session, const void *body, void *rep
     (<ff_reply_dereg_mr *>reply).length = mr.pinned
     mr_free(r, index)
     return 0
+
+
+cdef int query_key(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil:
+    """For who knows only its on-demand MRs."""
+    cdef const ff_cmd_part *c = <const ff_cmd_part *>body
+    cdef const ffr_mr *mr
+    if pd_context(r, session, c.of) == FFR_NONE:
+        return EINVAL
+    mr = key_find(r, c.of, c.handle)
+    if mr == NULL:
+        return ENOENT
+    return EINVAL if is_window(mr) else 0

@@ -9,7 +9,8 @@ from ffcore.control cimport (FF_CMD_ALLOC_DM, FF_CMD_ALLOC_MW, FF_CMD_ALLOC_NULL
                              FF_CMD_REG_DM_MR, FF_CMD_REG_MR, FF_CMD_REREG_MR, FF_CMD_RESIZE_CQ, FF_CMD_CLOSE_XRCD,
                              FF_CMD_CREATE_SRQ, FF_CMD_DESTROY_SRQ, FF_CMD_MODIFY_SRQ, FF_CMD_OPEN_QP, FF_CMD_OPEN_XRCD,
                              FF_CMD_QUERY_SRQ, FF_CMD_IMPORT_CONTEXT, FF_CMD_IMPORT_PD, FF_CMD_IMPORT_MR, FF_CMD_IMPORT_DM,
-                             FF_CMD_COPY_DM, FF_CMD_RECLAIM_MR, FF_CMD_RECLAIM_DM, ff_body)
+                             FF_CMD_COPY_DM, FF_CMD_RECLAIM_MR, FF_CMD_RECLAIM_DM, FF_CMD_QUERY_KEY,
+                             ff_body)
 from ffcore.shm cimport (FF_COMMAND_BODY, ff_command_slot, ff_exchange32, ff_load32, ff_load32_acquire, ff_session,
                          ff_store32_release)
 from ffr.handlers.ah cimport create_ah, destroy_ah
@@ -20,7 +21,8 @@ from ffr.handlers.dm cimport alloc_dm, copy_dm, free_dm, reclaim_dm, reg_dm_mr
 from ffr.handlers.importing cimport import_context, import_dm, import_mr, import_pd
 from ffr.handlers.mcast cimport attach_mcast, detach_mcast
 from ffr.handlers.mw cimport alloc_mw, dealloc_mw
-from ffr.handlers.pd_mr cimport alloc_null_mr, alloc_pd, dealloc_pd, dereg_mr, reclaim_mr, reg_mr, rereg_mr
+from ffr.handlers.pd_mr cimport (alloc_null_mr, alloc_pd, dealloc_pd, dereg_mr, query_key, reclaim_mr, reg_mr,
+                                 rereg_mr)
 from ffr.handlers.qp cimport create_qp, destroy_qp, modify_qp, query_qp
 from ffr.handlers.srq cimport create_srq, destroy_srq, modify_srq, query_srq
 from ffr.handlers.xrc cimport close_xrcd, open_qp, open_xrcd
@@ -58,6 +60,7 @@ handlers[FF_CMD_IMPORT_DM] = import_dm
 handlers[FF_CMD_COPY_DM] = copy_dm
 handlers[FF_CMD_RECLAIM_MR] = reclaim_mr
 handlers[FF_CMD_RECLAIM_DM] = reclaim_dm
+handlers[FF_CMD_QUERY_KEY] = query_key
 handlers[FF_CMD_CREATE_CHANNEL] = create_channel
 handlers[FF_CMD_DESTROY_CHANNEL] = destroy_channel
 handlers[FF_CMD_CREATE_CQ] = create_cq

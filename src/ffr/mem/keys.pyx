@@ -85,6 +85,11 @@ cdef int resolve(ffr_router *r, const ffr_qp *q, uint32_t rkey, uint64_t addr, u
     return look_up(r, q.pd, q.qpn, rkey, addr, length, access, out, count)
 
 
+cdef int resolve_in(ffr_router *r, uint32_t pd, uint32_t qpn, uint32_t rkey, uint64_t addr, uint64_t length, uint32_t access,
+                    ff_segment *out, uint32_t *count) noexcept nogil:
+    return look_up(r, pd, qpn, rkey, addr, length, access, out, count)
+
+
 cdef int resolve_list(ffr_router *r, uint32_t pd, const ff_sge *sge, uint32_t sges, uint32_t access,
                       ff_segment *out, uint32_t *count, uint64_t *total) noexcept nogil:
     cdef uint32_t i

@@ -11,7 +11,7 @@ from ffcore.shm cimport (FF_CQE_SOLICITED, FF_MAX_SGE, FF_OP_LAST, FF_OP_LOCAL_I
                          FF_WQE_INLINE, ff_guest_cmp_swp, ff_guest_fetch_add, ff_load32_acquire, ff_recv_wqe, ff_sge,
                          ff_wqe, ff_wqe_srqn)
 from ffr.guard cimport FFR_FAULT, guarded
-from ffr.mem.keys cimport resolve, resolve_list
+from ffr.mem.keys cimport resolve, resolve_in, resolve_list
 from ffr.mem.windows cimport window_of, window_operation, window_unbind
 from ffr.nic.roce cimport roce_peer, roce_resolved, roce_side
 from ffr.nic.roce_marks cimport marks_count
@@ -23,7 +23,7 @@ from ffr.roce.responder cimport responder_flush
 from ffr.roce.udp cimport udp_commit, udp_room
 from ffr.roce.wire cimport roce_emit
 from ffr.rq cimport rq_hold, rq_of, rq_ready, rq_slot
-from ffr.srq cimport xrc_select
+from ffr.srq cimport xrc_pd, xrc_select
 from ffr.state cimport FFR_NONE, ffr_mr, ffr_qp, ffr_router, ffr_rq
 
 
@@ -256,6 +256,17 @@ cdef int remote(roce_nic *n, roce_qp *q, uint32_t rkey, uint64_t addr, uint64_t 
     return 0
 
 
+cdef int answered(roce_nic *n, roce_qp *q, const roce_out *out, roce_resolved *memory) noexcept nogil:
+    """What a READ's response carries: of XRC the memory of the SRQ that the READ named."""
+    cdef const ffr_qp *qp = qp_of(n, q)
+    if q.transport != FF_XRC:
+        return remote(n, q, out.rkey, out.addr, out.head.size, IBV_ACCESS_REMOTE_READ, memory)
+    memory.count = 0
+    memory.length = out.head.size
+    return resolve_in(n.router, xrc_pd(n.router, qp, out.head.srqn), qp.qpn, out.rkey, out.addr, out.head.size,
+                      IBV_ACCESS_REMOTE_READ, memory.segment, &memory.count)
+
+
 cdef int fault(roce_nic *n, roce_qp *q, int status) noexcept nogil:
     n.router.stats.faults += 1
     n.router.session_stats[qp_of(n, q).o.session].faults += 1
@@ -336,7 +347,7 @@ cdef int fill(roce_nic *n, roce_qp *q, roce_out *out, uint8_t *to) noexcept nogi
         memcpy(to, out.bytes, out.head.size)
         return 0
     if out.source == ROCE_FROM_REMOTE:
-        if remote(n, q, out.rkey, out.addr, out.head.size, IBV_ACCESS_REMOTE_READ, &memory):
+        if answered(n, q, out, &memory):
             return IBV_WC_REM_ACCESS_ERR
         n.router.session_stats[qp_of(n, q).o.session].tx_bytes += out.head.size
         return fault(n, q, IBV_WC_REM_ACCESS_ERR) if gather(&memory, 0, to, out.head.size) == FFR_FAULT else 0

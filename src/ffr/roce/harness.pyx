@@ -88,10 +88,10 @@ cdef class Marks:
 
 
 class Region:
-    """Memory registered for remote access under a key."""
+    """Memory registered for remote access under a key. srqn: in the PD of this XRC SRQ; None: in each."""
 
-    def __init__(self, rkey, addr, data, access=ALL_ACCESS):
-        self.rkey, self.addr, self.data, self.access = rkey, addr, bytearray(data), access
+    def __init__(self, rkey, addr, data, access=ALL_ACCESS, srqn=None):
+        self.rkey, self.addr, self.data, self.access, self.srqn = rkey, addr, bytearray(data), access, srqn
 
 
 class WorkRequest:
@@ -125,6 +125,7 @@ cdef class QP:
     cdef public object room         # packets that may be emitted before "no room"; None: no limit
     cdef public object error        # what went wrong inside a callback
     cdef uint32_t receive_taken
+    cdef uint32_t selected          # XRC: the SRQ whose PD requests are in
     cdef bint started
     cdef public bint flushes
 
@@ -159,9 +160,9 @@ cdef class QP:
             raise error
         return result
 
-    def register(self, rkey, addr, data, access=ALL_ACCESS):
+    def register(self, rkey, addr, data, access=ALL_ACCESS, srqn=None):
         """Make memory that the peer may use; the Region."""
-        region = Region(rkey, addr, data, access)
+        region = Region(rkey, addr, data, access, srqn)
         self.regions.append(region)
         return region
 
@@ -302,7 +303,7 @@ cdef bytes gather(QP self, roce_out *out):
         return bytes(w.data[out.offset:out.offset + out.head.size])
     if out.source == ROCE_FROM_HERE:
         return bytes(out.bytes[:out.head.size])
-    region = find(self, out.rkey, out.addr, out.head.size, IBV_ACCESS_REMOTE_READ)
+    region = find(self, out.head.srqn, out.rkey, out.addr, out.head.size, IBV_ACCESS_REMOTE_READ)
     if region is None:
         return None
     at = out.addr - region.addr
@@ -359,6 +360,8 @@ cdef void complete_send(void *context, roce_qp *q, uint32_t index, const roce_me
 
 cdef bint select_srq(void *context, roce_qp *q, uint32_t srqn) noexcept with gil:
     cdef QP self = <QP>context
+    if not q.taken:                  # a message keeps to the SRQ that its receive WQE is from
+        self.selected = srqn
     return self.srqs is None or srqn in self.srqs
 
 
@@ -397,10 +400,10 @@ cdef void complete_receive(void *context, roce_qp *q, const roce_received *done)
         self.error = e
 
 
-cdef find(QP self, object rkey, object addr, object length, uint32_t access):
+cdef find(QP self, uint32_t srqn, object rkey, object addr, object length, uint32_t access):
     """Python's integers: an address near 2^64 must not wrap into a region."""
     for region in self.regions:
-        if region.rkey == rkey:
+        if region.rkey == rkey and region.srqn in (None, srqn):
             inside = region.addr <= addr and addr + length <= region.addr + len(region.data)
             return region if inside and region.access & access == access else None
     return None
@@ -408,14 +411,14 @@ cdef find(QP self, object rkey, object addr, object length, uint32_t access):
 
 cdef int check_remote(void *context, roce_qp *q, uint32_t rkey, uint64_t addr, uint32_t length,
                       uint32_t access) noexcept with gil:
-    return 0 if find(<QP>context, rkey, addr, length, access) is not None else IBV_WC_REM_ACCESS_ERR
+    return 0 if find(<QP>context, (<QP>context).selected, rkey, addr, length, access) is not None else IBV_WC_REM_ACCESS_ERR
 
 
 cdef int put_remote(void *context, roce_qp *q, uint32_t rkey, uint64_t addr, const uint8_t *data, uint32_t size,
                     bint last) noexcept with gil:
     cdef QP self = <QP>context
     try:
-        region = find(self, rkey, addr, size, IBV_ACCESS_REMOTE_WRITE)
+        region = find(self, self.selected, rkey, addr, size, IBV_ACCESS_REMOTE_WRITE)
         if region is None:
             return IBV_WC_REM_ACCESS_ERR
         region.data[addr - region.addr:addr - region.addr + size] = data[:size]
@@ -428,7 +431,7 @@ cdef int atomic(void *context, roce_qp *q, uint32_t rkey, uint64_t addr, uint8_t
                 uint64_t compare, uint64_t *original) noexcept with gil:
     cdef QP self = <QP>context
     try:
-        region = find(self, rkey, addr, 8, IBV_ACCESS_REMOTE_ATOMIC)
+        region = find(self, self.selected, rkey, addr, 8, IBV_ACCESS_REMOTE_ATOMIC)
         if region is None:
             return IBV_WC_REM_ACCESS_ERR
         at = slice(addr - region.addr, addr - region.addr + 8)

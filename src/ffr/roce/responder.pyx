@@ -408,6 +408,7 @@ cdef uint32_t compose(const roce_qp *q, const roce_resource *r, roce_out *out) n
         head(q, out, FF_READ_RESPONSE_FIRST if first else FF_READ_RESPONSE_MIDDLE, r.emit_psn, r.msn)
     out.head.size = min(q.mtu, r.length - offset)
     out.source = ROCE_FROM_REMOTE if out.head.size else ROCE_NO_PAYLOAD
+    out.head.srqn = r.srqn       # XRC: the memory is of this one's PD, whatever SRQ an open SEND goes to. Not on the wire
     out.rkey = r.rkey
     out.addr = r.addr + offset
     return last
@@ -420,10 +421,7 @@ cdef int respond(roce_qp *q, const roce_env *env, roce_resource *r, uint32_t *bu
     cdef int result
     while budget[0]:
         last = compose(q, r, &out)
-        if q.transport == FF_XRC and not env.select_srq(env.context, q, r.srqn):
-            result = IBV_WC_REM_ACCESS_ERR
-        else:
-            result = env.emit(env.context, q, &out)
+        result = env.emit(env.context, q, &out)
         if result == ROCE_NO_ROOM:
             return ROCE_FULL
         if result > 0:           # the memory region is gone since the request was checked
