@@ -2,11 +2,12 @@
 
 from roce_pair import NOW, converse, pair, statuses
 
+from ffr.nic import roce
 from ffr.roce import harness as h
 
 
 def test_idle_state_is_under_2_kilobytes():
-    assert h.STATE_BYTES < 2048
+    assert roce.STATE_BYTES < 2048
 
 
 def test_full_record_of_messages_waits():

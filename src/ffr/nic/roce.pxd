@@ -13,7 +13,7 @@ from ffcore.shm cimport ff_recv_wqe
 from ffr.nic.faulty cimport roce_faulty
 from ffr.roce.held cimport held_table
 from ffr.roce.marks cimport roce_marks
-from ffr.roce.qp cimport roce_counters, roce_env, roce_qp
+from ffr.roce.qp cimport ROCE_RESOURCES, roce_counters, roce_env, roce_qp, roce_resource
 from ffr.roce.udp cimport ffr_udp_address, udp_arena
 from ffr.roce.window cimport roce_path
 from ffr.roce.wire cimport roce_packet
@@ -95,6 +95,7 @@ ctypedef struct roce_tables:
     roce_gid gid[ROCE_GIDS]
     roce_side side[65536]      # [FFR_QPS]
     roce_qp qp[65536]
+    roce_resource resource[65536 * ROCE_RESOURCES]
 
 # ---- this process's ---------------------------------------------------------------------------------------------------
 

@@ -24,6 +24,7 @@ from ffr.nic.roce_map cimport map_connect, map_obey
 from ffr.nic.roce_rings cimport rings_env, rings_forget
 from ffr.qp cimport qp_activate, qp_shared, qp_sq_slot, qp_unlist
 from ffr.roce.held cimport held_drop
+from ffr.roce.qp cimport ROCE_RESOURCES, roce_resource
 from ffr.roce.requester cimport ROCE_IDLE, requester_start, requester_stop, requester_timer
 from ffr.roce.responder cimport responder_due, responder_start
 from ffr.roce.transport cimport transport_receive, transport_request, transport_respond
@@ -527,6 +528,11 @@ def counters():
 def faults():
     """What was done to packets on purpose (faulty.pxd)."""
     return faulty_describe(&nic.faulty)
+
+
+# What an idle QP costs besides its rings, bytes. One that has answered READs or atomics has their record beside it.
+STATE_BYTES = sizeof(roce_qp) + sizeof(roce_side) + sizeof(ffr_qp)
+READS_BYTES = ROCE_RESOURCES * sizeof(roce_resource)
 
 
 def segments():

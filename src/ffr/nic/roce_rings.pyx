@@ -394,6 +394,7 @@ cdef void failed(void *context, roce_qp *q, int event) noexcept nogil:
 cdef void rings_env(roce_nic *n) noexcept nogil:
     n.env.context = n
     n.env.counters = &n.counters
+    n.env.resource = n.tables.resource
     n.env.held = &n.kept
     held_init(&n.kept, HELD_PACKETS)
     n.env.peek_send = peek_send

@@ -33,7 +33,6 @@ STATUS_NAMES = {value: name for name, value in STATUS.items()}
 ALL_ACCESS = IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_READ | IBV_ACCESS_REMOTE_ATOMIC
 EVENTS = {IBV_EVENT_QP_REQ_ERR: "req_err", IBV_EVENT_QP_ACCESS_ERR: "access_err", -1: None}
 TRANSPORTS = {"RC": FF_RC, "UC": FF_UC, "UD": FF_UD, "XRC": FF_XRC}
-STATE_BYTES = sizeof(roce_qp)
 WINDOW, EVERY = MARKS_WINDOW, MARKS_EVERY
 
 
@@ -118,6 +117,7 @@ cdef class QP:
     cdef roce_env env
     cdef roce_counters counts
     cdef held_table held
+    cdef roce_resource resources[ROCE_RESOURCES]
     cdef readonly Path path
     cdef public object memory       # for tests: a Region
     cdef public list sent, completions, events, regions, send_queue, receive_queue
@@ -146,7 +146,8 @@ cdef class QP:
         self.sent, self.completions, self.events, self.regions = [], [], [], []
         self.send_queue, self.receive_queue, self.flushes = [], [], True
         self.env = roce_env(
-            context=<void *>self, counters=&self.counts, held=&self.held, peek_send=peek_send, emit=emit, put_send=put_send,
+            context=<void *>self, counters=&self.counts, resource=&self.resources[0], held=&self.held,
+            peek_send=peek_send, emit=emit, put_send=put_send,
             local_operation=local_operation, complete_send=complete_send, select_srq=select_srq, take_receive=take_receive,
             put_receive=put_receive, complete_receive=complete_receive, check_remote=check_remote,
             put_remote=put_remote, atomic=atomic, invalidate=invalidate, fail=failed)

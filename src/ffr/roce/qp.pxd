@@ -60,7 +60,7 @@ cdef enum roce_nak_state:
     ROCE_NAK_SEQUENCE = 1  # told once; packets behind the gap are dropped in silence (9.7.5.2)
     ROCE_NAK_RNR = 2       # likewise until the RNR'd packet comes again
 
-# Under 2 KB: tests/protocol/test_state.py.
+# With what else a QP costs, under 2 KB: tests/protocol/test_state.py.
 ctypedef struct roce_qp:
     # what modify_qp said
     uint32_t handle              # the driver's name for it
@@ -131,7 +131,6 @@ ctypedef struct roce_qp:
     uint32_t write_left          # bytes to come
     uint32_t srqn                # XRC: where receive WQEs of the open message come from
     roce_message message[ROCE_MESSAGES]
-    roce_resource resource[ROCE_RESOURCES]
 
 # ---- what goes in and out -------------------------------------------------------------------------------------------
 
@@ -213,6 +212,7 @@ ctypedef struct roce_counters:
 ctypedef struct roce_env:
     void *context
     roce_counters *counters
+    roce_resource *resource     # ROCE_RESOURCES of each QP, by handle: what was never asked to READ needs no page of it
     held_table *held            # NULL: nothing is kept
     # Send WQE `index` (one after the other, and again on retransmission): 1, or 0 when nothing is posted there.
     bint (*peek_send)(void *context, roce_qp *q, uint32_t index, roce_send *wqe) noexcept nogil

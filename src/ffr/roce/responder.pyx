@@ -211,7 +211,11 @@ cdef void write_request(roce_qp *q, const roce_env *env, const roce_packet *p) n
         finish(q, env, p, IBV_WC_SUCCESS)
 
 
-cdef roce_resource *new_resource(roce_qp *q) noexcept nogil:
+cdef inline roce_resource *resource(const roce_qp *q, const roce_env *env, uint32_t number) noexcept nogil:
+    return &env.resource[q.handle * ROCE_RESOURCES + (number & (ROCE_RESOURCES - 1))]
+
+
+cdef roce_resource *new_resource(roce_qp *q, const roce_env *env) noexcept nogil:
     """A slot for a READ or atomic; the oldest is forgotten. NULL: the requester has more outstanding than was agreed.
     A response to a duplicate that is still to be sent is given up: by asking for more the requester shows that it has
     what it asked for before."""
@@ -220,14 +224,14 @@ cdef roce_resource *new_resource(roce_qp *q) noexcept nogil:
     if limit == 0:
         return NULL
     if q.resource_count >= limit:
-        r = &q.resource[(q.resource_next - q.resource_count) & (ROCE_RESOURCES - 1)]
+        r = resource(q, env, q.resource_next - q.resource_count)
         if r.pending:
             if not r.again:
                 return NULL
             r.pending = 0
             q.pending -= 1
         q.resource_count -= 1
-    r = &q.resource[q.resource_next & (ROCE_RESOURCES - 1)]
+    r = resource(q, env, q.resource_next)
     q.resource_next = (q.resource_next + 1) & (ROCE_RESOURCES - 1)
     q.resource_count += 1
     memset(r, 0, sizeof(roce_resource))
@@ -256,7 +260,7 @@ cdef void read_request(roce_qp *q, const roce_env *env, const roce_packet *p) no
     if p.length and env.check_remote(env.context, q, p.rkey, p.addr, p.length, IBV_ACCESS_REMOTE_READ):
         forbidden(q, env)
         return
-    r = new_resource(q)
+    r = new_resource(q, env)
     if r == NULL:
         invalid(q, env)          # 9.7.4.1: too many outstanding
         return
@@ -273,7 +277,7 @@ cdef void atomic_request(roce_qp *q, const roce_env *env, const roce_packet *p) 
     if env.check_remote(env.context, q, p.rkey, p.addr, 8, IBV_ACCESS_REMOTE_ATOMIC):
         forbidden(q, env)
         return
-    r = new_resource(q)
+    r = new_resource(q, env)
     if r == NULL:
         invalid(q, env)
         return
@@ -330,12 +334,12 @@ cdef bint repeats(const roce_qp *q, const roce_resource *r, const roce_packet *p
             and (p.length == left or (p.length < left and p.length and p.length % q.mtu == 0)))
 
 
-cdef roce_resource *find(roce_qp *q, const roce_packet *p) noexcept nogil:
+cdef roce_resource *find(roce_qp *q, const roce_env *env, const roce_packet *p) noexcept nogil:
     """The resource that p's request, or the READ that it repeats a part of, made; NULL when it is forgotten."""
     cdef roce_resource *r
     cdef uint32_t i, at
     for i in range(1, q.resource_count + 1):
-        r = &q.resource[(q.resource_next - i) & (ROCE_RESOURCES - 1)]
+        r = resource(q, env, q.resource_next - i)
         at = ff_psn_add(p.psn, -r.first_psn)
         if at < r.packets and r.operation == p.opcode & FF_OPERATION_MASK:
             return r if r.operation != FF_READ_REQUEST or repeats(q, r, p, at) else NULL
@@ -352,7 +356,7 @@ cdef void duplicate(roce_qp *q, const roce_env *env, const roce_packet *p) noexc
         if not q.ack_due:
             answer(q, FF_AETH_ACK | FF_AETH_NO_CREDITS)
         return
-    r = find(q, p)
+    r = find(q, env, p)
     if r == NULL:
         return                   # forgotten, or not what was asked for: dropped
     end = ff_psn_add(p.psn, ff_packets_of(p.length, q.mtu))
@@ -427,7 +431,7 @@ cdef int respond(roce_qp *q, const roce_env *env, roce_resource *r, uint32_t *bu
         if result > 0:           # the memory region is gone since the request was checked
             q.epsn = r.emit_psn
             forbidden(q, env)
-            drop_responses(q)
+            drop_responses(q, env)
             return ROCE_IDLE
         env.counters.packets_sent += 1
         budget[0] -= 1
@@ -439,10 +443,10 @@ cdef int respond(roce_qp *q, const roce_env *env, roce_resource *r, uint32_t *bu
     return ROCE_MORE
 
 
-cdef void drop_responses(roce_qp *q) noexcept nogil:
+cdef void drop_responses(roce_qp *q, const roce_env *env) noexcept nogil:
     cdef uint32_t i
     for i in range(ROCE_RESOURCES):
-        q.resource[i].pending = 0
+        resource(q, env, i).pending = 0
     q.pending = 0
 
 
@@ -485,7 +489,7 @@ cdef int responder_send(roce_qp *q, const roce_env *env, uint32_t budget) noexce
     for i in range(q.resource_count, 0, -1):     # oldest first: responses and ACKs go out in PSN order (9.7.5.1)
         if not q.pending:
             break
-        r = &q.resource[(q.resource_next - i) & (ROCE_RESOURCES - 1)]
+        r = resource(q, env, q.resource_next - i)
         if r.pending:
             turn = respond(q, env, r, &budget)
             if turn != ROCE_IDLE:
