@@ -289,7 +289,7 @@ struct ff_cmd_modify_qp {
 
 struct ff_reply_state {
 	uint32_t qp_state;
-	uint32_t pad;
+	uint32_t mtu_max; /* of EINVAL: path_mtu was more bytes than these, which the path carries; 0: that was not it */
 };
 
 struct ff_reply_query_qp {

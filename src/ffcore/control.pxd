@@ -265,6 +265,7 @@ cdef extern from "ffcore/control.h" nogil:
 
     ctypedef struct ff_reply_state "struct ff_reply_state":
         uint32_t qp_state
+        uint32_t mtu_max
 
     ctypedef struct ff_reply_query_qp "struct ff_reply_query_qp":
         ff_qp_attr attr

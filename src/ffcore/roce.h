@@ -19,7 +19,10 @@ enum {
 	FF_ICRC_SIZE = 4,
 	FF_GRH_SIZE = 40,
 	FF_ROCE_MAX_HEADERS = 64, /* BTH + DETH + ImmDt + GRH, the longest chain */
+	FF_ROCE_MIN_MTU = 256,
 	FF_ROCE_MAX_MTU = 4096,
+	FF_ROCE_BESIDE_IPV4 = 20 + 8 + FF_ROCE_MAX_HEADERS + 4, /* bytes of an IP packet beside a full payload */
+	FF_ROCE_BESIDE_IPV6 = 40 + 8 + FF_ROCE_MAX_HEADERS + 4,
 	FF_ROCE_MAX_PACKET = FF_ROCE_MAX_HEADERS + FF_ROCE_MAX_MTU + 3 + FF_ICRC_SIZE,
 	FF_DEFAULT_PKEY = 0xffff,
 	FF_PSN_MASK = 0xffffff,

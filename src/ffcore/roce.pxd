@@ -9,7 +9,10 @@ cdef extern from "ffcore/roce.h" nogil:
         FF_ICRC_SIZE
         FF_GRH_SIZE
         FF_ROCE_MAX_HEADERS
+        FF_ROCE_MIN_MTU
         FF_ROCE_MAX_MTU
+        FF_ROCE_BESIDE_IPV4
+        FF_ROCE_BESIDE_IPV6
         FF_ROCE_MAX_PACKET
         FF_DEFAULT_PKEY
         FF_PSN_MASK

@@ -14,6 +14,7 @@ from ffl.data_path_api cimport ff_purge_cq, ff_wr_begin_with
 from ffl.domain_api cimport FF_MEMORY_QP, ff_memory_free, ff_memory_new, ffl_memory
 from ffl.handles_api cimport ff_handle_put, ff_handle_retire
 from ffl.kernel cimport fail
+from ffl.log_api cimport FF_LOG_WARN, ff_log
 from ffl.objects cimport FFL_CONNECTED, FFL_DATAGRAM, FFL_QP, FFL_XRC, context_of, ffl_cq, ffl_qp
 from ffl.qp_api cimport ff_create_xrc_recv
 from ffl.session_api cimport ff_session_get
@@ -279,7 +280,12 @@ cdef public int ffv_ibv_modify_qp(ibv_qp *qp, ibv_qp_attr *attr, int mask) noexc
     request.handle = qp.handle
     request.mask = mask
     attr_out(&request.attr, attr)
+    reply.mtu_max = 0
     error = ff_call(context_of(qp.context), FF_CMD_MODIFY_QP, &request, sizeof(request), &reply, sizeof(reply))
+    if error and reply.mtu_max:
+        ff_log(FF_LOG_WARN, b"ibv_modify_qp: path_mtu %u is more than the way to that peer carries: %u at most. Give both"
+               b" ends that one (perftest: -m %u), or raise the interface's MTU", 128 << attr.path_mtu, reply.mtu_max,
+               reply.mtu_max)
     if error:
         return fail(error)
     qp.state = <ibv_qp_state>reply.qp_state

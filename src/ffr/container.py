@@ -33,6 +33,7 @@ class Container:
         self._seen, self._gone = set(), set()  # of what is granted
         self._taken = {}  # place in the GID table -> address
         self._links = set()  # interfaces that have its addresses, or had them last
+        self._mtu = {}  # address -> bytes that its interface carries
         self._guid_from = self.granted[:1]
 
     @property
@@ -60,6 +61,16 @@ class Container:
         return [ip.gid(address) if address else EMPTY_GID for address in self.table]
 
     @property
+    def mtus(self):
+        """What the interface of each entry of the GID table carries, bytes; 0 where that is not known."""
+        return [self._mtu.get(address, 0) for address in self.table]
+
+    @property
+    def links(self):
+        """What programs are told of them; another one, when it has changed."""
+        return self.port_up, self.mtus
+
+    @property
     def guid(self):
         """An EUI-64 of the device's own, 8 bytes: locally administered, and the first address that the container had. It
         stays, whatever becomes of that."""
@@ -82,9 +93,10 @@ class Container:
         self.ignored = frozenset([a for a in others if a not in self.taken][:IGNORED_MAX])
         self._guid_from = self._guid_from or self.addresses[:1]
         self._links = {found[a] for a in self.addresses if a in found} or self._links
-        links = [link_of(index) for index in self._links]
+        links = {index: link_of(index) for index in self._links}
+        self._mtu = {a: link.mtu for a in self.addresses if (link := links.get(found.get(a)))}
         # Traffic between processes of a host needs no link of the host's.
-        self.port_up = self.is_host or not links or any(link and link.up for link in links)
+        self.port_up = self.is_host or not links or any(link and link.up for link in links.values())
 
     def describe(self):
         return {"name": self.name, "tenant": self.tenant, "addresses": [str(a) for a in self.addresses],

@@ -12,8 +12,8 @@ log = logging.getLogger(__name__)
 
 
 class Following:
-    """changed(container, before, port_changed): its table of addresses was `before` and is another one now, or its port
-    went up or down."""
+    """changed(container, before, links_changed): its table of addresses was `before` and is another one now, or its port
+    went up or down, or its links carry more or less."""
 
     def __init__(self, registry, hosts, changed):
         self._registry, self._hosts, self._changed = registry, hosts, changed
@@ -47,10 +47,10 @@ class Following:
             watch.hasten()
 
     def look(self, container):
-        table, port_up = container.table, container.port_up
+        table, links = container.table, container.links
         self.read(container)
-        if table != container.table or port_up != container.port_up:
-            self._changed(container, table, port_up != container.port_up)
+        if table != container.table or links != container.links:
+            self._changed(container, table, links != container.links)
 
     def again(self, addresses):
         """Somebody got these, or has them no more: who took them, or would have, is looked at."""

@@ -15,7 +15,7 @@ cdef enum admin_op:
     ADMIN_ATTACH     # argument: a session whose record and view are complete
     ADMIN_DETACH     # argument: a session to end
     ADMIN_GIDS       # arguments: a session, and its new GID table
-    ADMIN_PORT       # arguments: a session, and (admin_error) whether its port is down
+    ADMIN_PORT       # arguments: a session, whether its port is down (admin_error), and its links' MTUs
     ADMIN_TAKEN      # the loop is at it: too late to withdraw
 
 
@@ -29,6 +29,7 @@ ctypedef struct ffr_loop:
     uint32_t admin_error
     uint32_t admin_gid_count
     uint8_t admin_gid[FF_GID_TABLE][16]
+    uint32_t admin_mtu[FF_GID_TABLE]
     uint64_t budget_ns        # how long to poll on after the last work
     const ff_stats_header *neighbour[NEIGHBOURS_MAX]   # other routers of this machine, as labs have them
     ff_a32 neighbours

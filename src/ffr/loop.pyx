@@ -68,6 +68,7 @@ cdef void change_gids(ffr_loop *l, ffr_session *s) noexcept nogil:
 
 
 cdef void change_port(ffr_loop *l, ffr_session *s) noexcept nogil:
+    memcpy(s.link_mtu, l.admin_mtu, sizeof(s.link_mtu))
     if s.port_down != l.admin_error:
         s.port_down = l.admin_error
         tell_contexts(l.r, s, IBV_EVENT_PORT_ERR if s.port_down else IBV_EVENT_PORT_ACTIVE)

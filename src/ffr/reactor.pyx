@@ -206,10 +206,11 @@ cdef class Reactor:
     # ---- sessions ----
 
     def attach(self, int sock_fd, int control_fd, int memory_fd, int event_fd, gids, limits, name, int pid, guid=bytes(8),
-               bint port_up=True):
+               bint port_up=True, mtus=()):
         """Gives a session to the reactor, and the descriptors with it. Returns its number.
 
         gids: 16-byte GIDs, the first is index 0; zeros are an entry that is not in use. guid: the device's, 8 bytes.
+        mtus: of the links with these addresses, bytes; 0 is not known.
         limits: max_qp, max_cq, max_mr, max_pd, max_channels, max_ah,
         max_mcast, max_srq, max_xrcd, pinned_bytes. name: the container's; what its sessions hold counts together.
         Raises OSError: EMFILE when every number is taken, or what mapping the segments gave.
@@ -232,6 +233,8 @@ cdef class Reactor:
         self._fill(number, gids, limits, name.encode()[:FF_STATS_NAME - 1], pid)
         s.guid = int.from_bytes(guid, sys.byteorder)
         s.port_down = not port_up
+        for i, mtu in enumerate(mtus[:FF_GID_TABLE]):
+            s.link_mtu[i] = mtu
         with nogil:
             error = region_map(&self.r, number)
         if error:
@@ -325,8 +328,12 @@ cdef class Reactor:
         self.loop.admin_gid_count = len(gids)
         self._ask(ADMIN_GIDS, number)
 
-    def set_port(self, uint32_t number, bint up):
-        """The link under a session's port went up or down: tells its programs (IBV_EVENT_PORT_ACTIVE, PORT_ERR)."""
+    def set_port(self, uint32_t number, bint up, mtus=()):
+        """What is known of the links under a session's port; its programs hear when it goes up or down
+        (IBV_EVENT_PORT_ACTIVE, PORT_ERR). mtus: as attach."""
+        memset(self.loop.admin_mtu, 0, sizeof(self.loop.admin_mtu))
+        for i, mtu in enumerate(mtus[:FF_GID_TABLE]):
+            self.loop.admin_mtu[i] = mtu
         self._ask(ADMIN_PORT, number, not up)
 
     @property

@@ -129,9 +129,9 @@ class Router:
     def container_addresses(self, name, addresses):
         """Its programs' GID tables follow at once, and an event tells them. Connections stay as they are."""
         container, table = self.registry.update(name, addresses)
-        port_up = container.port_up
+        links = container.links
         self.following.read(container)  # its interfaces may have others, which it may take
-        self._on_followed(container, table, container.port_up != port_up)
+        self._on_followed(container, table, container.links != links)
         self.following.again({*filter(None, table), *container.granted})
         return {"container": container.describe()}
 
@@ -222,10 +222,10 @@ class Router:
             "stop": (self.stop, {}),
         }
 
-    def _on_followed(self, container, table, port_changed):
+    def _on_followed(self, container, table, links_changed):
         if container.table != table:
             self._readdress(container, table)
-        if port_changed:
+        if links_changed:
             self.sessions.set_port(container)
             log.info("container %s: its link is %s", container.name, "up" if container.port_up else "down")
         self.files.refresh(container)

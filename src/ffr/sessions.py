@@ -48,8 +48,8 @@ class Sessions:
         self._tell(container, lambda number: self._reactor.set_gids(number, container.gids))
 
     def set_port(self, container):
-        """Its port went up or down (IBV_EVENT_PORT_ACTIVE, IBV_EVENT_PORT_ERR)."""
-        self._tell(container, lambda number: self._reactor.set_port(number, container.port_up))
+        """What is known of its links; its programs hear when the port went up or down (IBV_EVENT_PORT_ACTIVE, PORT_ERR)."""
+        self._tell(container, lambda number: self._reactor.set_port(number, container.port_up, container.mtus))
 
     def _tell(self, container, tell):
         for number in list(container.sessions):
@@ -79,6 +79,6 @@ class Sessions:
             for fd in (sock.fileno(), *segments.fds):
                 given.append(os.dup(fd))  # close-on-exec, as all of Python's
             number = self._reactor.attach(*given, container.gids, limits, container.name, pid, container.guid,
-                                          container.port_up)
+                                          container.port_up, container.mtus)
             undo.pop_all()
         return number, segments

@@ -79,6 +79,7 @@ struct ffr_session {
 	uint32_t contexts;
 	uint32_t share; /* its container's */
 	uint8_t gid[FF_GID_TABLE][16];
+	uint32_t link_mtu[FF_GID_TABLE]; /* bytes that the interface with that address carries; 0: not known */
 	uint64_t guid; /* the device's, in memory as verbs has it */
 	struct ffr_limits limit;
 	uint64_t pinned;

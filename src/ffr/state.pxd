@@ -102,6 +102,7 @@ cdef extern from "ffr/state.h" nogil:
         uint64_t memory_size
         uint32_t gid_count
         uint32_t port_down
+        uint32_t link_mtu[16]
         uint64_t guid
         uint32_t contexts
         uint32_t share

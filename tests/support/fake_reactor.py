@@ -26,7 +26,7 @@ class FakeReactor:
         for number in list(self.attached):
             self._end(number)
 
-    def attach(self, sock_fd, control_fd, memory_fd, event_fd, gids, limits, name, pid, guid, port_up):
+    def attach(self, sock_fd, control_fd, memory_fd, event_fd, gids, limits, name, pid, guid, port_up, mtus):
         if len(self.attached) >= self.capacity:
             raise OSError(errno.ENOSPC, "all sessions are taken")
         number, self._next = self._next, self._next + 1
@@ -41,7 +41,7 @@ class FakeReactor:
     def set_gids(self, number, gids):
         self.gids_set.append((number, gids))
 
-    def set_port(self, number, up):
+    def set_port(self, number, up, mtus):
         self.ports_set.append((number, up))
 
     def set_polling(self, mode):

@@ -12,7 +12,7 @@ from ffr.handlers.importing cimport pd_context
 from ffr.handlers.transitions cimport transition_check
 from ffr.handlers.xrc cimport create_target, qp_adopt, qp_named, qp_unopen
 from ffr.mem.region cimport ring_alloc, ring_free
-from ffr.nic.registry cimport nic_enter, nic_for, nic_leave
+from ffr.nic.registry cimport nic_enter, nic_for, nic_leave, nic_mtu
 from ffr.qp cimport qp_activate, qp_error, qp_event, qp_reset, qp_set_state, qp_unlist
 from ffr.srq cimport srq_feed, srq_find
 from ffr.state cimport (FFR_MAX_RD_ATOMIC, FFR_MAX_WR, FFR_NONE, FFR_QP, FFR_RUN, ffr_qp, ffr_session, has_gid, object_free,
@@ -255,7 +255,7 @@ cdef int check_values(const ffr_router *r, const ffr_session *s, uint32_t mask, 
         return EINVAL
     if mask & IBV_QP_PKEY_INDEX and a.pkey_index != 0:
         return EINVAL
-    if mask & IBV_QP_PATH_MTU and not (IBV_MTU_256 <= a.path_mtu <= IBV_MTU_4096 and 128 << a.path_mtu <= r.port_mtu):
+    if mask & IBV_QP_PATH_MTU and not IBV_MTU_256 <= a.path_mtu <= IBV_MTU_4096:
         return EINVAL
     if mask & IBV_QP_AV and (not a.ah.is_global or not has_gid(s, a.ah.sgid_index) or a.ah.port_num not in (0, 1)):
         return EINVAL                        # RoCE has no LIDs: an address is a GID
@@ -343,6 +343,9 @@ cdef int modify_qp(ffr_router *r, uint32_t session, const void *body, void *repl
     error = error or check_values(r, &r.state.session[session], mask, &c.attr)
     if error:
         return error
+    if mask & IBV_QP_PATH_MTU and mask & IBV_QP_AV and 128 << c.attr.path_mtu > nic_mtu(r, session, &c.attr.ah):
+        (<ff_reply_state *>reply).mtu_max = nic_mtu(r, session, &c.attr.ah)
+        return EINVAL
     take_values(&q.attr, mask, &c.attr)
     q.retries = q.attr.retry_cnt
     q.rnr_retries = q.attr.rnr_retry

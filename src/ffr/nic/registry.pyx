@@ -1,12 +1,14 @@
 from libc.stdint cimport uint8_t
 
+from ffcore.grh cimport ff_gid_is_ipv4
+from ffcore.roce cimport FF_ROCE_BESIDE_IPV4, FF_ROCE_BESIDE_IPV6, FF_ROCE_MIN_MTU
 from ffr.nic.base cimport ffr_nic
 from ffr.nic.local cimport local_expired, local_ready, local_run
 from ffr.nic.local_ud cimport local_ud_expired, local_ud_ready, local_ud_run
 from ffr.nic.local_message cimport owns
 from ffr.nic.roce_ud cimport roce_ud_enter, roce_ud_leave
-from ffr.nic.roce cimport roce_deadline, roce_enter, roce_leave, roce_reaches, roce_poll, roce_run
-from ffr.state cimport ffr_router
+from ffr.nic.roce cimport roce_deadline, roce_enter, roce_is_foreign, roce_leave, roce_reaches, roce_poll, roce_run
+from ffr.state cimport ffr_router, ffr_session, has_gid
 
 
 cdef extern from "<infiniband/verbs.h>" nogil:
@@ -50,6 +52,18 @@ cdef uint32_t nic_for(ffr_router *r, uint32_t qp) noexcept nogil:
     if not is_local(r, gid) and roce_reaches(r, qp):
         return ROCE
     return LOCAL      # a peer that nobody owns is one that never answers
+
+
+cdef uint32_t nic_mtu(ffr_router *r, uint32_t session, const ff_ah_attr *to) noexcept nogil:
+    cdef const ffr_session *s = &r.state.session[session]
+    cdef uint32_t mtu = r.port_mtu
+    cdef uint32_t link = s.link_mtu[to.sgid_index] if has_gid(s, to.sgid_index) else 0
+    cdef uint32_t beside = <uint32_t>FF_ROCE_BESIDE_IPV4 if ff_gid_is_ipv4(to.dgid) else <uint32_t>FF_ROCE_BESIDE_IPV6
+    if link == 0 or is_local(r, to.dgid) or not roce_is_foreign(r, s.gid[to.sgid_index], to.dgid):
+        return mtu
+    while mtu > FF_ROCE_MIN_MTU and mtu + beside > link:
+        mtu >>= 1
+    return mtu
 
 
 cdef void nic_enter(ffr_router *r, uint32_t qp, uint32_t before) noexcept nogil:

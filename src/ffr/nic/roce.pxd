@@ -167,5 +167,7 @@ cdef int roce_poll(ffr_router *r) noexcept nogil
 cdef uint64_t roce_deadline(ffr_router *r) noexcept nogil
 # Whether this NIC reaches a QP's peer: the address vector is known.
 cdef bint roce_reaches(ffr_router *r, uint32_t qp) noexcept nogil
+# Whether the GID would be reached as a foreign peer's, over the network of whoever has `sgid`.
+cdef bint roce_is_foreign(ffr_router *r, const uint8_t *sgid, const uint8_t *dgid) noexcept nogil
 # A packet for this QP, whose ICRC and origin are right: to its state machine, or to wait for a receive WQE.
 cdef void roce_deliver(roce_nic *n, uint32_t qp, roce_packet *p, const uint8_t *bytes, uint32_t size) noexcept nogil

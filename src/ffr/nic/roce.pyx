@@ -20,7 +20,7 @@ from ffr.nic.local_message cimport dropped
 from ffr.nic.roce_backlog cimport backlog_drop, backlog_needed, backlog_put, backlog_serve
 from ffr.nic.roce_listen cimport listen_to_all
 from ffr.nic.roce_marks cimport marks_allow
-from ffr.nic.roce_map cimport map_connect, map_obey
+from ffr.nic.roce_map cimport map_connect, map_obey, map_route, roce_route
 from ffr.nic.roce_rings cimport rings_env, rings_forget
 from ffr.qp cimport qp_activate, qp_shared, qp_sq_slot, qp_unlist
 from ffr.roce.held cimport held_drop
@@ -416,6 +416,11 @@ cdef const uint8_t *sgid_of(ffr_router *r, const ffr_qp *q) noexcept nogil:
 cdef bint roce_reaches(ffr_router *r, uint32_t qp) noexcept nogil:
     cdef const ffr_qp *q = &r.state.qp[qp]
     return nic.router != NULL and map_connect(&nic, sgid_of(r, q), q.attr.ah.dgid) != 0
+
+
+cdef bint roce_is_foreign(ffr_router *r, const uint8_t *sgid, const uint8_t *dgid) noexcept nogil:
+    cdef roce_route route
+    return nic.router != NULL and map_route(&nic, sgid, dgid, &route) and not route.router
 
 
 cdef void take_attributes(roce_qp *q, const ffr_qp *from_) noexcept nogil:
