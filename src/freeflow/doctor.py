@@ -21,6 +21,7 @@ from ffcore.paths import RouterPaths
 from freeflow.control import Control
 from freeflow.device_files import are_there
 from freeflow.errors import FreeFlowError
+from freeflow.lab import state as lab_state
 from freeflow.launch import VERBS_LIBRARY, LaunchError, find_library
 
 OK, WARN, FAIL = "ok", "warn", "fail"
@@ -134,6 +135,29 @@ def map_of_hosts(here):
         return finding(WARN, f"{text}; {len(etcd['refused'])} records in etcd make no sense, such as"
                              f" {next(iter(etcd['refused'].items()))}", "see who writes below FreeFlow's prefix")
     return finding(OK, f"{text}, from etcd")
+
+
+def labs(here):
+    """Labs that are up on this machine; whose router is asked here need not be one of theirs."""
+    if not (found := [name for name in lab_state.names() if _lab_is_up(name)]):
+        return None
+    others = [name for name in found if not _is_of_lab(here, name)]
+    text = f"up on this machine: {', '.join(found)}"
+    if not others:
+        return finding(OK, text)
+    return finding(OK, f"{text}; each has routers of its own: FREEFLOW_LAB=NAME freeflow lab exec h1c1 -- freeflow doctor")
+
+
+def _lab_is_up(name):
+    try:
+        record = lab_state.load(name)
+    except (FreeFlowError, ValueError, KeyError):  # of another version
+        return False
+    return record is not None and record.running
+
+
+def _is_of_lab(here, name):
+    return RouterPaths.of(here.directory, here.name).directory.is_relative_to(lab_state.STATE_ROOT / name)
 
 
 def traffic_path(here):
@@ -340,5 +364,5 @@ def _limit(amount):
     return f"{amount / GIB:.1f} GiB"
 
 
-CHECKS = [session, router, map_of_hosts, traffic_path, tcp_mode, library, programs, device_files, kernel,
+CHECKS = [session, router, labs, map_of_hosts, traffic_path, tcp_mode, library, programs, device_files, kernel,
           userfaultfd, limits, cgroup]

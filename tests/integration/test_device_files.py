@@ -152,3 +152,10 @@ def test_mounts_that_pass_on_are_seen():
     for passing in (ours, ours.replace("shared:7", "master:7"), ours.replace("shared:1", "master:1")):
         with pytest.raises(FreeFlowError, match="on this machine too"):
             _refuse_shared(passing, ours)
+
+
+def test_a_program_that_is_refused_says_so_once(router):
+    with EmptyNamespace() as stranger:
+        told = subprocess.run([*stranger.within, *FREEFLOW, "run", "--dir", str(router.directory), "--", "ibv_devices"],
+                              capture_output=True, text=True, timeout=30)
+        assert told.stderr.count("is not registered") == 1, told.stderr

@@ -9,7 +9,7 @@ from freeflow.control import Control
 from freeflow.launch import router_at
 
 
-@click.command("add")
+@click.command("add", short_help="Let a container's programs use the router.")
 @click.argument("container")
 @click.option("--pid", type=click.IntRange(min=1), help="A process of the container, for its network namespace.")
 @click.option("--netns", metavar="PATH", help="Its network namespace: /run/netns/NAME, /proc/PID/ns/net.")

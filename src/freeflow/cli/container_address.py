@@ -6,7 +6,7 @@ from freeflow.cli.options import router_options
 from freeflow.control import Control
 
 
-@click.command("address")
+@click.command("address", short_help="Give a container other addresses.")
 @click.argument("container")
 @click.argument("addresses", nargs=-1, required=True, metavar="IP...")
 @router_options

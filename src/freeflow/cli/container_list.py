@@ -8,7 +8,7 @@ from freeflow.cli.options import json_option, router_options
 from freeflow.control import Control
 
 
-@click.command("list")
+@click.command("list", short_help="The containers that the router knows.")
 @json_option
 @router_options
 def command(as_json, directory, name):

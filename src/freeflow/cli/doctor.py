@@ -11,7 +11,7 @@ from freeflow.cli.options import json_option, router_options
 COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
-@click.command("doctor")
+@click.command("doctor", short_help="Say what is wrong here, and how to mend it.")
 @json_option
 @router_options
 def command(as_json, directory, name):

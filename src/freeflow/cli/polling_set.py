@@ -7,7 +7,7 @@ from freeflow.cli.options import router_options
 from freeflow.control import Control
 
 
-@click.command("polling")
+@click.command("polling", short_help="Set how the router looks for work.")
 @click.argument("mode", type=click.Choice(MODES))
 @router_options
 def command(mode, directory, name):

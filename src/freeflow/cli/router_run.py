@@ -10,7 +10,7 @@ from ffcore.polling import MODES
 from freeflow.cli.options import router_options
 
 
-@click.command("router")
+@click.command("router", short_help="Run this host's router in the foreground.")
 @router_options
 @click.option("--polling", type=click.Choice(MODES), default=MODES[0], show_default=True)
 @click.option("--policy", metavar="FILE", help="What sessions and tenants may use, as TOML (docs/operations.md).")

@@ -1,11 +1,15 @@
 """Requests on the control socket, without the socket."""
 
 import json
+import re
+from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
 
 from ffr.control import ControlServer, open_namespace
 from ffr.errors import Refused
+from ffr.router import Router
 
 
 @pytest.fixture
@@ -69,3 +73,11 @@ def test_a_fifo_in_place_of_a_namespace_does_not_block(tmp_path):
 def test_our_own_network_namespace_is_one():
     with open_namespace("/proc/self/ns/net") as namespace:
         assert namespace.id.inode and not namespace.is_foreign()
+
+
+def test_every_op_is_documented_with_its_fields():
+    ops = Router._ops(MagicMock())
+    page = (Path(__file__).parents[3] / "docs/operations.md").read_text()
+    rows = {row.split("`")[1]: row for row in page.splitlines() if re.match(r"\| `[a-z.]+` \|", row)}
+    assert not {op: fields for op, (_, fields) in ops.items()
+                if any(f"`{name.rstrip('?')}`" not in rows.get(op, "") for name in [op, *fields])}

@@ -19,6 +19,12 @@ def test_every_command_exists_under_its_words_and_explains_itself(words):
     assert len(result.output.split("\n")[2].strip()) > 10  # a sentence on what it does
 
 
+@pytest.mark.parametrize("words", ["", *GROUPS])
+def test_what_a_list_says_of_each_command_is_a_whole_sentence(words):
+    listed = CliRunner().invoke(cli, [*words.split(), "--help"]).output.partition("Commands:")[2].strip().splitlines()
+    assert listed and all(line.endswith(".") and not line.endswith("...") for line in listed), listed
+
+
 def test_groups_list_their_commands_and_nothing_else():
     for group in GROUPS:
         context = click.Context(cli)

@@ -44,6 +44,18 @@ def test_no_router(tmp_path):
     assert found.state == path.state == doctor.FAIL and "no router" in found.text and found.cure
 
 
+def test_labs_that_are_up_are_named(tmp_path, monkeypatch):
+    class Record:
+        running = True
+
+    monkeypatch.setattr(doctor.lab_state, "names", lambda: ["one", "broken", "two"])
+    monkeypatch.setattr(doctor.lab_state, "load", lambda name: Record() if name != "broken" else None)
+    found = {finding.check: finding for finding in doctor.examine(str(tmp_path))}["labs"]
+    assert found.state == doctor.OK and "one, two" in found.text and "broken" not in found.text
+    monkeypatch.setattr(doctor.lab_state, "names", lambda: [])
+    assert "labs" not in {finding.check for finding in doctor.examine(str(tmp_path))}
+
+
 def test_a_dead_router(tmp_path):
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as left_behind:
         left_behind.bind(str(tmp_path / "router.sock"))
