@@ -15,6 +15,10 @@ cdef extern from "dlfcn.h" nogil:
     void *dlopen(const char *name, int flags)
     void *dlsym(void *library, const char *symbol)
 
+cdef extern from "ffcore/vectors.h" nogil:
+    bint ff_has_upper_halves()
+    void ff_clean_upper_halves()
+
 ctypedef uint32_t (*isal_fn)(uint32_t running, const uint8_t *data, unsigned long long size) noexcept nogil
 ctypedef unsigned long (*zlib_fn)(unsigned long running, const uint8_t *data, unsigned int size) noexcept nogil
 
@@ -41,6 +45,12 @@ cdef uint32_t by_table(uint32_t running, const uint8_t *data, size_t size) noexc
 
 cdef uint32_t by_isal(uint32_t running, const uint8_t *data, size_t size) noexcept nogil:
     return isal(running, data, size)
+
+
+cdef uint32_t by_isal_clean(uint32_t running, const uint8_t *data, size_t size) noexcept nogil:
+    running = isal(running, data, size)
+    ff_clean_upper_halves()
+    return running
 
 
 cdef uint32_t by_zlib(uint32_t running, const uint8_t *data, size_t size) noexcept nogil:
@@ -80,7 +90,7 @@ cdef str choose(str wanted):
         library = dlopen(b"libisal.so.2", RTLD_NOW)
         isal = <isal_fn>dlsym(library, b"crc32_gzip_refl") if library else NULL
         if isal != NULL:
-            engine = by_isal
+            engine = by_isal_clean if ff_has_upper_halves() else by_isal
             return "isal"
     if wanted in ("", "zlib"):
         library = dlopen(b"libz.so.1", RTLD_NOW)
