@@ -169,8 +169,11 @@ cdef extern from "ffcore/shm.h" nogil:
         ff_a32 armed
         ff_a32 flags
         ff_a32 dead
+        ff_a32 far
+        ff_a32 pushed
         ff_a64 qp_summary
         ff_a32 command_bell
+        ff_a32 sleepers
         ff_a64 *qp_bell
         ff_command_slot command
 

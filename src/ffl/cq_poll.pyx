@@ -17,10 +17,17 @@ cdef enum:
     IDLE_POLLS = 1024         # empty polls between two looks at the clock
     NAP_POLLS = 64            # what a nap counts for
     NAP_NS = 1000000
+    FAR_NAP_NS = 100000       # bounds what it costs a program that looks at other things than CQs, too
+    OTHERS = 8                # CQs that a thread looks at in turn, as a rule
     LOOKS = 200               # before a nap: about 10 us
     SHORT_NAP_NS = 50000      # where a thread looks at several CQs in turn: another one may be the next to complete
 
 cdef ffl_cq *napped           # the CQ of this process that was last found empty; compared, never followed
+
+# Since `since_cq` was found empty after `pushed` had been `since_pushed`, others were found empty `since_others` times.
+cdef ffl_cq *since_cq
+cdef uint32_t since_pushed
+cdef uint32_t since_others
 
 
 cdef inline void translate(ff_cqe *cqe, ibv_wc *wc) noexcept nogil:
@@ -55,10 +62,33 @@ cdef void nap(ffl_cq *cq) noexcept nogil:
         futex_wait(&cq.shared.waiters, 1, limit)
 
 
+cdef bint far_nap(ffl_cq *cq) noexcept nogil:
+    """Waits for a completion of any CQ of the process, once all that this thread looks at were found empty: that is
+    when it comes to the same one again and nothing was pushed meanwhile. Threads that disturb each other here, wait
+    too long at most. False when it did not wait."""
+    global since_cq, since_pushed, since_others
+    cdef uint32_t pushed = ff_load32_acquire(&cq.session.pushed)     # pairs with the router's release
+    if pushed == since_pushed and cq != since_cq and since_others < OTHERS:
+        since_others += 1
+        return False
+    if pushed != since_pushed or cq != since_cq:
+        since_cq, since_pushed, since_others = cq, pushed, 0
+        return False
+    since_others = 0
+    ff_store32(&cq.session.sleepers, 1)
+    ff_fence()                # pairs with the router's between pushing and looking at sleepers
+    if next_cqe(cq) == NULL:
+        futex_wait(&cq.session.pushed, pushed, FAR_NAP_NS)
+    return True
+
+
 cdef public int ff_cq_idle(ffl_cq *cq) noexcept nogil:
     cdef uint32_t flags = ff_load32(&cq.session.flags)       # a hint: no order needed
     cq.idle += 1
-    if flags & FF_FLAG_SLOW_YIELD:
+    if flags and ff_load32(&cq.session.far):
+        if far_nap(cq):
+            cq.idle += NAP_POLLS
+    elif flags & FF_FLAG_SLOW_YIELD:
         nap(cq)
         cq.idle += NAP_POLLS
     elif flags & FF_FLAG_OVERSUBSCRIBED:

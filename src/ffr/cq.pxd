@@ -9,6 +9,9 @@ from ffr.state cimport ffr_cq, ffr_qp, ffr_router
 # error completion counts always.
 cdef void cq_push(ffr_router *r, uint32_t cq, ff_cqe *cqe, bint solicited) noexcept nogil
 
+# Wakes those who wait for completions that came over a wire (ffr_router.owed), after a batch of them.
+cdef void cq_rouse(ffr_router *r) noexcept nogil
+
 # Looks again how far the application has read.
 cdef void cq_refresh(ffr_router *r, ffr_cq *cq) noexcept nogil
 

@@ -3,9 +3,9 @@ from libc.string cimport memcpy
 
 from ffcore.control cimport FF_NO_HANDLE
 from ffcore.shm cimport (FF_ARM_NONE, FF_ARM_NEXT, FF_FLAG_SLOW_YIELD, ff_cq_shared, ff_cqe, ff_event, ff_exchange32,
-                         ff_fence, ff_load32, ff_load32_acquire, ff_store32_release)
+                         ff_fence, ff_load32, ff_load32_acquire, ff_session, ff_store32, ff_store32_release)
 from ffr.qp cimport qp_error
-from ffr.state cimport FFR_CQ, FFR_NONE, FFR_QP, ffr_channel, ffr_cq, ffr_qp, ffr_router
+from ffr.state cimport FFR_CQ, FFR_NONE, FFR_OWED, FFR_QP, ffr_channel, ffr_cq, ffr_qp, ffr_router, ffr_view
 
 
 cdef extern from "<sys/socket.h>" nogil:
@@ -104,6 +104,42 @@ cdef bint room(ffr_router *r, uint32_t index, ffr_cq *cq) noexcept nogil:
     return False
 
 
+cdef void rouse(ffr_router *r, uint32_t session) noexcept nogil:
+    """Wakes who waits for `pushed` to change. Callers have published and fenced."""
+    cdef ff_session *shared = <ff_session *>r.view[session].control
+    if ff_load32(&shared.sleepers):
+        ff_exchange32(&shared.sleepers, 0)
+        ffr_futex_wake(&shared.pushed)
+
+
+cdef void cq_rouse(ffr_router *r) noexcept nogil:
+    cdef uint32_t i
+    ff_fence()                               # push, fence, look at sleepers; FFL: store it, fence, look again
+    for i in range(r.owed_count):
+        r.view[r.owed[i]].owed = 0
+        rouse(r, r.owed[i])
+    r.owed_count = 0
+
+
+cdef void tell(ffr_router *r, uint32_t session) noexcept nogil:
+    """A completion from afar, or the first one that is not: who waits is woken, once a batch where it came in one."""
+    cdef ffr_view *view = &r.view[session]
+    cdef ff_session *shared = <ff_session *>view.control
+    if view.far != r.far:
+        view.far = r.far
+        ff_store32(&shared.far, r.far)
+    view.pushed += 1
+    ff_store32_release(&shared.pushed, view.pushed)          # pairs with FFL's acquire before it looks at its CQs
+    if r.far and r.owed_count < FFR_OWED:
+        if not view.owed:
+            view.owed = 1
+            r.owed[r.owed_count] = session
+            r.owed_count += 1
+    else:
+        ff_fence()
+        rouse(r, session)
+
+
 cdef void cq_push(ffr_router *r, uint32_t index, ff_cqe *cqe, bint solicited) noexcept nogil:
     cdef ffr_cq *cq = &r.state.cq[index]
     cdef ff_cq_shared *shared
@@ -121,6 +157,8 @@ cdef void cq_push(ffr_router *r, uint32_t index, ff_cqe *cqe, bint solicited) no
     r.session_stats[cq.o.session].completions += 1
     if cqe.status != IBV_WC_SUCCESS:
         r.session_stats[cq.o.session].completion_errors += 1
+    if r.far or r.view[cq.o.session].far:
+        tell(r, cq.o.session)
     if cq.channel == FFR_NONE and not r.flags & FF_FLAG_SLOW_YIELD:
         return
     ff_fence()                               # publish, fence, look at arm and waiters; FFL: store them, fence, look again

@@ -15,6 +15,7 @@ cdef extern from "ffr/loop.h" nogil:
 
 cdef enum:
     ACTIVE_NS = 5000000       # a session that had work within this long counts as polling
+    CROWD_NS = 20000000       # too many poll: believed for so long, since neighbours sleep now and then between packets
     SLOW_SCORE = 4            # so many slow yields close together, and the host is slow
     SLOW_CLOSE_NS = 20000000  # ... no further apart than this
     SLOW_MIN_NS = 10000000    # ... for this long at first, doubled while it stays so
@@ -41,6 +42,8 @@ cdef void judge_load(ffr_loop *l) noexcept nogil:
     for i in range(ff_load32_acquire(&l.neighbours)):        # pairs with the release in set_neighbours
         pollers += l.neighbour[i].pollers
     if pollers > l.ncpu:
+        l.crowd_until_ns = r.now_ns + CROWD_NS
+    if r.now_ns < l.crowd_until_ns:
         flags = FF_FLAG_OVERSUBSCRIBED
     if r.now_ns < l.slow_until_ns:
         flags = FF_FLAG_OVERSUBSCRIBED | FF_FLAG_SLOW_YIELD

@@ -46,6 +46,7 @@ ctypedef struct ffr_loop:
     uint64_t stand_span_ns
     uint64_t last_slow_ns
     uint64_t slow_until_ns
+    uint64_t crowd_until_ns   # too many polled lately
     uint64_t slow_span_ns
     uint32_t slow_score
     # sessions that are gone, for the thread that unmaps and closes

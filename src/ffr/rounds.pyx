@@ -161,6 +161,7 @@ cdef void attach(ffr_loop *l, uint32_t session) noexcept nogil:
     cdef ffr_router *r = l.r
     cdef ffr_session *s = &r.state.session[session]
     s.used = 1
+    r.view[session].far = r.view[session].pushed = r.view[session].owed = 0
     r.view[session].armed = 0                # not what the number's last session left: nobody would ring for us
     r.live[r.live_count] = session
     r.live_count += 1

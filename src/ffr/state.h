@@ -343,7 +343,12 @@ struct ffr_view {
 	uint8_t *memory;
 	uint32_t armed;	 /* we stored armed = 1, and have not taken it back */
 	uint32_t faults;
+	uint32_t far;	 /* as published */
+	uint32_t pushed; /* as published */
+	uint32_t owed;	 /* it is in ffr_router.owed */
 };
+
+enum { FFR_OWED = 64 };
 
 struct ffr_ring_list {
 	uint32_t head, count;
@@ -367,6 +372,9 @@ struct ffr_router {
 	uint32_t notify_pending; /* CQs whose event could not be sent */
 	uint32_t notify_cursor;
 	uint32_t flags;		 /* enum ff_session_flags, as published */
+	uint32_t far;		 /* what completes now came over a wire */
+	uint32_t owed[FFR_OWED]; /* sessions whose sleepers are to be woken, once the batch is taken in */
+	uint32_t owed_count;
 	uint32_t port_mtu;	 /* bytes: what the port reports, and no QP may exceed */
 	int32_t epoll, wake, reaped, uffd;
 };

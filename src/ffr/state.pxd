@@ -328,11 +328,17 @@ cdef extern from "ffr/state.h" nogil:
         uint64_t domains
         ff_extent block[1][64]
 
+    enum:
+        FFR_OWED
+
     ctypedef struct ffr_view "struct ffr_view":
         uint8_t *control
         uint8_t *memory
         uint32_t armed
         uint32_t faults
+        uint32_t far
+        uint32_t pushed
+        uint32_t owed
 
     ctypedef struct ffr_ring_list "struct ffr_ring_list":
         uint32_t head
@@ -358,6 +364,9 @@ cdef extern from "ffr/state.h" nogil:
         uint32_t port_mtu
         uint32_t notify_cursor
         uint32_t flags
+        uint32_t far
+        uint32_t *owed
+        uint32_t owed_count
         int32_t epoll
         int32_t wake
         int32_t reaped

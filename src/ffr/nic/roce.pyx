@@ -14,6 +14,7 @@ from posix.mman cimport MAP_FAILED, MAP_SHARED, PROT_READ, PROT_WRITE, mmap
 
 from ffcore.roce cimport FF_DEFAULT_PKEY, FF_RC, FF_UC, FF_UD, FF_XRC, ff_ack_timeout_ns
 from ffcore.shm cimport ff_load32_acquire, ff_store32_release
+from ffr.cq cimport cq_rouse
 from ffr.nic.base cimport NIC_IDLE, NIC_WORKED
 from ffr.nic.faulty cimport faulty_deadline, faulty_describe
 from ffr.nic.local_message cimport dropped
@@ -297,7 +298,9 @@ cdef int roce_run(ffr_router *r, uint32_t index) noexcept nogil:
     want(&nic, index)
     if not nic.tables.side[index].queued:
         return NIC_IDLE
+    r.far = 1
     serve(&nic)
+    r.far = 0
     if nic.tables.side[index].queued:
         qp_unlist(r, index)                   # its turn comes by itself
     return NIC_WORKED if nic.counters.packets_sent != before else NIC_IDLE
@@ -369,17 +372,23 @@ cdef int roce_poll(ffr_router *r) noexcept nogil:
         return 0
     work = map_obey(n)
     rings_forget(n)
+    r.far = 1
     work += listen_to_all(n)
     if n.backlog.waits:
         work += backlog_serve(n)
     if n.touched_count:
         answer(n)
+    if r.owed_count:
+        cq_rouse(r)                           # before anything is sent: who wakes needs a while
     if t.now_tick <= r.now_ns >> ROCE_TICK_BITS:
         work += turn_wheel(n, r.now_ns)
     if t.turns_first != FFR_NONE:
         work += serve(n)
     if n.arena.count:
         udp_flush(&n.arena)
+    if r.owed_count:
+        cq_rouse(r)
+    r.far = 0
     return work
 
 
