@@ -29,7 +29,9 @@ cdef extern from "ffr/loop.h" nogil:
 
 
 cdef enum:
-    TAKES = 4                 # batches taken from a socket in one call: 4 MB
+    TAKES = 4                 # batches taken from a socket in one call
+    FIRST_TAKE = 4            # datagrams of the first one: of full ones that is enough, and they stay in the cache
+    TAKE_BYTES = 131072       # in a call; then it is time for answers, while more is on its way
     HOT_NS = 2000000          # a socket that heard something this recently is looked at in each pass
     COLD_PASSES = 16          # others are asked for once in so many
 
@@ -98,15 +100,18 @@ cdef void take_datagram(roce_nic *n, const ffr_udp_in *d, uint32_t socket) noexc
 
 
 cdef int listen(roce_nic *n, uint32_t socket) noexcept nogil:
-    """Takes in what a socket has, up to TAKES batches. How many datagrams."""
-    cdef int got, i, turn, total = 0
+    """Takes in what a socket has, up to TAKES batches or so many bytes. How many datagrams."""
+    cdef int got, i, turn, room = FIRST_TAKE, total = 0
+    cdef uint32_t bytes_ = 0
     for turn in range(TAKES):
-        got = udp_take(&n.arena, n.tables.socket[socket].fd)
+        got = udp_take(&n.arena, n.tables.socket[socket].fd, room)
         for i in range(got):
             take_datagram(n, &n.arena.slot[i], socket)
+            bytes_ += n.arena.slot[i].size
         total += got
-        if got < UDP_SLOTS:
+        if got < room or bytes_ >= TAKE_BYTES:
             break
+        room = UDP_SLOTS
     if total:
         n.tables.socket[socket].heard_ns = n.router.now_ns
     return total

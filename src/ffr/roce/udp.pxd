@@ -35,7 +35,8 @@ cdef enum:
     UDP_RUN_LIMIT = 65000      # bytes of a datagram, below IP's limit with all headers
     UDP_RUN_PACKETS = 64       # segments of one (UDP_MAX_SEGMENTS of kernels before 6.9)
     UDP_PLAIN = 64             # sockets whose interface cannot have runs cut up
-    UDP_SLOTS = 16             # receive slots: datagrams of one system call
+    UDP_SLOTS = 16             # receive slots: datagrams of one system call, at most
+    UDP_READY = 131072         # bytes that leave at once: what was staged is still in the second-level cache
 
 ctypedef struct udp_run:
     int32_t fd
@@ -51,6 +52,7 @@ ctypedef struct udp_arena:
     udp_run run[UDP_RUNS]
     uint32_t first             # the oldest run that has not left
     uint32_t count
+    uint32_t bytes_ready       # in all of them
     bint segments              # the kernel cuts runs up (GSO)
     int32_t plain[UDP_PLAIN]   # ... but not for these sockets
     uint32_t plains
@@ -75,5 +77,5 @@ cdef void udp_flush(udp_arena *a) noexcept nogil
 cdef bint udp_segments(const udp_arena *a, int32_t fd) noexcept nogil
 # A socket goes: nothing waits for it.
 cdef void udp_forget(udp_arena *a, int32_t fd) noexcept nogil
-# Take datagrams from a socket into a.slot; how many, 0 when there are none.
-cdef int udp_take(udp_arena *a, int32_t fd) noexcept nogil
+# Take up to n (UDP_SLOTS) datagrams from a socket into a.slot; how many, 0 when there are none.
+cdef int udp_take(udp_arena *a, int32_t fd, int n) noexcept nogil

@@ -48,10 +48,12 @@ cdef uint8_t *udp_room(udp_arena *a, int32_t fd, const ffr_udp_address *to, uint
                        uint16_t *ident) noexcept nogil:
     cdef udp_run *run
     if a.count == 0 or newest(a).packets and not joins(a, newest(a), fd, to, size):
-        if a.count == UDP_RUNS:
+        if a.count == UDP_RUNS or a.bytes_ready >= UDP_READY:
             udp_flush(a)
             if a.count == UDP_RUNS:
                 return NULL
+        if a.count == 0:
+            a.first = 0          # the same memory again, while it is in the cache
         a.count += 1
         newest(a).packets = 0
     run = newest(a)
@@ -67,6 +69,7 @@ cdef uint8_t *udp_room(udp_arena *a, int32_t fd, const ffr_udp_address *to, uint
 cdef void udp_commit(udp_arena *a, uint32_t size) noexcept nogil:
     cdef udp_run *run = newest(a)
     run.size += size
+    a.bytes_ready += size
     run.packets += 1
     run.closed = size < run.segment
 
@@ -97,6 +100,7 @@ cdef void drop(udp_arena *a, int runs, bint went) noexcept nogil:
             a.datagrams += 1
         else:
             a.refused += a.run[a.first].packets
+        a.bytes_ready -= a.run[a.first].size
         a.first = (a.first + 1) % UDP_RUNS
         a.count -= 1
 
@@ -134,6 +138,6 @@ cdef void udp_forget(udp_arena *a, int32_t fd) noexcept nogil:
             return
 
 
-cdef int udp_take(udp_arena *a, int32_t fd) noexcept nogil:
-    cdef int n = ffr_udp_receive(fd, a.slot, UDP_SLOTS, UDP_RUN_BYTES)
+cdef int udp_take(udp_arena *a, int32_t fd, int n) noexcept nogil:
+    n = ffr_udp_receive(fd, a.slot, n, UDP_RUN_BYTES)
     return n if n > 0 else 0
