@@ -144,6 +144,9 @@ ctypedef struct roce_nic:
     held_table kept           # packets behind a gap
     roce_resolved send
     roce_resolved receive
+    roce_resolved write        # what is left of an open WRITE, from write_addr on
+    uint32_t write_rkey
+    uint64_t write_addr
     uint64_t receive_wr_id
     uint32_t touched[ROCE_TOUCHED]
     uint32_t touched_count

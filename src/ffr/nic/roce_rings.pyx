@@ -41,7 +41,7 @@ cdef inline ffr_qp *qp_of(roce_nic *n, const roce_qp *q) noexcept nogil:
 
 
 cdef void rings_forget(roce_nic *n) noexcept nogil:
-    n.send.qp = n.receive.qp = FFR_NONE
+    n.send.qp = n.receive.qp = n.write.qp = FFR_NONE
 
 
 # ---- bytes ----------------------------------------------------------------------------------------------------------
@@ -59,15 +59,15 @@ cdef int gather(roce_resolved *from_, uint64_t offset, uint8_t *to, uint64_t siz
     return guarded(ff_engine_move, &m)
 
 
-cdef int scatter(const uint8_t *bytes, uint64_t size, const roce_resolved *to, uint64_t offset) noexcept nogil:
-    """Copies a packet's bytes to a place of a resolved list. 0 or FFR_FAULT."""
+cdef int scatter(const uint8_t *bytes, uint64_t size, const roce_resolved *to, uint64_t offset, bint last) noexcept nogil:
+    """Copies a packet's bytes to a place of a resolved list, the message's last byte last. 0 or FFR_FAULT."""
     cdef ff_segment packet
     cdef ff_move m
     packet.at = <uint8_t *>bytes - offset
     packet.length = offset + size
     m.source, m.source_count = &packet, 1
     m.to, m.to_count = <ff_segment *>to.segment, to.count
-    m.start, m.length, m.last = offset, size, offset + size == to.length
+    m.start, m.length, m.last = offset, size, last
     return guarded(ff_engine_move, &m)
 
 
@@ -140,7 +140,7 @@ cdef int put_send(void *context, roce_qp *q, uint32_t index, uint32_t offset, co
     cdef roce_nic *n = <roce_nic *>context
     if not resolved(n, q, index, <uint64_t>offset + size):
         return IBV_WC_LOC_PROT_ERR
-    if scatter(data, size, &n.send, offset) == FFR_FAULT:
+    if scatter(data, size, &n.send, offset, offset + size == n.send.length) == FFR_FAULT:
         return fault(n, q, IBV_WC_LOC_PROT_ERR)
     n.router.session_stats[qp_of(n, q).o.session].rx_bytes += size
     return 0
@@ -150,6 +150,7 @@ cdef int local_operation(void *context, roce_qp *q, uint32_t index, const roce_s
     cdef roce_nic *n = <roce_nic *>context
     cdef ff_wqe w
     memcpy(&w, qp_sq_slot(n.router, qp_of(n, q), index), FF_WQE_HEADER)
+    n.write.qp = FFR_NONE                     # its key may be voided
     w.opcode = wqe.opcode                     # as it was judged; the program may write there again
     return window_operation(n.router, qp_of(n, q), &w)
 
@@ -225,7 +226,7 @@ cdef int put_receive(void *context, roce_qp *q, uint32_t index, uint32_t offset,
     cdef uint8_t status = load_receive(n, q)
     if status != IBV_WC_SUCCESS or <uint64_t>offset + size > n.receive.length:
         return IBV_WC_LOC_PROT_ERR
-    return fault(n, q, IBV_WC_LOC_PROT_ERR) if scatter(data, size, &n.receive, offset) == FFR_FAULT else 0
+    return fault(n, q, IBV_WC_LOC_PROT_ERR) if scatter(data, size, &n.receive, offset, offset + size == n.receive.length) == FFR_FAULT else 0
 
 
 cdef void complete_receive(void *context, roce_qp *q, const roce_received *done) noexcept nogil:
@@ -279,14 +280,34 @@ cdef int check_remote(void *context, roce_qp *q, uint32_t rkey, uint64_t addr, u
     return remote(<roce_nic *>context, q, rkey, addr, length, access, &memory)
 
 
+cdef bint resolved_write(roce_nic *n, roce_qp *q, uint32_t rkey, uint64_t addr, uint32_t size) noexcept nogil:
+    """Whether n.write holds the memory of these bytes. What is left of the message is resolved at once, for the packets of
+    one batch: rings_forget, and whatever voids keys between packets, ends that."""
+    cdef roce_resolved *w = &n.write
+    if w.qp == q.handle and n.write_rkey == rkey and addr - n.write_addr < w.length and size <= w.length - (addr - n.write_addr):
+        return True
+    w.qp = FFR_NONE
+    w.count = 0
+    w.length = max(q.write_left, size)
+    if resolve(n.router, qp_of(n, q), rkey, addr, w.length, IBV_ACCESS_REMOTE_WRITE, w.segment, &w.count):
+        w.count = 0              # not all of it any more; these bytes perhaps
+        w.length = size
+        if resolve(n.router, qp_of(n, q), rkey, addr, size, IBV_ACCESS_REMOTE_WRITE, w.segment, &w.count):
+            return False
+    w.qp = q.handle
+    n.write_rkey = rkey
+    n.write_addr = addr
+    return True
+
+
 cdef int put_remote(void *context, roce_qp *q, uint32_t rkey, uint64_t addr, const uint8_t *data, uint32_t size,
                     bint last) noexcept nogil:
     cdef roce_nic *n = <roce_nic *>context
-    cdef roce_resolved memory
-    if remote(n, q, rkey, addr, size, IBV_ACCESS_REMOTE_WRITE, &memory):
+    if not resolved_write(n, q, rkey, addr, size):
+        n.router.session_stats[qp_of(n, q).o.session].access_errors += 1
         return IBV_WC_REM_ACCESS_ERR
     n.router.session_stats[qp_of(n, q).o.session].rx_bytes += size
-    return fault(n, q, IBV_WC_REM_ACCESS_ERR) if scatter(data, size, &memory, 0) == FFR_FAULT else 0
+    return fault(n, q, IBV_WC_REM_ACCESS_ERR) if scatter(data, size, &n.write, addr - n.write_addr, last) == FFR_FAULT else 0
 
 
 cdef struct atomic_call:
@@ -330,6 +351,7 @@ cdef int invalidate(void *context, roce_qp *q, uint32_t rkey) noexcept nogil:
     cdef ffr_mr *window = window_of(n.router, qp_of(n, q), rkey)
     if window == NULL:
         return IBV_WC_REM_ACCESS_ERR
+    n.write.qp = FFR_NONE
     window_unbind(n.router, window)
     return 0
 

@@ -229,23 +229,21 @@ cdef bint admit(roce_qp *q, const roce_env *env) noexcept nogil:
 
 cdef uint32_t compose(const roce_qp *q, const roce_message *m, const roce_send *w, uint32_t index, uint32_t psn,
                       roce_out *out) noexcept nogil:
-    """The packet of message m that has this PSN. Result: the PSNs that it uses up."""
+    """The packet of message m that has this PSN, into zeros or an earlier packet. Result: the PSNs that it uses up."""
     cdef uint32_t at = ff_psn_diff(psn, m.first_psn), offset = at * q.mtu, n = 1
     cdef bint last = at == m.packets - 1
     cdef roce_packet *h = &out.head
-    memset(out, 0, sizeof(roce_out))
     h.opcode = q.transport | operation_of(m.opcode, at == 0, last)
     h.pkey = q.pkey
-    h.qpn = q.dest_qpn
-    h.psn = psn
+    h.qpn, h.psn = q.dest_qpn, psn
     h.ackreq = reliable(q) and (last or (psn & (ACK_EVERY - 1)) == ACK_EVERY - 1)
     h.srqn = w.srqn
     h.rkey = w.rkey
     h.addr = w.remote_addr + offset
-    h.imm = w.imm
-    h.inv_rkey = w.imm
+    h.imm = h.inv_rkey = w.imm
+    h.solicited = h.size = h.length = 0
     if answered(m):
-        h.ackreq = 1
+        h.ackreq, out.source = 1, ROCE_NO_PAYLOAD
         if m.opcode == FF_OP_READ:
             n = min(cell(q) - at % cell(q), m.packets - at)
             h.length = min(n * q.mtu, m.length - offset)
@@ -321,13 +319,12 @@ cdef void sent(roce_qp *q, roce_path *path, const roce_env *env, const roce_mess
         q.probe_ns = now + path_probe_ns(path, q.probes, q.ack_timeout_ns)
 
 
-cdef int send_one(roce_qp *q, roce_path *path, const roce_env *env, roce_send *w, uint32_t *loaded, bint last,
-                  uint64_t now) noexcept nogil:
+cdef int send_one(roce_qp *q, roce_path *path, const roce_env *env, roce_send *w, uint32_t *loaded, roce_out *out,
+                  bint last, uint64_t now) noexcept nogil:
     """The packet at send_psn: ROCE_MORE when it was sent (or its WQE failed), else why not. The last packet of a turn,
     or that the window has room for, asks for an ACK: nothing else might make one come."""
     cdef roce_message *m = record(q, q.sq_sending)
     cdef uint32_t index = q.sq_sending, n
-    cdef roce_out out
     cdef int result
     if m.status:
         return ROCE_IDLE         # waits to be the oldest
@@ -339,17 +336,17 @@ cdef int send_one(roce_qp *q, roce_path *path, const roce_env *env, roce_send *w
     result = may_send(q, path, m)
     if result != ROCE_MORE:
         return result
-    n = compose(q, m, w, index, q.send_psn, &out)
+    n = compose(q, m, w, index, q.send_psn, out)
     if reliable(q) and (last or room(q, path) == 1):
         out.head.ackreq = 1
-    result = env.emit(env.context, q, &out)
+    result = env.emit(env.context, q, out)
     if result == ROCE_NO_ROOM:
         return ROCE_FULL
     if result > 0:
         m.status = <uint8_t>result
         settle(q, env)
         return ROCE_MORE
-    sent(q, path, env, m, &out, n, now)
+    sent(q, path, env, m, out, n, now)
     if q.send_psn == ff_psn_add(m.first_psn, m.packets):
         q.sq_sending = index + 1
     if not reliable(q):
@@ -375,8 +372,10 @@ cdef bint requester_repeat(roce_qp *q, const roce_env *env, uint32_t index, uint
 
 cdef int requester_send(roce_qp *q, roce_path *path, const roce_env *env, uint64_t now, uint32_t budget) noexcept nogil:
     cdef roce_send w
+    cdef roce_out out
     cdef uint32_t loaded = q.sq_sending - 1
     cdef int turn = ROCE_MORE
+    memset(&out, 0, sizeof(roce_out))
     q.blocked = 0
     while turn == ROCE_MORE and budget and not q.failed and q.wait_ns == 0:   # ends: each round costs budget
         budget -= 1
@@ -385,7 +384,7 @@ cdef int requester_send(roce_qp *q, roce_path *path, const roce_env *env, uint64
         elif q.sq_sending == q.sq_next:
             turn = ROCE_MORE if admit(q, env) else ROCE_IDLE
         else:
-            turn = send_one(q, path, env, &w, &loaded, budget == 0, now)
+            turn = send_one(q, path, env, &w, &loaded, &out, budget == 0, now)
     if q.failed or q.wait_ns:
         turn = ROCE_IDLE
     q.blocked = turn == ROCE_BLOCKED
@@ -540,6 +539,7 @@ cdef void probe(roce_qp *q, roce_path *path, const roce_env *env, uint64_t now) 
     if record(q, q.sq_done).status or not load(q, env, q.sq_done, &w):
         settle(q, env)
         return
+    memset(&out, 0, sizeof(roce_out))
     compose(q, record(q, q.sq_done), &w, q.sq_done, q.una, &out)
     out.head.ackreq = 1
     if env.emit(env.context, q, &out) == ROCE_SENT:
