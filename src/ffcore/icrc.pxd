@@ -8,11 +8,15 @@ ones; everything after it, pad bytes included. It is sent least significant byte
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
-# What does not change between the packets of a flow. 72 bytes, no pointers.
+# What does not change between the packets of a flow. 84 bytes, no pointers. The last three are a cache, of the size that
+# came last: who asks for an ICRC writes there, so a flow belongs to one thread.
 ctypedef struct ff_icrc_flow:
     uint32_t start     # running CRC over the LRH's ones and the IP header's first two bytes
     uint32_t size      # bytes of `header` in use: 26 for IPv4, 46 for IPv6
     uint8_t header[64] # masked IP header from its third byte on, then the UDP header; lengths and ident still zero
+    uint32_t size_last # of a packet, as ff_icrc_of counts it; 0: none yet
+    uint32_t begun     # running CRC of all that stands before its BTH, with identification 0
+    uint32_t masked    # how its ICRC changes because byte 4 of the BTH counts as ones and is 0
 
 ctypedef uint32_t (*ff_crc32_fn)(uint32_t running, const uint8_t *data, size_t size) noexcept nogil
 

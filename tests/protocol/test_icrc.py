@@ -67,6 +67,28 @@ def test_any_identification_is_accepted_and_only_that(engine):
         assert passed <= 3  # one in 2^15 is expected to pass
 
 
+def test_what_a_flow_remembers_serves_every_size_and_identification(engine):
+    """Of long packets only what changes is summed; sizes take turns, as those of FIRST, MIDDLE and LAST packets do."""
+    rng = random.Random(3)
+    flow = icrc.Flow(SOURCE, DESTINATION, PORT)
+    for ident in [*range(70), 0x1234, 0xFFFF]:
+        for size in (1056, 1040, 508, 504, 4112, 4364):
+            for congestion in (0, 0x40):
+                body = rng.randbytes(4) + bytes([congestion]) + rng.randbytes(size - 5)
+                assert flow.icrc(body, ident) == by_the_book(SOURCE, DESTINATION, PORT, ident, body)
+
+
+def test_long_packets_over_ipv6():
+    source, destination = bytes(15) + b"\1", bytes(15) + b"\2"
+    flow = icrc.Flow(source, destination, PORT)
+    for size in (1056, 1040, 1056):
+        body = bytes(size)
+        length = struct.pack("!H", 8 + size + 4)
+        covered = (b"\xff" * 8 + b"\x6f\xff\xff\xff" + length + b"\x11\xff" + source + destination
+                   + struct.pack("!HH", PORT, 4791) + length + b"\xff\xff" + body[:4] + b"\xff" + body[5:])
+        assert flow.icrc(body) == struct.pack("<I", zlib.crc32(covered))
+
+
 def test_congestion_bits_are_not_covered():
     """9.2: routers set FECN and BECN on the way."""
     flow = icrc.Flow(SOURCE, DESTINATION, PORT)
