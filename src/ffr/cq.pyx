@@ -5,7 +5,7 @@ from ffcore.control cimport FF_NO_HANDLE
 from ffcore.shm cimport (FF_ARM_NONE, FF_ARM_NEXT, FF_FLAG_SLOW_YIELD, ff_cq_shared, ff_cqe, ff_event, ff_exchange32,
                          ff_fence, ff_load32, ff_load32_acquire, ff_session, ff_store32, ff_store32_release)
 from ffr.qp cimport qp_error
-from ffr.state cimport FFR_CQ, FFR_NONE, FFR_OWED, FFR_QP, ffr_channel, ffr_cq, ffr_qp, ffr_router, ffr_view
+from ffr.state cimport FFR_CQ, FFR_FAR_MORE, FFR_NEAR, FFR_NONE, FFR_OWED, FFR_QP, ffr_channel, ffr_cq, ffr_qp, ffr_router, ffr_view
 
 
 cdef extern from "<sys/socket.h>" nogil:
@@ -125,11 +125,13 @@ cdef void tell(ffr_router *r, uint32_t session) noexcept nogil:
     """A completion from afar, or the first one that is not: who waits is woken, once a batch where it came in one."""
     cdef ffr_view *view = &r.view[session]
     cdef ff_session *shared = <ff_session *>view.control
-    if view.far != r.far:
-        view.far = r.far
-        ff_store32(&shared.far, r.far)
+    if view.far != (r.far != FFR_NEAR):
+        view.far = r.far != FFR_NEAR
+        ff_store32(&shared.far, view.far)
     view.pushed += 1
     ff_store32_release(&shared.pushed, view.pushed)          # pairs with FFL's acquire before it looks at its CQs
+    if r.far == FFR_FAR_MORE:
+        return
     if r.far and r.owed_count < FFR_OWED:
         if not view.owed:
             view.owed = 1

@@ -350,6 +350,12 @@ struct ffr_view {
 
 enum { FFR_OWED = 64 };
 
+enum ffr_far {
+	FFR_NEAR,     /* here */
+	FFR_FAR,      /* over a wire: who waits for it is woken once the batch is taken in */
+	FFR_FAR_MORE, /* so, and many of the same QP's are to come: nobody is woken */
+};
+
 struct ffr_ring_list {
 	uint32_t head, count;
 };
@@ -372,7 +378,7 @@ struct ffr_router {
 	uint32_t notify_pending; /* CQs whose event could not be sent */
 	uint32_t notify_cursor;
 	uint32_t flags;		 /* enum ff_session_flags, as published */
-	uint32_t far;		 /* what completes now came over a wire */
+	uint32_t far;		 /* enum ffr_far: how what completes now came about */
 	uint32_t owed[FFR_OWED]; /* sessions whose sleepers are to be woken, once the batch is taken in */
 	uint32_t owed_count;
 	uint32_t port_mtu;	 /* bytes: what the port reports, and no QP may exceed */

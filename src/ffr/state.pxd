@@ -330,6 +330,9 @@ cdef extern from "ffr/state.h" nogil:
 
     enum:
         FFR_OWED
+        FFR_NEAR
+        FFR_FAR
+        FFR_FAR_MORE
 
     ctypedef struct ffr_view "struct ffr_view":
         uint8_t *control

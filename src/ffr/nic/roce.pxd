@@ -27,7 +27,8 @@ cdef enum:
     ROCE_WHEEL = 256           # slots of the timer wheel
     ROCE_TICK_BITS = 18        # a slot is 262 us: the wheel goes round in 67 ms
     ROCE_HOT = 64              # sockets that are looked at in each pass; others wait for their turn at epoll
-    ROCE_QUANTUM = 16          # packets of requests that a QP sends before it is another one's turn
+    ROCE_QUANTUM = 65536       # bytes of requests that a QP sends before it is another one's turn: what the kernel takes at once
+    ROCE_QUANTUM_LEAST = 16    # ... in packets
 
 # ---- tables: no pointers ---------------------------------------------------------------------------------------------
 

@@ -31,7 +31,7 @@ from ffr.roce.responder cimport responder_due, responder_start
 from ffr.roce.transport cimport transport_receive, transport_request, transport_respond
 from ffr.roce.window cimport path_open
 from ffr.roce.udp cimport udp_flush, udp_init, udp_segments
-from ffr.state cimport FFR_LIST_NONE, FFR_NONE, FFR_QPS, ffr_qp
+from ffr.state cimport FFR_FAR, FFR_LIST_NONE, FFR_NEAR, FFR_NONE, FFR_QPS, ffr_qp
 
 
 cdef extern from "<infiniband/verbs.h>" nogil:
@@ -226,7 +226,7 @@ cdef int take_turn(roce_nic *n, uint32_t index) noexcept nogil:
     cdef roce_tables *t = n.tables
     cdef uint64_t before = n.counters.packets_sent
     cdef int turn = transport_request(&t.qp[index], &t.peer[t.side[index].path].window, &n.env, n.router.now_ns,
-                                      ROCE_QUANTUM)
+                                      max(<uint32_t>ROCE_QUANTUM_LEAST, ROCE_QUANTUM // t.qp[index].mtu))
     publish(n, index)
     watch(t, index)
     if n.router.state.qp[index].state != IBV_QPS_RTS:
@@ -298,9 +298,9 @@ cdef int roce_run(ffr_router *r, uint32_t index) noexcept nogil:
     want(&nic, index)
     if not nic.tables.side[index].queued:
         return NIC_IDLE
-    r.far = 1
+    r.far = FFR_FAR
     serve(&nic)
-    r.far = 0
+    r.far = FFR_NEAR
     if nic.tables.side[index].queued:
         qp_unlist(r, index)                   # its turn comes by itself
     return NIC_WORKED if nic.counters.packets_sent != before else NIC_IDLE
@@ -372,7 +372,7 @@ cdef int roce_poll(ffr_router *r) noexcept nogil:
         return 0
     work = map_obey(n)
     rings_forget(n)
-    r.far = 1
+    r.far = FFR_FAR
     work += listen_to_all(n)
     if n.backlog.waits:
         work += backlog_serve(n)
@@ -388,7 +388,7 @@ cdef int roce_poll(ffr_router *r) noexcept nogil:
         udp_flush(&n.arena)
     if r.owed_count:
         cq_rouse(r)
-    r.far = 0
+    r.far = FFR_NEAR
     return work
 
 

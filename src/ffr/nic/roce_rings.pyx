@@ -5,8 +5,8 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from ffcore.engine cimport ff_engine_move, ff_move, ff_segment
-from ffcore.icrc cimport ff_crc32, ff_icrc_start, ff_icrc_write
-from ffcore.roce cimport FF_COMPARE_SWAP, FF_ICRC_SIZE, FF_ROCE_MAX_HEADERS, FF_UC, FF_XRC, ff_bth
+from ffcore.icrc cimport ff_icrc_of, ff_icrc_write
+from ffcore.roce cimport FF_COMPARE_SWAP, FF_ICRC_SIZE, FF_ROCE_MAX_HEADERS, FF_UC, FF_XRC
 from ffcore.shm cimport (FF_CQE_SOLICITED, FF_MAX_SGE, FF_OP_LAST, FF_OP_LOCAL_INV, FF_OP_READ, FF_RECV_HEADER, FF_WQE_HEADER,
                          FF_WQE_INLINE, ff_guest_cmp_swp, ff_guest_fetch_add, ff_load32_acquire, ff_recv_wqe, ff_sge,
                          ff_wqe, ff_wqe_srqn)
@@ -24,7 +24,7 @@ from ffr.roce.udp cimport udp_commit, udp_room
 from ffr.roce.wire cimport roce_emit
 from ffr.rq cimport rq_hold, rq_of, rq_ready, rq_slot
 from ffr.srq cimport xrc_pd, xrc_select
-from ffr.state cimport FFR_NONE, ffr_mr, ffr_qp, ffr_router, ffr_rq
+from ffr.state cimport FFR_FAR, FFR_FAR_MORE, FFR_NONE, ffr_mr, ffr_qp, ffr_router, ffr_rq
 
 
 cdef extern from "<infiniband/verbs.h>" nogil:
@@ -34,6 +34,10 @@ cdef extern from "<infiniband/verbs.h>" nogil:
         IBV_QPS_SQE
         IBV_WC_RECV
         IBV_WC_RECV_RDMA_WITH_IMM
+
+
+cdef enum:
+    MANY = 8                  # send WQEs under way: their program need not wake up for each one that completes
 
 
 cdef inline ffr_qp *qp_of(roce_nic *n, const roce_qp *q) noexcept nogil:
@@ -175,7 +179,10 @@ cdef void complete_send(void *context, roce_qp *q, uint32_t index, const roce_me
             n.router.session_stats[qp.o.session].reads += 1
         else:
             n.router.session_stats[qp.o.session].atomics += 1
+    if q.sq_next - q.sq_done >= MANY:
+        n.router.far = FFR_FAR_MORE
     qp_sent(n.router, q.handle, w, status, m.length)
+    n.router.far = FFR_FAR
 
 
 # ---- receive WQEs ---------------------------------------------------------------------------------------------------
@@ -383,7 +390,6 @@ cdef int emit(void *context, roce_qp *q, roce_out *out) noexcept nogil:
     cdef uint32_t begin = roce_emit(&out.head, headers), end = begin + out.head.size + out.head.pad
     cdef uint16_t ident
     cdef uint8_t *at = udp_room(&n.arena, n.tables.socket[peer.socket].fd, &peer.address, end + FF_ICRC_SIZE, &ident)
-    cdef uint32_t crc
     cdef int status
     if at == NULL:
         return ROCE_NO_ROOM
@@ -392,8 +398,7 @@ cdef int emit(void *context, roce_qp *q, roce_out *out) noexcept nogil:
         return status
     memcpy(at, headers, begin)
     memset(at + begin + out.head.size, 0, out.head.pad)
-    crc = ff_icrc_start(&peer.flow, ident, <uint16_t>(end + FF_ICRC_SIZE), at)
-    ff_icrc_write(at + end, ff_crc32(crc, at + sizeof(ff_bth), end - sizeof(ff_bth)))
+    ff_icrc_write(at + end, ff_icrc_of(&peer.flow, ident, at, <uint16_t>(end + FF_ICRC_SIZE)))
     udp_commit(&n.arena, end + FF_ICRC_SIZE)
     if q.transport == FF_UC:
         marks_count(n, peer)
