@@ -120,6 +120,7 @@ enum ff_transport {
 	FF_XRC = 0xa0,
 	FF_ROUTED_UD = 0xc0, /* of the manufacturers' opcodes: UD between two routers, with its GRH before the payload */
 	FF_SELECTIVE_NAK = 0xd1, /* another: an ACKNOWLEDGE whose payload has a bit for each PSN from its own on that is there */
+	FF_ROUTED_UC = 0xc0, /* the same, with operations that UC has between two routers alone: SEND with invalidate */
 	FF_ROUTER = 0xe0,    /* of those, too: from router to router, for no QP: enum ff_router_op */
 	FF_TRANSPORT_MASK = 0xe0,
 };
@@ -223,6 +224,8 @@ static inline uint32_t ff_roce_traits_of(uint8_t opcode)
 	case FF_UD:
 		return operation == FF_SEND_ONLY || operation == FF_SEND_ONLY_IMM ? traits | FF_IS_KNOWN | FF_HAS_DETH : 0;
 	case FF_ROUTED_UD:
+		if (traits & FF_HAS_IETH) /* of FF_ROUTED_UC */
+			return traits | FF_IS_KNOWN;
 		if (opcode == FF_SELECTIVE_NAK)
 			return traits | FF_IS_KNOWN | FF_HAS_PAYLOAD;
 		return operation == FF_SEND_ONLY || operation == FF_SEND_ONLY_IMM ? traits | FF_IS_KNOWN | FF_HAS_DETH | FF_HAS_GRH : 0;

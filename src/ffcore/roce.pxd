@@ -78,6 +78,7 @@ cdef extern from "ffcore/roce.h" nogil:
         FF_CNP
         FF_XRC
         FF_ROUTED_UD
+        FF_ROUTED_UC
         FF_SELECTIVE_NAK
         FF_ROUTER
         FF_MARK

@@ -30,8 +30,8 @@ from ffl.verbs cimport (IBV_QP_INIT_ATTR_CREATE_FLAGS, IBV_QP_INIT_ATTR_PD,
 cdef enum:
     UD_OPCODES = (1 << IBV_WR_SEND) | (1 << IBV_WR_SEND_WITH_IMM)
     UC_OPCODES = (UD_OPCODES | (1 << IBV_WR_RDMA_WRITE) | (1 << IBV_WR_RDMA_WRITE_WITH_IMM) | (1 << IBV_WR_LOCAL_INV)
-                  | (1 << IBV_WR_BIND_MW))
-    RC_OPCODES = (UC_OPCODES | (1 << IBV_WR_SEND_WITH_INV) | (1 << IBV_WR_RDMA_READ) | (1 << IBV_WR_ATOMIC_CMP_AND_SWP)
+                  | (1 << IBV_WR_BIND_MW) | (1 << IBV_WR_SEND_WITH_INV))
+    RC_OPCODES = (UC_OPCODES | (1 << IBV_WR_RDMA_READ) | (1 << IBV_WR_ATOMIC_CMP_AND_SWP)
                   | (1 << IBV_WR_ATOMIC_FETCH_AND_ADD))
 
 
@@ -141,8 +141,6 @@ cdef void attach_rings(ffl_qp *qp, ff_reply_create_qp *reply) noexcept nogil:
 
 
 cdef uint32_t opcodes_of(uint32_t qp_type) noexcept nogil:
-    if qp_type == IBV_QPT_XRC_SEND:
-        return RC_OPCODES & ~<uint32_t>(1 << IBV_WR_SEND_WITH_INV)
     return UD_OPCODES if qp_type == IBV_QPT_UD else UC_OPCODES if qp_type == IBV_QPT_UC else RC_OPCODES
 
 

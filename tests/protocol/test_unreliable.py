@@ -47,10 +47,44 @@ def test_uc_exchange():
 
 @pytest.mark.parametrize("operation", ["read", "fetch_add", "cmp_swp", "send_inv"])
 def test_uc_has_no_reads_and_atomics(operation):
+    """Nor SEND with invalidate, towards who speaks the standard alone."""
     a, _ = pair(transport="UC")
     a.post_send(operation, bytes(8), rkey=KEY, addr=AT)
     a.send(NOW)
     assert statuses(a) == [("send", "loc_qp_op")] and a.sent == []
+
+
+def test_uc_send_with_invalidate_between_routers():
+    a, b = pair(transport="UC", routed=True)
+    b.register(0x77, 0, bytes(8))
+    for size in (2000, 8):
+        b.post_recv(4096)
+        a.post_send("send_inv", bytes(size), imm=0x77)
+        log = converse(a, b)
+        assert names(p for _, p in log)[-1] == ("SEND_LAST_INV" if size > 1024 else "SEND_ONLY_INV")
+        assert log[-1][1][0] in (0xD6, 0xD7)
+        b.register(0x77, 0, bytes(8))
+    assert statuses(a) == [("send", "ok")] * 2 and statuses(b) == [("recv", "ok")] * 2
+    assert all(c[3]["imm"] == 0x77 and c[3]["flags"] == h.CQE_INV for c in b.completions)
+
+
+def test_uc_invalidate_of_what_is_not_the_peers_loses_the_message():
+    a, b = pair(transport="UC", routed=True)
+    b.post_recv(4096)
+    a.post_send("send_inv", bytes(8), imm=0x55)
+    a.post_send("send", b"next")
+    converse(a, b)
+    assert statuses(a) == [("send", "ok")] * 2 and statuses(b) == [("recv", "ok")]
+    assert b.receive_queue[0].data[:4] == b"next" and not b.failed
+
+
+def test_uc_invalidate_from_a_foreign_peer_is_dropped():
+    a, b = pair(a={"routed": True}, transport="UC")
+    b.register(0x77, 0, bytes(8))
+    b.post_recv(4096)
+    a.post_send("send_inv", bytes(8), imm=0x77)
+    converse(a, b)
+    assert statuses(b) == [] and b.regions[-1].rkey == 0x77
 
 
 def test_uc_lost_packet_loses_its_message_alone():

@@ -34,9 +34,10 @@ def test_random_values_survive(name):
 
 
 def test_transports_speak_their_operations_only():
-    """Table 38: UC has no READ, atomics, acknowledgements or invalidate; UD only SEND_ONLY."""
+    """Table 38: UC has no READ, atomics, acknowledgements or invalidate; UD only SEND_ONLY. Invalidates of UC are our own."""
     assert len([n for n in wire.OPCODES if n.startswith("RC")]) == 23
-    assert len([n for n in wire.OPCODES if n.startswith("UC")]) == 12
+    assert len([n for n, code in wire.OPCODES.items() if n.startswith("UC") and code < 0xC0]) == 12
+    assert [wire.OPCODES[f"UC SEND_{place}_INV"] for place in ("LAST", "ONLY")] == [0xD6, 0xD7]
     assert [n for n in wire.OPCODES if n.startswith("UD")] == ["UD SEND_ONLY", "UD SEND_ONLY_IMM"]
     for opcode in set(range(256)) - set(wire.OPCODES.values()):
         with pytest.raises(ValueError, match="unknown opcode"):

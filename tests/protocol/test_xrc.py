@@ -54,3 +54,14 @@ def test_a_response_during_a_long_send_to_another_srq():
     assert statuses(b) == [("recv", "ok")]
     b.receive(packet("XRC READ_REQUEST", psn=104, srqn=2, rkey=0x99, addr=0x1000, length=8), NOW)
     assert parsed(b.sent)[-1]["syndrome"] == 0x62 and b.failed  # not in that one's
+
+
+def test_send_with_invalidate():
+    a, b = pair(transport="XRC")
+    b.register(0x77, 0, bytes(8))
+    b.post_recv(4096)
+    a.post_send("send_inv", bytes(2000), srqn=0x12, imm=0x77)
+    log = converse(a, b)
+    last = next(wire for source, wire in reversed(log) if source is a)
+    assert names([last]) == ["SEND_LAST_INV"] and parsed([last])[0]["srqn"] == 0x12 and parsed([last])[0]["inv_rkey"] == 0x77
+    assert statuses(a) == [("send", "ok")] and b.completions[0][3]["imm"] == 0x77

@@ -90,17 +90,16 @@ cdef uint32_t power_of_2(uint32_t n) noexcept nogil:
 
 
 cdef uint32_t opcodes_of(uint32_t qp_type) noexcept nogil:
-    """Bit FF_OP_x: the transport has it (IBTA table 38). 0: there is no such transport here."""
+    """Bit FF_OP_x: the transport has it (IBTA table 38, and man 3 ibv_post_send). 0: there is no such transport here."""
     cdef uint32_t send = 1 << FF_OP_SEND | 1 << FF_OP_SEND_IMM
     cdef uint32_t write = 1 << FF_OP_WRITE | 1 << FF_OP_WRITE_IMM | 1 << FF_OP_LOCAL_INV | 1 << FF_OP_BIND_MW
     if qp_type == IBV_QPT_UD:
         return send
+    send |= 1 << FF_OP_SEND_INV
     if qp_type == IBV_QPT_UC:
         return send | write
-    if qp_type == IBV_QPT_XRC_SEND:          # its peer's windows are no QP's that could be named
+    if qp_type == IBV_QPT_RC or qp_type == IBV_QPT_XRC_SEND:
         return send | write | 1 << FF_OP_READ | 1 << FF_OP_CMP_SWP | 1 << FF_OP_FETCH_ADD
-    if qp_type == IBV_QPT_RC:
-        return send | write | 1 << FF_OP_SEND_INV | 1 << FF_OP_READ | 1 << FF_OP_CMP_SWP | 1 << FF_OP_FETCH_ADD
     return 0
 
 

@@ -12,8 +12,8 @@ from ffr.state cimport ffr_mr, ffr_qp, ffr_router
 cdef int resolve(ffr_router *r, const ffr_qp *q, uint32_t rkey, uint64_t addr, uint64_t length, uint32_t access,
                  ff_segment *out, uint32_t *count) noexcept nogil
 
-# ... for a PD that is not the QP's own (XRC). qpn: of that QP.
-cdef int resolve_in(ffr_router *r, uint32_t pd, uint32_t qpn, uint32_t rkey, uint64_t addr, uint64_t length, uint32_t access,
+# ... of a PD that is not the QP's own (XRC).
+cdef int resolve_in(ffr_router *r, uint32_t pd, const ffr_qp *q, uint32_t rkey, uint64_t addr, uint64_t length, uint32_t access,
                     ff_segment *out, uint32_t *count) noexcept nogil
 
 # What its own program names: a list of SGEs. access: 0 or IBV_ACCESS_LOCAL_WRITE; *total is the sum of their lengths.

@@ -4,6 +4,7 @@ from ffcore.control cimport ff_extent
 from ffcore.engine cimport FF_MAX_SEGMENTS, ff_segment
 from ffcore.shm cimport ff_sge
 from ffr.mem.nothing cimport NOTHING_SIZE
+from ffr.mem.windows cimport window_owner
 from ffr.state cimport (FFR_ACCESS_LOCAL, FFR_DEVICE, FFR_KEY_BITS, FFR_NONE, FFR_NOTHING, FFR_WINDOW_1, FFR_WINDOW_2,
                         ffr_mr, ffr_qp, ffr_router)
 
@@ -82,12 +83,12 @@ cdef inline int look_up(ffr_router *r, uint32_t pd, uint32_t qpn, uint32_t key, 
 
 cdef int resolve(ffr_router *r, const ffr_qp *q, uint32_t rkey, uint64_t addr, uint64_t length, uint32_t access,
                  ff_segment *out, uint32_t *count) noexcept nogil:
-    return look_up(r, q.pd, q.qpn, rkey, addr, length, access, out, count)
+    return look_up(r, q.pd, window_owner(q), rkey, addr, length, access, out, count)
 
 
-cdef int resolve_in(ffr_router *r, uint32_t pd, uint32_t qpn, uint32_t rkey, uint64_t addr, uint64_t length, uint32_t access,
+cdef int resolve_in(ffr_router *r, uint32_t pd, const ffr_qp *q, uint32_t rkey, uint64_t addr, uint64_t length, uint32_t access,
                     ff_segment *out, uint32_t *count) noexcept nogil:
-    return look_up(r, pd, qpn, rkey, addr, length, access, out, count)
+    return look_up(r, pd, window_owner(q), rkey, addr, length, access, out, count)
 
 
 cdef int resolve_list(ffr_router *r, uint32_t pd, const ff_sge *sge, uint32_t sges, uint32_t access,

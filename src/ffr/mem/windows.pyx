@@ -33,7 +33,7 @@ cdef void window_unbind(ffr_router *r, ffr_mr *window) noexcept nogil:
 
 cdef ffr_mr *window_of(ffr_router *r, const ffr_qp *q, uint32_t rkey) noexcept nogil:
     cdef ffr_mr *window = key_find(r, q.pd, rkey)
-    if window == NULL or window.behind != FFR_WINDOW_2 or window.of == FFR_NONE or window.qpn != q.qpn:
+    if window == NULL or window.behind != FFR_WINDOW_2 or window.of == FFR_NONE or window.qpn != window_owner(q):
         return NULL
     return window
 
@@ -74,7 +74,7 @@ cdef uint8_t bind(ffr_router *r, const ffr_qp *q, const ff_wqe *w) noexcept nogi
     if mr == NULL:
         return IBV_WC_SUCCESS
     window.of = <uint32_t>(mr - r.state.mr)
-    window.qpn = q.qpn
+    window.qpn = window_owner(q)
     window.access = w.bind_access & (IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_READ | IBV_ACCESS_REMOTE_ATOMIC)
     window.iova = 0 if w.bind_access & IBV_ACCESS_ZERO_BASED else w.remote_addr
     window.length = w.bind_length

@@ -460,7 +460,8 @@ cdef void roce_enter(ffr_router *r, uint32_t index, uint32_t before) noexcept no
         q.transport = FF_UC if from_.type == IBV_QPT_UC else FF_RC if from_.type == IBV_QPT_RC else FF_XRC
         s.path = map_connect(&nic, sgid_of(r, from_), from_.attr.ah.dgid)
         nic.tables.peer[s.path].references += 1
-        q.selective = nic.tables.peer[s.path].gids != 0 and q.transport != FF_UC
+        q.routed = nic.tables.peer[s.path].gids != 0
+        q.selective = q.routed and q.transport != FF_UC
         take_attributes(q, from_)
         responder_start(q, from_.attr.rq_psn)
         nic.tables.connected += 1

@@ -271,7 +271,7 @@ cdef int answered(roce_nic *n, roce_qp *q, const roce_out *out, roce_resolved *m
         return remote(n, q, out.rkey, out.addr, out.head.size, IBV_ACCESS_REMOTE_READ, memory)
     memory.count = 0
     memory.length = out.head.size
-    return resolve_in(n.router, xrc_pd(n.router, qp, out.head.srqn), qp.qpn, out.rkey, out.addr, out.head.size,
+    return resolve_in(n.router, xrc_pd(n.router, qp, out.head.srqn), qp, out.rkey, out.addr, out.head.size,
                       IBV_ACCESS_REMOTE_READ, memory.segment, &memory.count)
 
 

@@ -131,14 +131,14 @@ cdef class QP:
 
     def __init__(self, *, str transport="RC", int mtu=1024, int qpn=0x11, int dest_qpn=0x22, int sq_psn=0, int rq_psn=0,
                  int access=ALL_ACCESS, int max_rd_atomic=16, int max_dest_rd_atomic=16, int min_rnr_timer=12,
-                 int retry_cnt=7, int rnr_retry=7, int timeout=14, unsigned int qkey=0x11111111, Path path=None, bint selective=False,
+                 int retry_cnt=7, int rnr_retry=7, int timeout=14, unsigned int qkey=0x11111111, Path path=None, bint selective=False, bint routed=False,
                  int held=HELD_PACKETS):
         memset(&self.q, 0, sizeof(self.q))
         self.q.transport, self.q.mtu, self.q.qpn, self.q.dest_qpn = TRANSPORTS[transport], mtu, qpn, dest_qpn
         self.q.access, self.q.max_rd_atomic, self.q.max_dest_rd_atomic = access, max_rd_atomic, max_dest_rd_atomic
         self.q.min_rnr_timer, self.q.retry_cnt, self.q.rnr_retry = min_rnr_timer, retry_cnt, rnr_retry
         self.q.ack_timeout_ns, self.q.qkey, self.q.pkey = ff_ack_timeout_ns(timeout), qkey, FF_DEFAULT_PKEY
-        self.q.selective = selective
+        self.q.selective, self.q.routed = selective, routed
         held_init(&self.held, held)
         requester_start(&self.q, sq_psn, 0)
         responder_start(&self.q, rq_psn)

@@ -79,6 +79,7 @@ ctypedef struct roce_qp:
     uint8_t rnr_retry            # 7: for ever
     uint8_t failed               # in ERR: nothing but a last NAK is sent, nothing is accepted
     uint8_t draining             # SQD: no further WQE is begun
+    uint8_t routed               # the peer is behind another router of ours
     uint8_t selective            # the peer keeps what comes ahead of a lost packet, and tells what is missing; so do we
     uint16_t held                # packets that are kept (env.held)
     # requester

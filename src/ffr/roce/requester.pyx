@@ -7,7 +7,7 @@ again, the same as send_psn. WQEs: sq_done <= sq_sending <= sq_next, at most ROC
 
 from ffcore.roce cimport *
 from ffcore.shm cimport (FF_OP_BIND_MW, FF_OP_CMP_SWP, FF_OP_FETCH_ADD, FF_OP_LOCAL_INV, FF_OP_READ, FF_OP_SEND,
-                         FF_OP_SEND_IMM, FF_OP_WRITE, FF_OP_WRITE_IMM, FF_WQE_FENCE,
+                         FF_OP_SEND_IMM, FF_OP_SEND_INV, FF_OP_WRITE, FF_OP_WRITE_IMM, FF_WQE_FENCE,
                          FF_WQE_SOLICITED)
 from libc.string cimport memset
 
@@ -182,6 +182,8 @@ cdef uint8_t check(const roce_qp *q, const roce_send *w) noexcept nogil:
             return IBV_WC_LOC_QP_OP_ERR
         return IBV_WC_LOC_LEN_ERR if w.length > q.mtu else 0
     if q.transport == FF_UC:
+        if w.opcode == FF_OP_SEND_INV:       # the standard has no such packet: between routers it is our own
+            return 0 if q.routed else IBV_WC_LOC_QP_OP_ERR
         return 0 if w.opcode in (FF_OP_SEND, FF_OP_SEND_IMM, FF_OP_WRITE, FF_OP_WRITE_IMM) else IBV_WC_LOC_QP_OP_ERR
     if w.opcode == FF_OP_READ and q.max_rd_atomic == 0:
         return IBV_WC_LOC_QP_OP_ERR
@@ -234,6 +236,8 @@ cdef uint32_t compose(const roce_qp *q, const roce_message *m, const roce_send *
     cdef bint last = at == m.packets - 1
     cdef roce_packet *h = &out.head
     h.opcode = q.transport | operation_of(m.opcode, at == 0, last)
+    if q.transport == FF_UC and last and m.opcode == FF_OP_SEND_INV:
+        h.opcode ^= FF_UC ^ FF_ROUTED_UC
     h.pkey = q.pkey
     h.qpn, h.psn = q.dest_qpn, psn
     h.ackreq = reliable(q) and (last or (psn & (ACK_EVERY - 1)) == ACK_EVERY - 1)

@@ -2,7 +2,7 @@
 
 from ffcore.grh cimport ff_grh, ff_grh_cqe_flags
 from ffcore.roce cimport *
-from ffcore.shm cimport FF_CQE_GRH, FF_CQE_IMM, FF_CQE_SOLICITED
+from ffcore.shm cimport FF_CQE_GRH, FF_CQE_IMM, FF_CQE_INV, FF_CQE_SOLICITED
 from libc.string cimport memset
 
 from ffr.roce.qp cimport *
@@ -16,9 +16,10 @@ cdef void complete(roce_qp *q, const roce_env *env, const roce_packet *p, uint8_
     done.length = length
     done.status = status
     done.write = (p.traits & FF_IS_WRITE) != 0
-    done.imm = p.imm
+    done.imm = p.inv_rkey if p.traits & FF_HAS_IETH else p.imm
     done.src_qpn = p.src_qpn if p.traits & FF_HAS_DETH else q.dest_qpn
-    done.flags = (flags | (FF_CQE_IMM if p.traits & FF_HAS_IMM else 0) | (FF_CQE_SOLICITED if p.solicited else 0))
+    done.flags = (flags | (FF_CQE_IMM if p.traits & FF_HAS_IMM else 0) | (FF_CQE_INV if p.traits & FF_HAS_IETH else 0)
+                  | (FF_CQE_SOLICITED if p.solicited else 0))
     q.taken = 0
     env.complete_receive(env.context, q, &done)
 
@@ -67,6 +68,8 @@ cdef bint uc_send(roce_qp *q, const roce_env *env, const roce_packet *p) noexcep
         fail(q, env, p, <uint8_t>status)
         return False
     q.received += p.size
+    if p.traits & FF_HAS_IETH and env.invalidate(env.context, q, p.inv_rkey):
+        return False                     # a key that the requester may not invalidate
     if p.traits & FF_IS_LAST:
         complete(q, env, p, IBV_WC_SUCCESS, q.received, 0)
     return True

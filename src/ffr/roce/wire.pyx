@@ -182,7 +182,8 @@ OPERATIONS = {
 }
 TRANSPORTS = {"RC": FF_RC, "UC": FF_UC, "UD": FF_UD, "XRC": FF_XRC, "routed UD": FF_ROUTED_UD}
 OPCODES = {f"{t} {o}": tv | ov for t, tv in TRANSPORTS.items() for o, ov in OPERATIONS.items()
-           if ff_roce_traits_of(tv | ov)} | {"MARK": FF_ROUTER | FF_MARK, "ECHO": FF_ROUTER | FF_ECHO}
+           if ff_roce_traits_of(tv | ov) and not (tv == FF_ROUTED_UD and ff_roce_traits_of(tv | ov) & FF_HAS_IETH)} | {
+               f"UC {o}": FF_ROUTED_UC | OPERATIONS[o] for o in ("SEND_LAST_INV", "SEND_ONLY_INV")} | {"MARK": FF_ROUTER | FF_MARK, "ECHO": FF_ROUTER | FF_ECHO}
 NAMES = {value: name for name, value in OPCODES.items()}
 
 
