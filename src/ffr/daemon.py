@@ -39,7 +39,7 @@ def main(arguments=None):
         paths = RouterPaths.of(options.dir, options.name)
         policies = Policies.of_file(options.policy) if options.policy else Policies()
         asyncio.run(serve(paths, policies, options.polling, map_of(options), key_of(options.key),
-                          shlex.split(options.device_files)))
+                          shlex.split(options.device_files), options.nic))
     except (PlaceTaken, ValueError, OSError) as error:
         log.debug("cannot start", exc_info=True)
         sys.exit(f"freeflow router: {error}")
@@ -66,7 +66,7 @@ def key_of(path):
         return file.read(KEY_BYTES_MAX).strip()
 
 
-async def serve(paths, policies, polling, where=None, key=None, device_files=None):
+async def serve(paths, policies, polling, where=None, key=None, device_files=None, nic="auto"):
     """From the first file to the last: what is set up here is taken down here, in reverse."""
     from ffr.nic import roce  # here, so that the command line's mistakes are told without them
     from ffr.reactor import Reactor
@@ -83,9 +83,11 @@ async def serve(paths, policies, polling, where=None, key=None, device_files=Non
         reactor = Reactor(counters.fd)
         reactor.set_polling(polling)
         roce.open_nic(reactor.router)
+        if nic == "roce":
+            reactor.only_by_wire()
         reactor.start()
         undo.callback(reactor.stop)
-        router = Router(paths, reactor, counters, policies, stopped, key, device_files)
+        router = Router(paths, reactor, counters, policies, stopped, key, device_files, nic)
         undo.callback(router.close)
         router.use_map(**(where or {}))
         await router.start()
@@ -107,6 +109,7 @@ def _parse(arguments):
     parser.add_argument("--address", metavar="IP", help="this host's among them (with --etcd); found out where there is"
                                                         " no doubt")
     parser.add_argument("--key", metavar="FILE", help="the hosts' common secret, for TCP mode; see docs/tcp-mode.md")
+    parser.add_argument("--nic", choices=("auto", "local", "roce"), default="auto", help="what containers are reached by")
     parser.add_argument("--device-files", metavar="COMMAND", default="", help="brings the device's files in a container up to"
                                                                              " date (src/ffr/device_files.py)")
     options = parser.parse_args(arguments)

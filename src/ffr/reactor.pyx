@@ -376,6 +376,10 @@ cdef class Reactor:
                              "pds": s.count[FFR_PD], "pinned_bytes": s.pinned})
         return rows
 
+    def only_by_wire(self):
+        """Before start(): containers of this host reach each other through the roce NIC, as those of other hosts."""
+        self.r.wire_only = 1
+
     def set_port_mtu(self, int bytes_max):
         """What the port reports from now on; QPs that are connected stay as they are."""
         if bytes_max not in (256, 512, 1024, 2048, 4096):

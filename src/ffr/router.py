@@ -33,16 +33,16 @@ NEIGHBOURS_LOOK_S = 0.5
 class Router:
     """Runs in an asyncio loop, in the thread beside the reactor's."""
 
-    def __init__(self, paths, reactor, counters, policies, stopped, key=None, device_files=None):
+    def __init__(self, paths, reactor, counters, policies, stopped, key=None, device_files=None, nic="auto"):
         """`stopped`: the asyncio.Event that ends the router. `key`: what the hosts' brokers of TCP mode know each other
-        by, bytes. `device_files`: see device_files.py."""
+        by, bytes. `device_files`: see device_files.py. `nic`: see roce/underlay.py."""
         self.paths, self.reactor, self.counters = paths, reactor, counters
         self.registry = Registry()
         self.registry.add_host(Namespace.own(), addresses.own())
         self.sessions = Sessions(reactor, policies)
         self.tcp = TcpMode(paths.tcp_socket, self.registry, key)
         self.hosts = HostMap()
-        self.underlay = Underlay(reactor)
+        self.underlay = Underlay(reactor, nic)
         self.following = Following(self.registry, self.hosts, self._on_followed)
         self.files = DeviceFiles(device_files, paths)
         self.hosts.listen(self._on_moved)
@@ -196,6 +196,8 @@ class Router:
                 self.set_hosts(hosts)
             except Refused as refusal:
                 raise ValueError(f"the map of hosts: {refusal.reason}") from None
+        elif self.underlay.nic == "roce":
+            raise ValueError("the roce NIC needs to know this host's address: --etcd or --hosts (docs/map.md) say it")
 
     def _settle(self, own):
         """This host is `own` among the others."""

@@ -381,6 +381,7 @@ struct ffr_router {
 	uint32_t far;		 /* enum ffr_far: how what completes now came about */
 	uint32_t owed[FFR_OWED]; /* sessions whose sleepers are to be woken, once the batch is taken in */
 	uint32_t owed_count;
+	uint32_t wire_only;	 /* containers of this host reach each other through the roce NIC too */
 	uint32_t port_mtu;	 /* bytes: what the port reports, and no QP may exceed */
 	int32_t epoll, wake, reaped, uffd;
 };

@@ -365,6 +365,7 @@ cdef extern from "ffr/state.h" nogil:
         uint32_t live_cursor
         uint32_t notify_pending
         uint32_t port_mtu
+        uint32_t wire_only         # containers of this host reach each other through the roce NIC too
         uint32_t notify_cursor
         uint32_t flags
         uint32_t far

@@ -169,7 +169,12 @@ def traffic_path(here):
         batches = {True: "by batches", False: "one by one"}
         far = (f", and in RoCEv2 packets of up to {here.roce['mtu']} bytes over UDP to those of the others (roce NIC), sent"
                f" {batches[here.roce['gso']]} (GSO) and received {batches[here.roce['gro']]} (GRO)")
-    return finding(OK, f"through the router's shared memory to the containers of this host (local NIC, isolated mode){far}")
+    near = "through the router's shared memory to the containers of this host (local NIC, isolated mode)"
+    if here.roce.get("nic") == "roce":
+        near = "in packets of this host to itself to its containers (--nic roce)"
+    elif here.roce.get("nic") == "local":
+        far = "; others are not reached (--nic local)"
+    return finding(OK, f"{near}{far}")
 
 
 def tcp_mode(here):

@@ -171,7 +171,7 @@ cdef int unicast(ffr_router *r, uint32_t index, const ff_wqe *w, const ffr_ah *a
     cdef request *q = &d.q
     cdef const uint8_t *sgid = r.state.session[r.state.qp[index].o.session].gid[ah.attr.sgid_index]
     cdef uint32_t to = destination(r, w, ah)
-    if to == FFR_NONE:
+    if to == FFR_NONE or r.wire_only:
         return on_the_wire(r, index, w, roce_ud_send(r, index, w, sgid, ah.attr.dgid, &d.grh, local_of(q), q.local_count,
                                                      q.length), q)
     if not welcome(r, index, to, w):
@@ -196,6 +196,8 @@ cdef int multicast(ffr_router *r, uint32_t index, const ff_wqe *w, const ffr_ah 
     status = roce_ud_spread(r, index, w, &d.grh, local_of(q), q.local_count, q.length)
     if status != ROCE_UD_NOWHERE:
         outcome = on_the_wire(r, index, w, status, q)
+    if status != ROCE_UD_NOWHERE and r.wire_only:
+        return outcome                       # this router is among those that it went to
     at = mcast_next(r, ah.attr.dgid, FFR_NONE)
     while at != FFR_NONE and outcome == DONE:
         if welcome(r, index, r.state.mcast[at].qp, w):

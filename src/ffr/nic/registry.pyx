@@ -49,7 +49,7 @@ cdef uint32_t nic_for(ffr_router *r, uint32_t qp) noexcept nogil:
     cdef const uint8_t *gid = r.state.qp[qp].attr.ah.dgid
     if r.state.qp[qp].type == IBV_QPT_UD:
         return LOCAL_UD
-    if not is_local(r, gid) and roce_reaches(r, qp):
+    if (r.wire_only or not is_local(r, gid)) and roce_reaches(r, qp):
         return ROCE
     return LOCAL      # a peer that nobody owns is one that never answers
 

@@ -19,13 +19,16 @@ class ForeignSockets:
     """One for each address of each registered container, while there are numbers left. Where an address has one, the
     map of the NIC says so (underlay.py)."""
 
-    def __init__(self):
+    def __init__(self, wanted=True):
+        self._wanted = wanted
         self._free = list(reversed(NUMBERS))
         self._of = {}  # container name -> [(number, address, socket)]
 
     def add(self, container):
         """Opens them, and closes those of addresses that it has no more. A container that cannot have one (its namespace
         has a RoCE device of its own, say) goes without: then foreign peers are not reached."""
+        if not self._wanted:
+            return
         mine = self._of.setdefault(container.name, [])
         for one in [one for one in mine if one[1] not in container.addresses]:
             mine.remove(one)

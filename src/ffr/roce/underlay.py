@@ -19,14 +19,20 @@ MTUS = (4096, 2048, 1024, 512, 256)
 
 
 class Underlay:
-    """Without a socket until the address of this host is known, which is when there are others."""
+    """Without a socket until the address of this host is known, which is when there are others.
 
-    def __init__(self, reactor):
+    nic: what containers are reached by. auto: each other in memory (the local NIC), others by the roce NIC. local: only
+    each other. roce: also each other through packets, which this host sends to itself, for tests; foreign peers, whose
+    packets know nothing of hosts, are not reached then.
+    """
+
+    def __init__(self, reactor, nic="auto"):
         self._reactor = reactor
+        self.nic = nic
         self._socket = None
         self.address = None  # this host's, once it is known
         self.mtu = MTUS[0]
-        self.foreign = ForeignSockets()
+        self.foreign = ForeignSockets(nic == "auto")
         self._links = {}  # other host -> bytes of a packet that its path carries
 
     def close(self):
@@ -37,13 +43,15 @@ class Underlay:
 
     def open(self, address):
         """This host is `address` among the others. Raises OSError."""
-        if address == self.address:
+        if address == self.address or self.nic == "local":
             return
         fresh = open_socket(address)
         roce_map.set_socket(0, fresh.fileno(), str(address))
         if self._socket:
             self._socket.close()
         self._socket, self.address = fresh, address
+        if self.nic == "roce":
+            roce_map.place(ip.gid(address), str(address))
 
     def moved(self, changes):
         """Listens to the map (ffr/map/hosts.py). Connections that exist stay where they are."""
@@ -51,6 +59,8 @@ class Underlay:
             try:
                 if host is None:
                     roce_map.forget(ip.gid(address))
+                elif host is HERE and self.nic == "roce":
+                    roce_map.place(ip.gid(address), str(self.address))
                 elif host is HERE:
                     roce_map.place(ip.gid(address), socket=self.foreign.number_of(address))
                 elif self.address:
@@ -72,7 +82,7 @@ class Underlay:
         roce_map.set_faults(**plan)
 
     def status(self):
-        return {"address": str(self.address) if self.address else None, "mtu": self.mtu,
+        return {"nic": self.nic, "address": str(self.address) if self.address else None, "mtu": self.mtu,
                 "gso": roce.segments(), "gro": bool(self._socket and puts_together(self._socket)),
                 "foreign_sockets": len(self.foreign), "counters": roce.counters(), "faults": roce.faults(),
                 "paths": roce.windows()}

@@ -19,13 +19,16 @@ from freeflow.cli.options import router_options
 @click.option("--hosts", metavar="FILE", help="In place of --etcd: the map written down, or etcd with TLS and users, as "
                                               "TOML (docs/map.md).")
 @click.option("--key", metavar="FILE", help="The hosts' common secret: TCP mode between hosts needs one (docs/tcp-mode.md).")
-def command(directory, name, polling, policy, etcd, address, hosts, key):
+@click.option("--nic", type=click.Choice(["auto", "local", "roce"]), default="auto", show_default=True,
+              help="What containers are reached by. auto: in memory on this host, by RoCEv2 on others; local: this host's "
+                   "alone; roce: by packets on this host too, for tests.")
+def command(directory, name, polling, policy, etcd, address, hosts, key, nic):
     """Run this host's router in the foreground, until SIGTERM or SIGINT.
 
     Alone, it serves the containers of this host. With --etcd or --hosts they reach those of other hosts: each runs a
     router, and the map says which container is where.
     """
-    arguments = [sys.executable, "-m", "ffr.daemon", "--polling", polling,
+    arguments = [sys.executable, "-m", "ffr.daemon", "--polling", polling, "--nic", nic,
                  "--device-files", shlex.join([sys.executable, "-m", "freeflow.device_show"])]
     if directory:
         arguments += ["--dir", directory]

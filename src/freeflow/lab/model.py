@@ -110,6 +110,7 @@ class Plan:
     container_count: int = 2  # of each host
     overlay: str = "bridge"
     wire_mtu: int = 1500
+    nic: str = "auto"
 
     def __post_init__(self):
         if not _LAB_NAME.fullmatch(self.name):
@@ -141,6 +142,11 @@ class Plan:
     def etcd_url(self):
         """Of the etcd by which several hosts find each other's containers; it lives on the first. None for one host."""
         return f"http://{self.hosts[0].address}:{ETCD_PORT}" if self.host_count > 1 else None
+
+    @property
+    def hosts_path(self):
+        """The map of a lone host that sends itself packets."""
+        return self.directory / "hosts.toml"
 
     @property
     def etcd_directory(self):

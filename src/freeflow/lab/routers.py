@@ -46,7 +46,15 @@ def start(directory, log, netns=None, name=ROUTER_NAME, command=None, variables=
 
 def options(plan):
     """Of `freeflow router`, on each host of a lab."""
-    return ["--etcd", plan.etcd_url, "--key", str(plan.key_path)] if plan.etcd_url else []
+    chosen = ["--nic", plan.nic] if plan.nic != "auto" else []
+    if plan.etcd_url:
+        return [*chosen, "--etcd", plan.etcd_url, "--key", str(plan.key_path)]
+    return [*chosen, "--hosts", str(plan.hosts_path)] if plan.nic == "roce" else chosen
+
+
+def write_map(plan):
+    """Of a lone host, for its router to know its address."""
+    plan.hosts_path.write_text(f'[hosts]\n"{plan.hosts[0].address}" = []\n')
 
 
 def write_key(path):

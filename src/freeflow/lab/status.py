@@ -21,7 +21,7 @@ def loaded(name):
 def describe(record):
     """The lab as plain values, as `freeflow lab status --json` prints them."""
     plan = record.plan
-    return {"name": plan.name, "mode": "isolated", "nic": "auto", "overlay": plan.overlay, "wire_mtu": plan.wire_mtu,
+    return {"name": plan.name, "mode": "isolated", "nic": plan.nic, "overlay": plan.overlay, "wire_mtu": plan.wire_mtu,
             "etcd": describe_etcd(record), "hosts": [describe_host(record, host) for host in plan.hosts]}
 
 

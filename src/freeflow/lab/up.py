@@ -85,6 +85,8 @@ class Making:
         if self.plan.etcd_url:
             self.start_etcd()
             routers.write_key(self.plan.key_path)
+        elif self.plan.nic == "roce":
+            routers.write_map(self.plan)
         for host in self.plan.hosts:
             self.start_router(host)
         self.join_network(self.await_containers())
