@@ -17,6 +17,3 @@ cdef void cq_refresh(ffr_router *r, ffr_cq *cq) noexcept nogil
 
 # Retries the channel events that a full socket held back; called while r.notify_pending.
 cdef void cq_notify_retry(ffr_router *r) noexcept nogil
-
-# Sends struct ff_event on the async channel of a context. Lost when the application never reads it.
-cdef void async_event(ffr_router *r, uint32_t context, uint32_t type, uint32_t handle) noexcept nogil

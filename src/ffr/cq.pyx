@@ -1,18 +1,12 @@
-from libc.errno cimport EPIPE, errno
 from libc.string cimport memcpy
 
 from ffcore.control cimport FF_NO_HANDLE
-from ffcore.shm cimport (FF_ARM_NONE, FF_ARM_NEXT, FF_FLAG_SLOW_YIELD, ff_cq_shared, ff_cqe, ff_event, ff_exchange32,
+from ffcore.shm cimport (FF_ARM_NONE, FF_ARM_NEXT, FF_FLAG_SLOW_YIELD, ff_cq_shared, ff_cqe, ff_exchange32,
                          ff_fence, ff_load32, ff_load32_acquire, ff_session, ff_store32, ff_store32_release)
+from ffr.events cimport async_event, send_event
 from ffr.qp cimport qp_error
 from ffr.state cimport FFR_CQ, FFR_FAR_MORE, FFR_NEAR, FFR_NONE, FFR_OWED, FFR_QP, ffr_channel, ffr_cq, ffr_qp, ffr_router, ffr_view
 
-
-cdef extern from "<sys/socket.h>" nogil:
-    ssize_t send(int fd, const void *data, size_t length, int flags)
-    enum:
-        MSG_DONTWAIT
-        MSG_NOSIGNAL
 
 cdef extern from "ffr/futex.h" nogil:
     void ffr_futex_wake(void *word)
@@ -31,19 +25,6 @@ cdef enum:
 
 cdef inline ff_cq_shared *shared_of(ffr_router *r, ffr_cq *cq) noexcept nogil:
     return <ff_cq_shared *>(r.view[cq.o.session].control + cq.offset)
-
-
-cdef bint send_event(ffr_router *r, uint32_t channel, uint32_t type, uint32_t handle) noexcept nogil:
-    """False when the socket is full: the application does not read. Where it has closed its end, nothing is owed."""
-    cdef ff_event event
-    event.type = type
-    event.handle = handle
-    return send(r.state.channel[channel].fd, &event, sizeof(event), MSG_DONTWAIT | MSG_NOSIGNAL) >= 0 or errno == EPIPE
-
-
-cdef void async_event(ffr_router *r, uint32_t context, uint32_t type, uint32_t handle) noexcept nogil:
-    if context != FFR_NONE and r.state.channel[context].o.used:
-        send_event(r, context, type, handle)
 
 
 cdef void notify(ffr_router *r, uint32_t index, ffr_cq *cq) noexcept nogil:

@@ -5,7 +5,8 @@ from libc.string cimport memcpy
 
 from ffcore.shm cimport (FF_FLAG_OVERSUBSCRIBED, FF_FLAG_SLOW_YIELD, ff_cas32, ff_fence, ff_load32, ff_load32_acquire,
                          ff_pause, ff_session, ff_store32, ff_store32_release, ff_store64)
-from ffr.cq cimport async_event, cq_notify_retry
+from ffr.cq cimport cq_notify_retry
+from ffr.events cimport async_event, events_retry
 from ffr.load cimport YIELD_MAX_NS, judge_load, timed_yield
 from ffr.nic.registry cimport nics_deadline
 from ffr.qp cimport qp_rest
@@ -116,6 +117,8 @@ cdef void chores(ffr_loop *l) noexcept nogil:
         timed_yield(l)                       # a probe: hogs that are no sessions of ours
     if r.notify_pending:
         cq_notify_retry(r)
+    if r.events_pending:
+        events_retry(r)
     if r.now_ns - l.last_totals_ns < TOTALS_NS:
         return
     l.last_totals_ns = r.now_ns
@@ -154,7 +157,7 @@ cdef void sleep_until_rung(ffr_loop *l) noexcept nogil:
     if pass_once(l, True) or ff_load32(&l.admin) != ADMIN_NONE:
         return
     deadline = next_deadline(r)
-    timeout = TOTALS_NS if r.notify_pending == 0 else RETRY_NS
+    timeout = TOTALS_NS if r.notify_pending + r.events_pending == 0 else RETRY_NS
     if r.live_count == 0:
         timeout = <uint64_t>10 * TOTALS_NS
     if deadline != <uint64_t>-1:

@@ -6,7 +6,8 @@ from ffcore.shm cimport (FF_CQE_IMM, FF_OP_BIND_MW, FF_OP_CMP_SWP, FF_OP_FETCH_A
                          FF_OP_SEND_IMM,
                          FF_OP_SEND_INV, FF_OP_WRITE, FF_OP_WRITE_IMM, FF_WQE_SIGNALED, ff_and64, ff_cqe, ff_fence,
                          ff_load32_acquire, ff_session, ff_store32_release)
-from ffr.cq cimport async_event, cq_push
+from ffr.cq cimport cq_push
+from ffr.events cimport async_event
 from ffr.nic.registry cimport nic_leave
 from ffr.rq cimport rq_advance, rq_is_owed, rq_of, rq_ready, rq_slot
 from ffr.srq cimport srq_is_held

@@ -2,7 +2,7 @@ from libc.stdint cimport uint64_t
 from libc.string cimport memcpy
 
 from ffcore.shm cimport FF_RECV_HEADER, ff_a32, ff_load32_acquire, ff_sge, ff_store32_release
-from ffr.cq cimport async_event
+from ffr.events cimport async_event
 from ffr.mem.region cimport ring_free
 from ffr.state cimport FFR_SRQS
 

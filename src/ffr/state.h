@@ -14,7 +14,7 @@
 #include "ffcore/stats.h"
 
 #define FFR_STATE_MAGIC 0x74734646u
-#define FFR_STATE_VERSION 7u
+#define FFR_STATE_VERSION 8u
 #define FFR_NONE 0xffffffffu
 
 enum {
@@ -30,6 +30,7 @@ enum {
 	FFR_OPENERS = 1 << 14,	/* handles from ibv_open_qp */
 	FFR_OPENERS_QP = 64,	/* ... for one QP */
 	FFR_DMS = 1 << 14,
+	FFR_EVENT_RECORDS = 1 << 15, /* asynchronous ones that wait for their program to read */
 	FFR_IMPORTS = 1 << 16,
 	FFR_IMPORTERS = 64, /* contexts that have one object imported */
 	FFR_MCASTS = 1 << 14,	/* attachments of QPs to multicast groups */
@@ -63,7 +64,7 @@ struct ffr_limits {
 /* A memory window is an MR to whoever looks up its key: it takes its place in that table. */
 enum ffr_kind {
 	FFR_PD, FFR_MR, FFR_CQ, FFR_QP, FFR_CHANNEL, FFR_AH, FFR_MCAST, FFR_SRQ, FFR_XRCD, FFR_OPENER, FFR_MW, FFR_DM,
-	FFR_IMPORT, FFR_KINDS
+	FFR_IMPORT, FFR_EVENT, FFR_KINDS
 };
 
 struct ffr_session {
@@ -101,6 +102,8 @@ struct ffr_channel {
 	/* of a context: contexts that were imported from one another are a group, and know its secret */
 	uint64_t group;
 	uint64_t secret[2];
+	uint32_t event, last_event; /* those that wait, in order */
+	uint32_t owed;		    /* of the port: as of a QP */
 };
 
 struct ffr_pd {
@@ -169,6 +172,7 @@ struct ffr_cq {
 	uint32_t consumed;  /* as last seen in shared memory */
 	uint32_t overrun;   /* 1 after an overrun: nothing more is written */
 	uint32_t notify;    /* an event could not be sent yet; retried */
+	uint32_t owed;	    /* as of a QP */
 	uint32_t context;
 	uint32_t pages;	     /* of struct ff_cq_shared and its first ring */
 	uint64_t offset;
@@ -239,6 +243,7 @@ struct ffr_qp {
 	uint32_t opener; /* first of its further handles */
 	uint32_t orphan; /* its maker's handle is gone: those keep it */
 	uint32_t established; /* IBV_EVENT_COMM_EST has been sent since RESET */
+	uint32_t owed;	      /* bit IBV_EVENT_x: waits in its context's list (events.pxd) */
 };
 
 struct ffr_srq {
@@ -249,6 +254,7 @@ struct ffr_srq {
 	uint32_t context;
 	uint32_t limit; /* armed: an event when fewer WQEs than this are left; 0: not */
 	uint32_t cq, xrcd; /* of XRC */
+	uint32_t owed;	   /* as of a QP */
 	uint64_t domain;
 	struct ffr_rq rq;
 	uint64_t offset; /* of struct ff_srq_shared, and of its first ring */
@@ -273,12 +279,20 @@ struct ffr_opener {
 	struct ffr_object o;
 	uint32_t qp, next;
 	uint32_t context, xrcd;
+	uint32_t owed; /* as of a QP */
 };
 
 /* A receive WQE as it stands in its slot. */
 struct ffr_held {
 	uint64_t wqe[(FF_RECV_HEADER + FF_MAX_SGE * sizeof(struct ff_sge)) / 8];
 	uint32_t generation; /* of the SRQ: its number has but 8 bits of it, and comes again */
+};
+
+/* An asynchronous event whose channel's socket was full. */
+struct ffr_event {
+	struct ffr_object o;
+	uint32_t channel, next;
+	uint32_t type, handle; /* as in struct ff_event */
 };
 
 struct ffr_ah {
@@ -330,6 +344,7 @@ struct ffr_state {
 	uint64_t domains;	       /* XRC domains made so far */
 	struct ffr_dm dm[FFR_DMS];
 	struct ffr_import imports[FFR_IMPORTS];
+	struct ffr_event event[FFR_EVENT_RECORDS];
 	uint64_t groups; /* of contexts, made so far */
 	uint32_t mcast_bucket[FFR_MCAST_BUCKETS]; /* first of each list, or FFR_NONE */
 	struct ff_extent block[FFR_EXTENT_BLOCKS][FFR_BLOCK_EXTENTS];
@@ -377,6 +392,8 @@ struct ffr_router {
 	uint32_t live_count, live_cursor;
 	uint32_t notify_pending; /* CQs whose event could not be sent */
 	uint32_t notify_cursor;
+	uint32_t events_pending; /* records in use */
+	uint32_t events_cursor;
 	uint32_t flags;		 /* enum ff_session_flags, as published */
 	uint32_t far;		 /* enum ffr_far: how what completes now came about */
 	uint32_t owed[FFR_OWED]; /* sessions whose sleepers are to be woken, once the batch is taken in */

@@ -23,6 +23,7 @@ cdef extern from "ffr/state.h" nogil:
         FFR_OPENERS
         FFR_OPENERS_QP
         FFR_DMS
+        FFR_EVENT_RECORDS
         FFR_IMPORTS
         FFR_IMPORTERS
         FFR_MCASTS
@@ -49,6 +50,7 @@ cdef extern from "ffr/state.h" nogil:
         FFR_MW
         FFR_DM
         FFR_IMPORT
+        FFR_EVENT
         FFR_KINDS
         FFR_PAGES
         FFR_NOTHING
@@ -125,6 +127,9 @@ cdef extern from "ffr/state.h" nogil:
         uint32_t context
         uint64_t group
         uint64_t *secret
+        uint32_t event
+        uint32_t last_event
+        uint32_t owed
 
     ctypedef struct ffr_pd "struct ffr_pd":
         ffr_object o
@@ -175,6 +180,7 @@ cdef extern from "ffr/state.h" nogil:
         uint32_t consumed
         uint32_t overrun
         uint32_t notify
+        uint32_t owed
         uint32_t context
         uint32_t pages
         uint64_t offset
@@ -239,6 +245,7 @@ cdef extern from "ffr/state.h" nogil:
         uint32_t opener
         uint32_t orphan
         uint32_t established
+        uint32_t owed
 
     ctypedef struct ffr_srq "struct ffr_srq":
         ffr_object o
@@ -249,6 +256,7 @@ cdef extern from "ffr/state.h" nogil:
         uint32_t limit
         uint32_t cq
         uint32_t xrcd
+        uint32_t owed
         uint64_t domain
         ffr_rq rq
         uint64_t offset
@@ -273,10 +281,18 @@ cdef extern from "ffr/state.h" nogil:
         uint32_t next
         uint32_t context
         uint32_t xrcd
+        uint32_t owed
 
     ctypedef struct ffr_held "struct ffr_held":
         uint64_t *wqe
         uint32_t generation
+
+    ctypedef struct ffr_event "struct ffr_event":
+        ffr_object o
+        uint32_t channel
+        uint32_t next
+        uint32_t type
+        uint32_t handle
 
     ctypedef struct ffr_ah "struct ffr_ah":
         ffr_object o
@@ -319,6 +335,7 @@ cdef extern from "ffr/state.h" nogil:
         ffr_mcast *mcast
         ffr_dm *dm
         ffr_import *imports
+        ffr_event *event
         uint64_t groups
         uint32_t *mcast_bucket
         ffr_srq *srq
@@ -367,6 +384,8 @@ cdef extern from "ffr/state.h" nogil:
         uint32_t port_mtu
         uint32_t wire_only         # containers of this host reach each other through the roce NIC too
         uint32_t notify_cursor
+        uint32_t events_pending
+        uint32_t events_cursor
         uint32_t flags
         uint32_t far
         uint32_t *owed

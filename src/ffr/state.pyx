@@ -27,6 +27,8 @@ cdef ffr_object *object_at(ffr_state *state, int kind, uint32_t index) noexcept 
         return &state.dm[index].o
     if kind == FFR_IMPORT:
         return &state.imports[index].o
+    if kind == FFR_EVENT:
+        return &state.event[index].o
     return &state.channel[index].o
 
 
@@ -53,6 +55,8 @@ cdef uint32_t capacity(int kind) noexcept nogil:
         return FFR_DMS
     if kind == FFR_IMPORT:
         return FFR_IMPORTS
+    if kind == FFR_EVENT:
+        return FFR_EVENT_RECORDS
     return FFR_CHANNELS
 
 

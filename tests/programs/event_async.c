@@ -175,6 +175,76 @@ static void not_for_the_dead(const void *row)
 	}
 }
 
+/* ---- a program that does not read ---- */
+
+enum { MANY = 600 }; /* more than a socket takes */
+
+static struct ibv_srq *srq_at_its_limit(struct ibv_pd *pd)
+{
+	struct ibv_srq_init_attr init = {.attr = {.max_wr = 1, .max_sge = 1}};
+	struct ibv_srq_attr limit = {.srq_limit = 1};
+	struct ibv_srq *srq = ibv_create_srq(pd, &init);
+
+	CHECK(srq, "ibv_create_srq: %s", strerror(errno));
+	CHECK_EQ(ibv_modify_srq(srq, &limit, IBV_SRQ_LIMIT), 0); /* nothing is posted: it is reached at once */
+	return srq;
+}
+
+static struct ibv_srq *next_limit(struct ibv_context *context)
+{
+	struct pollfd wait = {.fd = context->async_fd, .events = POLLIN};
+	struct ibv_async_event event;
+
+	if (poll(&wait, 1, 500) != 1)
+		return NULL;
+	CHECK_EQ(ibv_get_async_event(context, &event), 0);
+	CHECK_EQ(event.event_type, IBV_EVENT_SRQ_LIMIT_REACHED);
+	ibv_ack_async_event(&event);
+	return event.element.srq;
+}
+
+/* All come, in their order; what waits already comes once; what is destroyed meanwhile does not come. */
+static void unread(const void *row)
+{
+	struct ibv_srq_attr limit = {.srq_limit = 1};
+	struct ibv_srq *srq[MANY];
+	struct ibv_context *context = open_device();
+	struct ibv_pd *pd = ibv_alloc_pd(context);
+
+	(void)row;
+	for (int n = 0; n < MANY; n++)
+		srq[n] = srq_at_its_limit(pd);
+	for (int n = 0; n < 3; n++)
+		CHECK_EQ(ibv_modify_srq(srq[MANY - 1], &limit, IBV_SRQ_LIMIT), 0);
+	CHECK_EQ(ibv_destroy_srq(srq[MANY - 2]), 0);
+	srq[MANY - 2] = srq_at_its_limit(pd); /* most likely by the same number: behind the others */
+	for (int n = 0; n < MANY; n++) {
+		int expected = n < MANY - 2 ? n : n == MANY - 2 ? MANY - 1 : MANY - 2;
+
+		CHECK(next_limit(context) == srq[expected], "event %d", n);
+	}
+	CHECK(!next_limit(context), "one too many");
+	CHECK_EQ(ibv_modify_srq(srq[0], &limit, IBV_SRQ_LIMIT), 0);
+	CHECK(next_limit(context) == srq[0], "the next one");
+}
+
+/* Closed with events that nobody has read. */
+static void unread_at_the_end(const void *row)
+{
+	struct ibv_context *context = open_device();
+	struct ibv_pd *pd = ibv_alloc_pd(context);
+	struct ibv_srq *srq;
+
+	(void)row;
+	for (int n = 0; n < MANY; n++)
+		srq_at_its_limit(pd);
+	CHECK_EQ(ibv_close_device(context), 0);
+	context = open_device();
+	CHECK(!next_limit(context), "of the context before");
+	srq = srq_at_its_limit(ibv_alloc_pd(context));
+	CHECK(next_limit(context) == srq, "the first of the new one");
+}
+
 static const struct test tests[] = {
 	{"established_by_send", established, &with_send},
 	{"established_by_write", established, &with_write},
@@ -183,6 +253,8 @@ static const struct test tests[] = {
 	{"overrun", overrun, NULL},
 	{"destroy_waits", destroy_waits, NULL},
 	{"not_for_the_dead", not_for_the_dead, NULL},
+	{"unread", unread, NULL},
+	{"unread_at_the_end", unread_at_the_end, NULL},
 };
 
 int main(int argc, char **argv)

@@ -40,6 +40,8 @@ cdef int channel_new(ffr_router *r, uint32_t session, uint32_t context, uint32_t
     channel = &r.state.channel[index[0]]
     channel.fd = mine
     channel.is_async = 0
+    channel.event = channel.last_event = FFR_NONE
+    channel.owed = 0
     channel.context = context
     return 0
 

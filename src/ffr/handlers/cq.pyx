@@ -5,6 +5,7 @@ from ffcore.control cimport (FF_NO_HANDLE, ff_cmd_create_cq, ff_cmd_handle, ff_c
                              ff_reply_resize_cq)
 from ffcore.shm cimport FF_CQ_LANES, FF_PAGE, ff_cq_shared, ff_cqe, ff_load32_acquire
 from ffr.cq cimport cq_refresh
+from ffr.events cimport events_forget
 from ffr.handlers.base cimport owns_channel, owns_cq
 from ffr.mem.region cimport ring_alloc, ring_free
 from ffr.qp cimport qp_sq_slot
@@ -58,7 +59,7 @@ cdef int create_cq(ffr_router *r, uint32_t session, const void *body, void *repl
     cq.context = c.context
     cq.entries = entries
     cq.produced = cq.consumed = 0
-    cq.overrun = cq.notify = 0
+    cq.overrun = cq.notify = cq.owed = 0
     cq.pages = pages
     cq.offset = a.offset
     cq.ring = a.offset + sizeof(ff_cq_shared)
@@ -75,6 +76,8 @@ cdef void cq_free(ffr_router *r, uint32_t index) noexcept nogil:
     if cq.notify:
         cq.notify = 0
         r.notify_pending -= 1
+    if cq.owed:
+        events_forget(r, cq.context, &cq.owed)
     if cq.channel != FFR_NONE:
         r.state.channel[cq.channel].o.references -= 1
     if cq.ring_pages:

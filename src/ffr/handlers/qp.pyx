@@ -7,6 +7,7 @@ from ffcore.control cimport (FF_NO_HANDLE, FF_QP_OPENED, ff_cap, ff_cmd_create_q
 from ffcore.shm cimport (FF_MAX_INLINE, FF_MAX_SGE, FF_OP_BIND_MW, FF_OP_CMP_SWP, FF_OP_FETCH_ADD, FF_OP_LOCAL_INV,
                          FF_OP_READ, FF_OP_SEND, FF_OP_SEND_IMM, FF_OP_SEND_INV, FF_OP_WRITE, FF_OP_WRITE_IMM, FF_PAGE, FF_QPS_PER_SESSION, FF_RECV_HEADER,
                          FF_WQE_HEADER, ff_and64, ff_qp_shared, ff_session, ff_sge)
+from ffr.events cimport events_forget
 from ffr.handlers.base cimport owns_cq, owns_qp, owns_srq
 from ffr.handlers.importing cimport pd_context
 from ffr.handlers.transitions cimport transition_check
@@ -423,7 +424,10 @@ cdef void detach(ffr_router *r, ffr_qp *q) noexcept nogil:
 
 cdef void qp_close(ffr_router *r, uint32_t index) noexcept nogil:
     """The handle of the QP's maker goes; who has opened the QP keeps it."""
-    r.state.qp[index].orphan = 1
+    cdef ffr_qp *q = &r.state.qp[index]
+    if q.owed:
+        events_forget(r, q.context, &q.owed)
+    q.orphan = 1
     qp_adopt(r, index)
 
 

@@ -5,6 +5,7 @@ from libc.string cimport memset
 from ffcore.control cimport (FF_SRQ_LIMIT, FF_SRQ_MAX_WR, ff_cmd_create_srq, ff_cmd_handle, ff_cmd_modify_srq,
                              ff_reply_create_srq, ff_reply_modify_srq, ff_reply_query_srq)
 from ffcore.shm cimport FF_MAX_SGE, FF_PAGE, FF_RECV_HEADER, ff_sge, ff_srq_shared
+from ffr.events cimport events_forget
 from ffr.handlers.base cimport owns_cq, owns_srq, owns_xrcd
 from ffr.handlers.importing cimport pd_context
 from ffr.mem.region cimport ring_alloc, ring_free
@@ -152,6 +153,8 @@ cdef int query_srq(ffr_router *r, uint32_t session, const void *body, void *repl
 
 cdef void srq_free(ffr_router *r, uint32_t index) noexcept nogil:
     cdef ffr_srq *s = &r.state.srq[index]
+    if s.owed:
+        events_forget(r, s.context, &s.owed)
     r.state.pd[s.rq.pd].o.references -= 1
     if s.cq != FFR_NONE:
         r.state.cq[s.cq].o.references -= 1

@@ -1,3 +1,4 @@
+from ffr.events cimport events_drop
 from ffr.handlers.ah cimport ah_free
 from ffr.handlers.cq cimport cq_free
 from ffr.handlers.importing cimport dm_leave, import_free, mr_leave, pd_leave
@@ -78,6 +79,7 @@ cdef void free_one(ffr_router *r, int kind, uint32_t index) noexcept nogil:
         pd_leave(r, index)
     else:
         if kind == FFR_CHANNEL:
+            events_drop(r, index)
             close(r.state.channel[index].fd)
         object_free(r, kind, index)
 

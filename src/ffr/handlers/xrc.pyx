@@ -3,6 +3,7 @@ from libc.stdint cimport uint64_t
 
 from ffcore.control cimport (FF_QP_OPENED, FF_XRCD_CREATE, FF_XRCD_EXCLUSIVE, FF_XRCD_FILE, ff_cmd_handle,
                              ff_cmd_open_qp, ff_cmd_open_xrcd, ff_reply_handle)
+from ffr.events cimport events_forget
 from ffr.handlers.base cimport owns_channel, owns_opener, owns_qp, owns_xrcd
 from ffr.handlers.qp cimport qp_free, qp_new
 from ffr.qp cimport qp_set_state
@@ -140,6 +141,7 @@ cdef int open_qp(ffr_router *r, uint32_t session, const void *body, void *reply)
     o.qp = c.qpn & (FFR_QPS - 1)
     o.xrcd = c.xrcd
     o.context = r.state.xrcd[c.xrcd].context
+    o.owed = 0
     o.next = q.opener
     q.opener = index
     r.state.xrcd[c.xrcd].o.references += 1
@@ -165,6 +167,8 @@ cdef void opener_free(ffr_router *r, uint32_t index) noexcept nogil:
     cdef ffr_opener *o = &r.state.opener[index]
     cdef ffr_qp *q = &r.state.qp[o.qp]
     cdef uint32_t *link = &q.opener
+    if o.owed:
+        events_forget(r, o.context, &o.owed)
     while link[0] != index:                  # bound: FFR_OPENERS_QP
         link = &r.state.opener[link[0]].next
     link[0] = o.next
