@@ -46,6 +46,7 @@ class Router:
         self.following = Following(self.registry, self.hosts, self._on_followed)
         self.files = DeviceFiles(device_files, paths)
         self.hosts.listen(self._on_moved)
+        self.hosts.listen_contested(self.following.again)
         self.store = Store()
         self.admission = Admission(self.registry)
         self._stopped = stopped

@@ -130,6 +130,24 @@ def test_an_address_that_becomes_free_is_taken_and_a_grant_takes_it_back(lab, co
     container.told(GID_CHANGE, [f"0={MINE}%eth0"])
 
 
+def test_a_grant_on_another_host_goes_before():
+    made = Lab("-hosts", host_count=2, container_count=1)
+    mine, taken = f"0={MINE}%eth0", "1=::ffff:10.32.1.77%eth0"
+    try:
+        container = Container(made)
+        container.ip("addr", "add", "10.32.1.77/16", "dev", "eth0")
+        container.told(GID_CHANGE, [mine, taken])
+        with made.control("h2") as router:
+            wait_for(lambda: router.call("status")["map"]["hosts"] == {"10.31.0.1": 3})
+            router.call("container.addresses", name="h2c1", addresses=["10.32.2.1", "10.32.1.77"])
+            container.told(GID_CHANGE, [mine])
+            router.call("container.addresses", name="h2c1", addresses=["10.32.2.1"])
+            container.told(GID_CHANGE, [mine, taken])
+        container.end()
+    finally:
+        made.down()
+
+
 def test_the_port_follows_the_link(lab, container):
     container.ip("link", "set", "eth0", "down")
     container.told(PORT_ERR, [f"0={MINE}%eth0"], "down")

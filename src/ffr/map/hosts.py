@@ -19,6 +19,7 @@ class HostMap:
         self._here = set()
         self._elsewhere = {}  # virtual address -> host
         self._listeners = []
+        self._contested = []
 
     def host_of(self, address):
         """The other host that a virtual address is behind, by its address on the underlay. None: it is a container's
@@ -52,6 +53,11 @@ class HostMap:
         if known := self._elsewhere | dict.fromkeys(self._here, HERE):
             function(known)
 
+    def listen_contested(self, function):
+        """`function` gets addresses of containers here that another host claims with a better right (its claim is the
+        newer one). They stay here until gone()."""
+        self._contested.append(function)
+
     # ---- those who know ----
 
     def here(self, addresses):
@@ -69,7 +75,7 @@ class HostMap:
     def move(self, changes):
         """{virtual address: the other host that has it, or None}. What is beyond ADDRESSES_MAX is left out; returns how
         many those were."""
-        moved, refused = {}, 0
+        moved, contested, refused = {}, [], 0
         for address, host in changes.items():
             if self._elsewhere.get(address) == host:
                 continue
@@ -82,7 +88,12 @@ class HostMap:
                 self._elsewhere[address] = host
             if address not in self._here:
                 moved[address] = host
+            elif host is not None:
+                contested.append(address)
         self._tell(moved)
+        if contested:
+            for function in self._contested:
+                function(contested)
         return refused
 
     def replace(self, elsewhere):

@@ -63,6 +63,16 @@ def test_what_is_here_is_here_whatever_others_say(hosts, heard):
     assert hosts.host_of(A) == H2 and heard[1] == {A: H2}, "moved: it was here, and the map knew where it went"
 
 
+def test_a_better_claim_to_what_is_here_is_told_to_who_asked(hosts, heard):
+    contested = []
+    hosts.listen_contested(contested.append)
+    hosts.here([A])
+    hosts.move({A: H2, B: H2})
+    assert contested == [[A]] and hosts.is_elsewhere(A) and hosts.is_here(A)
+    hosts.move({A: None})
+    assert contested == [[A]] and not hosts.is_elsewhere(A)
+
+
 def test_who_listens_late_hears_what_is_known(hosts):
     hosts.here([A])
     hosts.move({B: H2})
