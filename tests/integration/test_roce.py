@@ -13,7 +13,7 @@ from freeflow.lab.model import ROUTER_NAME
 from freeflow.pair import Side, run_pair
 from freeflow.perftest import Perftest
 from places import Lab
-from programs import SOURCES
+from programs import SOURCES, names_in, program
 
 VARIATIONS = {"plain": [], "events": ["-e"], "bidirectional": ["-b"], "8-qps": ["-q", "8"], "inline": ["-I", "64", "-s", "64"],
               "post-list": ["-l", "16"], "1MB": ["-s", "1048576"], "all-sizes": ["-a"]}
@@ -138,6 +138,17 @@ def test_pingpong(hosts, transport):
     words = [f"ibv_{transport}_pingpong", "-g", "0"]
     server, client = run_pair([*enter(hosts)("h1c1"), *words], [*enter(hosts)("h2c1"), *words, "h1c1"], 18515)
     assert (server.status, client.status) == (0, 0), f"{server}\n{client}"
+
+
+@pytest.mark.parametrize("kind", names_in("wire_windows"))
+def test_memory_windows(hosts, kind):
+    """Binds on one host; WRITE, READ and SEND with invalidate from the other."""
+    words = {place: hosts.put(place, program("wire_windows")) for place in ("h1c1", "h2c1")}
+    sides = [hosts.popen("h1c1", words["h1c1"], kind),
+             hosts.popen("h2c1", "env", f"WINDOWS_PEER={hosts.plan.find('h1c1').address}", words["h2c1"], kind)]
+    for side in sides:
+        out, err = side.communicate(timeout=60)
+        assert out == f"ok {kind}\n", out + err
 
 
 def test_the_port_reports_what_the_wire_carries(hosts):
