@@ -1,13 +1,16 @@
-"""`make perftest-matrix`: every combination of perftest's options that perftest allows, between two lab containers.
+"""`make perftest-matrix`: every combination of perftest's options that perftest allows, between two lab containers of
+one host, or of two.
 
     make perftest-matrix                                   all of it, some minutes
     make perftest-matrix ARGS="'send.* UD'"                those whose name the pattern (a regular expression) finds
     make perftest-matrix ARGS=--failed                     those that failed, or were not reached, last time
     make perftest-matrix ARGS=--list                       what there is, and what is left out and why
     make perftest-matrix ARGS=--refused                    runs what is left out instead: perftest has to refuse it
+    make perftest-matrix ARGS="--hosts 2 --wire-mtu 9000"  between containers of two hosts (3: their wire is a bridge)
+    make perftest-matrix ARGS="--part 2/5"                 the second fifth of it
 
 A case passes when both ends exit with 0 and each line of figures holds together (`nonsense`). Exit status 1 when one
-failed. What was found is kept in benchmarks/results/perftest-matrix.json after each case.
+failed. What was found is kept in benchmarks/results/perftest-matrix*.json after each case.
 """
 
 import argparse
@@ -20,6 +23,8 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from benchmarks.matrix import ENDLESS, NOT_REFUSED, cases, forbidden
@@ -27,12 +32,45 @@ from freeflow.pair import PairError, Side
 from freeflow.perftest import MEBI, PORT, Perftest, lab_exec, million_per_s, parse, typical_us
 
 FREEFLOW = [sys.executable, "-m", "freeflow.cli.main"]
-RESULTS = Path(__file__).parent / "results" / "perftest-matrix.json"
+RESULTS = Path(__file__).parent / "results"
 TIMEOUT_S = 60
 ENDLESS_S = 3.5
 BYTES_PER_S_MAX = 500e9  # no memory is faster
 LATENCY_US_MAX = 1e6
 ROUNDING = 0.05  # perftest prints a rate with as few digits as 0.01, and -q or -b counts both of its clocks
+
+
+# ---- where ----
+
+@dataclass(frozen=True)
+class Where:
+    hosts: int = 1
+    wire_mtu: int = 1500
+
+    @property
+    def client(self):
+        return "h1c2" if self.hosts == 1 else "h2c1"
+
+    @property
+    def mtu(self):
+        """Of RoCE: what fits the wire."""
+        return 4096 if self.hosts == 1 else max(size for size in (256, 512, 1024, 2048, 4096) if size + 96 <= self.wire_mtu)
+
+    @property
+    def results(self):
+        return RESULTS / ("perftest-matrix.json" if self.hosts == 1
+                          else f"perftest-matrix-{self.hosts}-hosts-{self.wire_mtu}.json")
+
+    @contextmanager
+    def lab(self):
+        os.environ["FREEFLOW_LAB"] = f"matrix-{os.getpid()}"
+        containers = "2" if self.hosts == 1 else "1"
+        subprocess.run([*FREEFLOW, "lab", "up", "--hosts", str(self.hosts), "--containers", containers], check=True,
+                       stdout=subprocess.DEVNULL, env=os.environ | {"WIRE_MTU": str(self.wire_mtu)})
+        try:
+            yield
+        finally:
+            subprocess.run([*FREEFLOW, "lab", "down"], check=True, stdout=subprocess.DEVNULL)
 
 
 # ---- are the figures sane? ----
@@ -67,10 +105,10 @@ def nonsense(case, row):
     return nonsense_bandwidth(row, size) if case.kind == "bw" else nonsense_latency(row)
 
 
-def sizes_wanted(case, rows):
+def sizes_wanted(case, rows, mtu=4096):
     if case.way != "-a":
         return None
-    top = 12 if case.transport == "UD" else 23  # a datagram is at most the MTU
+    top = mtu.bit_length() - 1 if case.transport == "UD" else 23  # a datagram is at most the MTU
     sizes = [row["#bytes"] for row in rows]
     return None if sizes == [2.0 ** n for n in range(1, top + 1)] else f"sizes {sizes}"
 
@@ -83,14 +121,14 @@ def shown(case, row):
 
 # ---- running one ----
 
-def run_endless(case):
+def run_endless(case, where):
     """Both ends run until they are stopped; the client prints a line of figures each second."""
     words = [case.program, *case.options, "-p", str(PORT)]
     server = client = None
     try:
         server = Side([*lab_exec("h1c1"), *words])
         server.wait_listening(PORT, 20)
-        client = Side([*lab_exec("h1c2"), *words, "h1c1"])
+        client = Side([*lab_exec(where.client), *words, "h1c1"])
         time.sleep(ENDLESS_S)
         ended = [side for side in (server, client) if side.process.poll() is not None]
     finally:
@@ -101,13 +139,17 @@ def run_endless(case):
     return rows
 
 
-def run(case):
+def run(case, where=Where()):
     """(figures for people, None), or (None, why it failed)."""
     try:
-        rows = run_endless(case) if case.way == ENDLESS else Perftest(timeout_s=TIMEOUT_S).run(case.program, *case.options).rows
+        if case.way == ENDLESS:
+            rows = run_endless(case, where)
+        else:
+            rows = Perftest(client=where.client, timeout_s=TIMEOUT_S).run(case.program, *case.options).rows
     except PairError as error:
         return None, str(error)
-    wrong = [why for row in rows if (why := nonsense(case, row))] + [why for why in [sizes_wanted(case, rows)] if why]
+    wrong = [why for row in rows if (why := nonsense(case, row))]
+    wrong += [why for why in [sizes_wanted(case, rows, where.mtu)] if why]
     return (None, "; ".join(wrong)) if wrong else (shown(case, rows[-1]), None)
 
 
@@ -128,16 +170,6 @@ def last_words(text):
 
 
 # ---- running all ----
-
-@contextmanager
-def lab():
-    os.environ["FREEFLOW_LAB"] = f"matrix-{os.getpid()}"
-    subprocess.run([*FREEFLOW, "lab", "up", "--hosts", "1", "--containers", "2"], check=True, stdout=subprocess.DEVNULL)
-    try:
-        yield
-    finally:
-        subprocess.run([*FREEFLOW, "lab", "down"], check=True, stdout=subprocess.DEVNULL)
-
 
 def run_all(chosen, run_one, found, kept=None):
     """Fills `found` {name: {"figure" or "failed": text}}, a case at a time, and writes it to the file `kept`."""
@@ -171,6 +203,14 @@ def refused():
     return [case for case, why in forbidden() if why != NOT_REFUSED]
 
 
+def part(text):
+    """"2/5" -> (2, 5)."""
+    number, parts = map(int, text.split("/"))
+    if not 1 <= number <= parts:
+        raise ValueError
+    return number, parts
+
+
 def print_list():
     for case in cases():
         print(f"runs      {case.name:38} {case.program} {' '.join(case.options)}")
@@ -185,21 +225,27 @@ def main():
     parser.add_argument("--failed", action="store_true")
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--refused", action="store_true")
+    parser.add_argument("--hosts", type=int, choices=(1, 2, 3), default=1)
+    parser.add_argument("--wire-mtu", type=int, metavar="BYTES", default=1500)
+    parser.add_argument("--part", type=part, metavar="I/N", default=(1, 1))
     asked = parser.parse_args()
     if asked.list:
         print_list()
         return 0
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the lab goes down then too
-    before = json.loads(RESULTS.read_text()) if asked.failed and RESULTS.exists() else {}
+    where = Where(asked.hosts, asked.wire_mtu)
+    before = json.loads(where.results.read_text()) if (asked.failed or asked.part != (1, 1)) and where.results.exists() else {}
     chosen = [case for case in (refused() if asked.refused else cases())
-              if re.search(asked.pattern, case.name) and "figure" not in before.get(case.name, {})]
+              if re.search(asked.pattern, case.name) and not (asked.failed and "figure" in before.get(case.name, {}))]
+    number, parts = asked.part
+    chosen = chosen[number - 1::parts]
     found = dict(before)
     try:
-        with lab():
+        with where.lab():
             if asked.refused:
                 run_all(chosen, run_refused, found)
             else:
-                run_all(chosen, run, found, RESULTS)
+                run_all(chosen, partial(run, where=where), found, where.results)
     except KeyboardInterrupt:
         print("stopped")
     return 1 if summary(chosen, found) else 0

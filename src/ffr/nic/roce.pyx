@@ -221,6 +221,11 @@ cdef void want(roce_nic *n, uint32_t index) noexcept nogil:
         enqueue(n, index)
 
 
+cdef inline bint awaits(const roce_qp *q) noexcept nogil:
+    """An answer or a timer will come for it."""
+    return q.sq_done != q.sq_next or q.timer != 0
+
+
 cdef int take_turn(roce_nic *n, uint32_t index) noexcept nogil:
     """A quantum of requests; how many packets."""
     cdef roce_tables *t = n.tables
@@ -235,7 +240,9 @@ cdef int take_turn(roce_nic *n, uint32_t index) noexcept nogil:
         enqueue(n, index)
         qp_unlist(n.router, index)            # its next turn comes by itself
     elif posted(n, index):
-        qp_unlist(n.router, index)            # it waits for an answer or a timer
+        qp_unlist(n.router, index)
+        if not awaits(&t.qp[index]):
+            enqueue(n, index)                 # posted since it was looked for: its program has not rung
     else:
         qp_activate(n.router, index)          # so that what is posted next is seen at once
     return <int>(n.counters.packets_sent - before)
