@@ -22,7 +22,7 @@ from ffr.state cimport ffr_router
 
 cdef enum:
     ROCE_PATHS = 4096          # peer addresses; number 0 is nobody's
-    ROCE_SOCKETS = 1025        # the host's, and one per container
+    ROCE_SOCKETS = 2049        # the host's, one per container, and one more of the host's per other host
     ROCE_GIDS = 65536          # places of the GID map; at most half of them are used
     ROCE_WHEEL = 256           # slots of the timer wheel
     ROCE_TICK_BITS = 18        # a slot is 262 us: the wheel goes round in 67 ms
@@ -63,9 +63,10 @@ ctypedef struct roce_peer:
 
 ctypedef struct roce_socket:
     int32_t fd                 # -1: closed
-    uint32_t pad
+    uint32_t of                # whose packets it hears: its own number, or 0 for those of one other host
     ffr_udp_address address
     uint64_t heard_ns          # when a packet came last
+    uint64_t rests_ns          # it is not looked at before: what it heard were strangers
     uint32_t hot               # in the list of those that are looked at in each pass
     uint32_t pad2
 

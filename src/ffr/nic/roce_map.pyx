@@ -189,6 +189,7 @@ cdef struct request:
     ff_a32 what               # written last by the control thread, set back by the reactor
     uint32_t state            # enum roce_place
     uint32_t socket
+    uint32_t of
     int32_t fd
     int32_t result
     uint8_t gid[16]
@@ -209,6 +210,8 @@ cdef int open_socket(roce_nic *n) noexcept nogil:
         ffr_epoll_remove(n.epoll, s.fd)
     s.fd = mailbox.fd
     s.address = mailbox.address
+    s.of = mailbox.of
+    s.rests_ns = 0
     n.tables.sockets = max(n.tables.sockets, mailbox.socket + 1)
     return ffr_epoll_add(n.epoll, s.fd, FFR_TAG_NIC, mailbox.socket) if s.fd >= 0 else 0
 
@@ -261,13 +264,13 @@ cdef void put_address(text) except *:
 
 # ---- the control thread's side --------------------------------------------------------------------------------------
 
-def set_socket(int number, int fd, address):
+def set_socket(int number, int fd, address, bint alike=False):
     """Give the NIC a UDP socket that is bound to `address`, port 4791: number 0 is the host's own. fd -1 takes it away;
-    the descriptor stays the caller's to close. Raises ValueError, TimeoutError, RuntimeError (the NIC is not open)."""
+    the descriptor stays the caller's to close. alike: it hears for number 0. Raises ValueError, TimeoutError, RuntimeError (the NIC is not open)."""
     if not 0 <= number < ROCE_SOCKETS:
         raise ValueError(f"sockets are numbered 0 to {ROCE_SOCKETS - 1}")
     with lock:
-        mailbox.socket, mailbox.fd = number, fd
+        mailbox.socket, mailbox.fd, mailbox.of = number, fd, 0 if alike else number
         put_address(address)
         if ask(ASK_SOCKET):
             raise OSError(errno.EBADF, "cannot watch the socket")

@@ -16,9 +16,10 @@ UDP_GRO = 104
 SO_SNDBUFFORCE, SO_RCVBUFFORCE = 32, 33
 
 
-def open_socket(address, buffer_bytes=BUFFER_BYTES, early=False):
+def open_socket(address, buffer_bytes=BUFFER_BYTES, early=False, peer=None):
     """A UDP socket at port 4791 of an address, set up for packets whose checksum covers their IP header: no
-    fragmentation, and an identification that is known beforehand. early: the address may come later. Raises OSError."""
+    fragmentation, and an identification that is known beforehand. early: the address may come later. peer: it hears that
+    host's packets alone, beside one that hears all (share). Raises OSError."""
     v4 = address.version == 4
     one = socket.socket(socket.AF_INET if v4 else socket.AF_INET6,
                         socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
@@ -38,11 +39,21 @@ def open_socket(address, buffer_bytes=BUFFER_BYTES, early=False):
             one.setsockopt(socket.IPPROTO_UDP, UDP_GRO, 1)
         except OSError:
             log.info("no UDP GRO here: packets are received one by one")
+        if peer:
+            share(one)
         one.bind((str(address), PORT))
+        if peer:
+            one.connect((str(peer), PORT))
     except OSError as error:
         one.close()
         raise OSError(error.errno, f"UDP port {PORT} of {address}: {os.strerror(error.errno)}") from None
     return one
+
+
+def share(one):
+    """Others of this user's may be bound to the same address from now on. Not before the first one is bound, which would
+    share with another router."""
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
 
 
 def puts_together(one):

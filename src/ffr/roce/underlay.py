@@ -10,12 +10,13 @@ from ffr import addresses as ip
 from ffr.map.hosts import HERE
 from ffr.nic import roce, roce_map
 from ffr.roce.foreign import ForeignSockets
-from ffr.roce.sockets import open_socket, path_mtu, puts_together
+from ffr.roce.sockets import open_socket, path_mtu, puts_together, share
 
 log = logging.getLogger(__name__)
 
 PACKET_OVERHEAD = {4: 96, 6: 116}  # bytes beside a full payload: IP 20 or 40, UDP 8, the longest headers 64, ICRC 4
 MTUS = (4096, 2048, 1024, 512, 256)
+EARS = range(1025, 2049)  # numbers of the NIC's sockets (ROCE_SOCKETS) that hear one host each
 
 
 class Underlay:
@@ -33,10 +34,12 @@ class Underlay:
         self.address = None  # this host's, once it is known
         self.mtu = MTUS[0]
         self.foreign = ForeignSockets(nic == "auto")
+        self._ears = {}  # other host -> (number, socket): a flood from elsewhere does not fill its buffer
         self._links = {}  # other host -> bytes of a packet that its path carries
 
     def close(self):
         self.foreign.close()
+        self._hear(())
         if self._socket:
             roce_map.set_socket(0, -1, str(self.address))
             self._socket.close()
@@ -45,11 +48,14 @@ class Underlay:
         """This host is `address` among the others. Raises OSError."""
         if address == self.address or self.nic == "local":
             return
+        self._hear(())
         fresh = open_socket(address)
+        share(fresh)
         roce_map.set_socket(0, fresh.fileno(), str(address))
         if self._socket:
             self._socket.close()
         self._socket, self.address = fresh, address
+        self._hear(self._links)
         if self.nic == "roce":
             roce_map.place(ip.gid(address), str(address))
 
@@ -70,12 +76,31 @@ class Underlay:
 
     def measure(self, hosts):
         """The RoCE MTU that fits the paths to all of these hosts."""
+        self._hear(hosts)
         self._links = {host: self._links.get(host) or path_mtu(host) for host in hosts}
         room = min((link - PACKET_OVERHEAD[host.version] for host, link in self._links.items()), default=MTUS[0])
         mtu = next((mtu for mtu in MTUS if mtu <= room), MTUS[-1])
         if mtu != self.mtu:
             self.mtu = mtu
             self._reactor.set_port_mtu(mtu)
+
+    def _hear(self, hosts):
+        """A socket for each of these; whom there is none for is heard through the first."""
+        for host in [host for host in self._ears if host not in hosts]:
+            number, one = self._ears.pop(host)
+            roce_map.set_socket(number, -1, str(self.address))
+            one.close()
+        used = {number for number, _ in self._ears.values()}
+        free = (number for number in EARS if number not in used)
+        for host in hosts:
+            if host in self._ears or not self._socket or host.version != self.address.version:
+                continue
+            try:
+                number, one = next(free), open_socket(self.address, peer=host)
+                roce_map.set_socket(number, one.fileno(), str(self.address), alike=True)
+                self._ears[host] = number, one
+            except (OSError, StopIteration) as error:
+                log.info("%s has no socket of its own: %s", host, error)
 
     @staticmethod
     def set_faults(plan):
