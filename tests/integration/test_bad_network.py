@@ -46,7 +46,7 @@ def exchange(lab, transport, seconds=SECONDS):
                      ["env", f"FREEFLOW_LAB={lab.name}", *lab.words("h2c1", inside["h2c1"], "connect", PORT, transport,
                                                                     lab.plan.find("h1c1").address, seconds)], PORT)
     assert [end.status for end in ended] == [0, 0], f"{ended[0]}\n{ended[1]}"
-    return int(ended[1].stdout), int(ended[0].stdout)
+    return int(ended[1].stdout), int(ended[0].stdout.split()[-1])
 
 
 def test_rc_arrives_whole_once_and_in_order(bad):

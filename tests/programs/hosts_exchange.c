@@ -6,7 +6,7 @@
  *
  * rc: writes, sends, reads back and counts; everything arrives, once and as it was. uc, ud: numbered messages; some are
  * lost, none is damaged, and with uc none comes twice or before an earlier one. The client prints how many it sent, the
- * server how many came.
+ * server how many came; of rc, before that, what a stranger needs to name its memory: QPN, first PSN, rkey, address.
  */
 #include "verbs_test.h"
 
@@ -29,6 +29,8 @@ static void rc_serve(int socket)
 
 	open_end(&me, &reliable);
 	meet(socket, &me, &peer, &reliable);
+	printf("%x %x %x %" PRIx64 "\n", me.qp->qp_num, peer.psn, me.mr->rkey, (uint64_t)(uintptr_t)me.buffer);
+	fflush(stdout); /* for those who forge */
 	post_recv(&me, 0, RECV_AT, 4);
 	while (expect(me.recv_cq, 0, IBV_WC_SUCCESS).byte_len == 4) {
 		memcpy(&seed, me.buffer + RECV_AT, 4);
