@@ -1,27 +1,9 @@
-/* Wrong values: for each verb, a row for each argument that may be wrong, and the errno that says so. None changes anything:
- * after all rows of a verb the right arguments still do. */
-#include "verbs_test.h"
+/* Wrong values of everything but memory (args_memory.c). */
+#include "args_rows.h"
 
 #include <fcntl.h>
 
-static struct end e, other; /* of two contexts */
-static struct ibv_device_attr limit;
 static struct ibv_srq *srq;
-static struct ibv_qp *ud;
-
-/* What a call said, as an errno: of verbs that return a pointer, an errno, or -1 and errno. */
-#define POINTER(call) ((call) ? 0 : errno)
-#define NUMBER(call) said(call)
-static int said(int value) { return value == -1 ? errno : value; }
-
-struct row {
-	const char *what;
-	int (*call)(void);
-	int error;
-};
-#define ROW(function, what_, error_, kind, call_) \
-	static int function(void) { return kind(call_); } \
-	static const struct row row_##function = {what_, function, error_};
 
 /* ---- completion queues ---- */
 
@@ -279,7 +261,6 @@ ROW(absent_counters, "counters", EOPNOTSUPP, NUMBER, counters())
 
 /* ---- all of them ---- */
 
-#define TABLE(name, ...) static const struct row *const name[] = {__VA_ARGS__, NULL}
 TABLE(create_cq, &row_cq_empty, &row_cq_negative, &row_cq_large, &row_cq_vector, &row_cq_vector_low, &row_cq_channel,
       &row_cq_right);
 TABLE(resize_cq, &row_resize_empty, &row_resize_negative, &row_resize_large, &row_resize_right);
@@ -302,28 +283,6 @@ TABLE(domains, &row_td_mask, &row_parent_no_pd, &row_parent_mask, &row_parent_no
 TABLE(reg_mr, &row_mr_remote_write, &row_mr_remote_atomic, &row_mr_wraps, &row_mr_right);
 TABLE(mcast, &row_mcast_rc, &row_mcast_gid, &row_mcast_absent, &row_mcast_right);
 TABLE(absent, &row_absent_flow, &row_absent_wq, &row_absent_table, &row_absent_counters);
-
-static void all_rows(const void *table)
-{
-	const struct row *const *row = table;
-	const struct wish wish = {.channel = 1};
-	struct ibv_qp_init_attr datagrams;
-	int wrong = 0;
-
-	open_end(&e, &wish);
-	open_end(&other, &wish);
-	datagrams = usual_qp();
-	datagrams.qp_type = IBV_QPT_UD;
-	CHECK((ud = ibv_create_qp(e.pd, &datagrams)) != NULL, "a UD QP: %s", strerror(errno));
-	CHECK_EQ(ibv_query_device(e.context, &limit), 0);
-	for (; *row; row++) {
-		int error = (*row)->call();
-
-		if (error != (*row)->error)
-			wrong += printf("%s: %s, not %s\n", (*row)->what, strerror(error), strerror((*row)->error)) > 0;
-	}
-	CHECK_EQ(wrong, 0);
-}
 
 static const struct test tests[] = {
 	{"create_cq", all_rows, create_cq},   {"resize_cq", all_rows, resize_cq}, {"create_cq_ex", all_rows, create_cq_ex},
