@@ -12,6 +12,12 @@ def floor(name, **options):
     return run(words(build(HERE / f"{name}.c"), **options))
 
 
+def wire_gbit_per_s(from_, to, from_address, to_address, **options):
+    """UDP between two named network namespaces, with or without what a RoCE NIC in software has to do besides. Root's."""
+    named = ["--from", from_, "--to", to, "--from-address", str(from_address), "--to-address", str(to_address)]
+    return run([*words(build(HERE / "wire.c", "-ldl")), *named, *words("", **options)[1:]])["gbit_per_s"]
+
+
 def relay_us(**options):
     """One way A -> router -> B, at the median."""
     return floor("relay", **options)["median_us"]

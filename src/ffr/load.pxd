@@ -7,6 +7,7 @@ from ffr.loop cimport ffr_loop
 
 cdef enum:
     YIELD_MAX_NS = 50000      # a yield that takes longer costs more than a wake-up
+    FAR_YIELD_MAX_NS = 250000 # ... but for traffic between hosts: the turns of two programs and a router's batch
     BRISK_NS = 1000000        # a stand-in's quick yield counts for this long
 
 

@@ -63,7 +63,7 @@ cdef void timed_yield(ffr_loop *l) noexcept nogil:
     sched_yield()
     after = ffr_now_ns()
     r.stats.yields += 1
-    if after - before < YIELD_MAX_NS:
+    if after - before < (FAR_YIELD_MAX_NS if after - r.far_ns < ACTIVE_NS else <uint64_t>YIELD_MAX_NS):
         return
     r.stats.slow_yields += 1
     if after > l.stand_until_ns:

@@ -396,6 +396,7 @@ struct ffr_router {
 	uint32_t events_cursor;
 	uint32_t flags;		 /* enum ff_session_flags, as published */
 	uint32_t far;		 /* enum ffr_far: how what completes now came about */
+	uint64_t far_ns;	 /* when the last came over a wire */
 	uint32_t owed[FFR_OWED]; /* sessions whose sleepers are to be woken, once the batch is taken in */
 	uint32_t owed_count;
 	uint32_t wire_only;	 /* containers of this host reach each other through the roce NIC too */

@@ -388,6 +388,7 @@ cdef extern from "ffr/state.h" nogil:
         uint32_t events_cursor
         uint32_t flags
         uint32_t far
+        uint64_t far_ns
         uint32_t *owed
         uint32_t owed_count
         int32_t epoll

@@ -152,6 +152,7 @@ ctypedef struct roce_nic:
     uint64_t receive_wr_id
     uint32_t touched[ROCE_TOUCHED]
     uint32_t touched_count
+    uint32_t patience          # passes that ACKs may still wait for what they can leave with
     int32_t epoll              # over all sockets, itself watched by the router's
     uint32_t hot_count         # sockets that heard something lately
     uint16_t hot[ROCE_HOT]

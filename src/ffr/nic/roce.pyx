@@ -27,7 +27,7 @@ from ffr.qp cimport qp_activate, qp_shared, qp_sq_slot, qp_unlist
 from ffr.roce.held cimport held_drop
 from ffr.roce.qp cimport ROCE_RESOURCES, roce_resource
 from ffr.roce.requester cimport ROCE_IDLE, requester_start, requester_stop, requester_timer
-from ffr.roce.responder cimport responder_due, responder_start
+from ffr.roce.responder cimport responder_acks, responder_due, responder_start
 from ffr.roce.transport cimport transport_receive, transport_request, transport_respond
 from ffr.roce.window cimport path_open
 from ffr.roce.udp cimport udp_flush, udp_init, udp_segments
@@ -64,6 +64,8 @@ cdef extern from "ffr/loop.h" nogil:
 cdef enum:
     SERVE_PACKETS = 512       # requests that all QPs together send in one call: 0.5 ms of a slow CPU
     ANSWERS = 256             # packets that a QP answers with in one turn
+    FEW = 2                   # packets of a pass after which ACKs wait
+    PATIENCE = 4              # ... for so many passes, each of which yields: a few us
 
 cdef roce_nic nic             # zero until opened: router is NULL
 
@@ -306,6 +308,8 @@ cdef int roce_run(ffr_router *r, uint32_t index) noexcept nogil:
     if not nic.tables.side[index].queued:
         return NIC_IDLE
     r.far = FFR_FAR
+    if nic.touched_count:
+        answer(&nic, False)                   # ACKs that wait go first: programs count on it (perftest -e does)
     serve(&nic)
     r.far = FFR_NEAR
     if nic.tables.side[index].queued:
@@ -331,7 +335,7 @@ cdef void roce_deliver(roce_nic *n, uint32_t index, roce_packet *p, const uint8_
             dropped(n.router, index)
         return
     if n.touched_count == ROCE_TOUCHED:
-        answer(n)
+        answer(n, False)
         if n.touched_count == ROCE_TOUCHED:   # none of their answers can leave: as if the packet had been lost
             return
     if transport == FF_UD:
@@ -342,12 +346,14 @@ cdef void roce_deliver(roce_nic *n, uint32_t index, roce_packet *p, const uint8_
                       n.router.now_ns)
 
 
-cdef void answer(roce_nic *n) noexcept nogil:
-    """The QPs that packets came for: answers at once, requests in their turn. Who has more to answer stays."""
+cdef void answer(roce_nic *n, bint patient) noexcept nogil:
+    """The QPs that packets came for: answers at once, requests in their turn. Who has more to answer stays. patient: so
+    does who has nothing but an ACK to send; its program may be about to post what leaves with it."""
     cdef uint32_t i, index, left = 0
     for i in range(n.touched_count):
         index = n.touched[i]
-        transport_respond(&n.tables.qp[index], &n.env, ANSWERS)
+        if not (patient and responder_acks(&n.tables.qp[index])):
+            transport_respond(&n.tables.qp[index], &n.env, ANSWERS)
         if responder_due(&n.tables.qp[index]):
             n.touched[left] = index
             left += 1
@@ -374,6 +380,8 @@ cdef void untouch(roce_nic *n, uint32_t index) noexcept nogil:
 cdef int roce_poll(ffr_router *r) noexcept nogil:
     cdef roce_nic *n = &nic
     cdef roce_tables *t = n.tables
+    cdef uint64_t received = n.counters.packets_received
+    cdef bint fresh = n.touched_count == 0
     cdef int work
     if n.router == NULL:
         return 0
@@ -381,15 +389,20 @@ cdef int roce_poll(ffr_router *r) noexcept nogil:
     rings_forget(n)
     r.far = FFR_FAR
     work += listen_to_all(n)
+    if n.touched_count:
+        r.far_ns = r.now_ns
     if n.backlog.waits:
         work += backlog_serve(n)
     if n.touched_count:
-        answer(n)
+        n.patience = PATIENCE if fresh else n.patience - (n.patience > 0)
+        answer(n, n.patience and n.arena.count == 0 and n.counters.packets_received - received <= FEW)
     if r.owed_count:
         cq_rouse(r)                           # before anything is sent: who wakes needs a while
     if t.now_tick <= r.now_ns >> ROCE_TICK_BITS:
         work += turn_wheel(n, r.now_ns)
     if t.turns_first != FFR_NONE:
+        if n.touched_count:
+            answer(n, False)
         work += serve(n)
     if n.arena.count:
         udp_flush(&n.arena)
@@ -406,6 +419,8 @@ cdef uint64_t roce_deadline(ffr_router *r) noexcept nogil:
 cdef uint64_t own_deadline(ffr_router *r) noexcept nogil:
     cdef roce_tables *t = nic.tables
     cdef uint32_t i
+    if nic.touched_count and nic.patience:
+        return r.now_ns                       # an ACK waits for some passes
     if nic.touched_count or nic.arena.count:
         return r.now_ns + 100000              # a socket's buffer is full
     if nic.backlog.waits:

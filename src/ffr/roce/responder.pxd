@@ -3,6 +3,7 @@
 Nothing is answered while a batch of packets is taken in: responder_send, called after it, sends what is due, so one
 ACK answers a batch."""
 
+from ffcore.roce cimport FF_AETH_ACK, FF_AETH_KIND
 from libc.stdint cimport uint32_t, uint64_t
 
 from ffr.roce.qp cimport roce_env, roce_qp
@@ -21,3 +22,7 @@ cdef inline bint responder_due(const roce_qp *q) noexcept nogil:
 # The open message's receive WQE, if one is taken, completes with WR_FLUSH_ERR: on the way to ERR, or when a UC message
 # is given up for good.
 cdef void responder_flush(roce_qp *q, const roce_env *env) noexcept nogil
+
+# Whether an ACK is all that is to be sent.
+cdef inline bint responder_acks(const roce_qp *q) noexcept nogil:
+    return q.ack_due and not q.pending and q.syndrome & FF_AETH_KIND == FF_AETH_ACK
