@@ -78,6 +78,25 @@ static uint8_t executed(int n, const struct ff_wqe *w)
 	return cq->cqe[0].status;
 }
 
+/* By their numbers alone; the process that has them is of the same container. */
+static void imports_without_a_secret(const struct handles *his)
+{
+	struct ff_cmd_part pd = {raw.context, his->pd}, mr = {his->pd, his->mr}, mr_of_mine = {raw.pd, his->mr},
+			   dm = {raw.context, his->dm}, key = {his->pd, his->lkey};
+	struct ff_cmd_copy_dm copy = {.dm = his->dm, .length = 64};
+	struct ff_cmd_import secret = {{0, 0}};
+
+	CHECK_EQ(ask(FF_CMD_IMPORT_PD, &pd, sizeof pd), EINVAL);
+	CHECK_EQ(ask(FF_CMD_IMPORT_MR, &mr, sizeof mr), EINVAL);
+	CHECK_EQ(ask(FF_CMD_IMPORT_MR, &mr_of_mine, sizeof mr_of_mine), EINVAL);
+	CHECK_EQ(ask(FF_CMD_IMPORT_DM, &dm, sizeof dm), EINVAL);
+	CHECK_EQ(ask(FF_CMD_COPY_DM, &copy, sizeof copy), EINVAL);
+	CHECK_EQ(ask(FF_CMD_QUERY_KEY, &key, sizeof key), EINVAL);
+	CHECK_EQ(ask_of(FF_CMD_RECLAIM_MR, his->mr), EINVAL);
+	CHECK_EQ(ask_of(FF_CMD_RECLAIM_DM, his->dm), EINVAL);
+	CHECK_EQ(ask(FF_CMD_IMPORT_CONTEXT, &secret, sizeof secret), EINVAL);
+}
+
 /* Handles and keys of another session, of another kind, and twice. */
 static void takes_what_is_anothers(const void *row)
 {
@@ -120,6 +139,7 @@ static void takes_what_is_anothers(const void *row)
 	CHECK_EQ(executed(2, &(struct ff_wqe){.opcode = FF_OP_BIND_MW, .rkey = his.rkey ^ 1, .bind_lkey = raw.mr,
 					     .bind_length = 64}), IBV_WC_MW_BIND_ERR);
 	CHECK_EQ(executed(4, &(struct ff_wqe){.opcode = FF_OP_LOCAL_INV, .imm = his.rkey}), IBV_WC_MW_BIND_ERR);
+	imports_without_a_secret(&his);
 	CHECK_EQ(ask_of(FF_CMD_FREE_DM, dm.handle), 0);
 	CHECK_EQ(ask_of(FF_CMD_FREE_DM, dm.handle), EINVAL);
 	CHECK_EQ(ask_of(FF_CMD_DEALLOC_MW, mw.handle), 0);
