@@ -27,5 +27,11 @@ def copy_gbit_per_s(size, ms=500):
     return floor("copy", size=size, ms=ms)["gbit_per_s"]
 
 
+def pingpong_ratio(apart):
+    """An AF_UNIX pair's 64-byte ping-pong beside loopback TCP's; its two sides on one core, or on two."""
+    said = floor("pingpong", apart=apart)
+    return said["unix_us"] / said["tcp_us"]
+
+
 def rings_million_per_s(**options):
     return floor("rings", **options)["million_per_s"]

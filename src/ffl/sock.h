@@ -82,6 +82,7 @@ void ffs_watch_again(int fd, struct ffs_entry *entry);
 /* ---- behind libc's names ---- */
 
 int ffs_socket(int domain, int type, int protocol);
+int ffs_socketpair(int domain, int type, int protocol, int ends[2]);
 int ffs_connect(int fd, const struct sockaddr *to, unsigned length);
 int ffs_listen(int fd, int backlog);
 int ffs_accept4(int fd, struct sockaddr *from, unsigned *length, int flags);

@@ -9,6 +9,10 @@ extern int __dup2(int from, int to);
 extern int __fcntl(int fd, int command, ...);
 
 FFS_EXPORT int socket(int domain, int type, int protocol) { return ffs_socket(domain, type, protocol); }
+FFS_EXPORT int socketpair(int domain, int type, int protocol, int ends[2])
+{
+	return ffs_socketpair(domain, type, protocol, ends);
+}
 FFS_EXPORT int listen(int fd, int backlog) { return ffs_listen(fd, backlog); }
 FFS_EXPORT int connect(int fd, const struct sockaddr *to, socklen_t length) { return ffs_connect(fd, to, length); }
 

@@ -33,15 +33,15 @@
 #endif
 
 static inline int raw_socket(int domain, int type, int protocol) { return syscall(SYS_socket, domain, type, protocol); }
+static inline int raw_socketpair(int domain, int type, int protocol, int ends[2])
+{
+	return syscall(SYS_socketpair, domain, type, protocol, ends);
+}
 static inline int raw_connect(int fd, const void *to, unsigned length) { return syscall(SYS_connect, fd, to, length); }
 static inline int raw_bind(int fd, const void *to, unsigned length) { return syscall(SYS_bind, fd, to, length); }
 static inline int raw_listen(int fd, int backlog) { return syscall(SYS_listen, fd, backlog); }
 static inline int raw_open(const char *path, int flags) { return syscall(SYS_openat, AT_FDCWD, path, flags, 0); }
 static inline long raw_read(int fd, void *data, size_t size) { return syscall(SYS_read, fd, data, size); }
-static inline long raw_sendto(int fd, const void *data, size_t n, int flags, const void *to, unsigned length)
-{
-	return syscall(SYS_sendto, fd, data, n, flags, to, length);
-}
 static inline long raw_recv(int fd, void *data, size_t n) { return syscall(SYS_recvfrom, fd, data, n, 0, NULL, NULL); }
 static inline int raw_dup(int fd) { return syscall(SYS_dup, fd); }
 static inline int raw_dup3(int from, int to, int flags) { return syscall(SYS_dup3, from, to, flags); }
@@ -84,17 +84,30 @@ static inline int raw_poll_one(int fd, int events, int timeout_ms)
 	return one.revents;
 }
 
-/* accept is a cancellation point: a thread that blocks in it can be cancelled, as in libc's. */
+/* Cancellation points: a thread that blocks in one can be cancelled, as in libc's. */
+#define CANCELLABLE(call)                                               \
+	({                                                              \
+		int type, saved;                                        \
+		long result;                                            \
+		pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &type); \
+		result = (call);                                        \
+		saved = errno;                                          \
+		pthread_setcanceltype(type, NULL);                      \
+		errno = saved;                                          \
+		result;                                                 \
+	})
+
 static inline int raw_accept4_cancellable(int fd, void *from, unsigned *length, int flags)
 {
-	int type, conn, saved;
-
-	pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &type);
-	conn = syscall(SYS_accept4, fd, from, length, flags);
-	saved = errno;
-	pthread_setcanceltype(type, NULL);
-	errno = saved;
-	return conn;
+	return CANCELLABLE(syscall(SYS_accept4, fd, from, length, flags));
+}
+static inline long raw_sendto_cancellable(int fd, const void *data, size_t n, int flags, const void *to, unsigned length)
+{
+	return CANCELLABLE(syscall(SYS_sendto, fd, data, n, flags, to, length));
+}
+static inline long raw_recvfrom_cancellable(int fd, void *data, size_t n, int flags, void *from, unsigned *length)
+{
+	return CANCELLABLE(syscall(SYS_recvfrom, fd, data, n, flags, from, length));
 }
 
 /* libc's connect under its other public name, which nobody replaces. */

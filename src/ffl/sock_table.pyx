@@ -84,6 +84,18 @@ cdef public int ffs_socket(int domain, int type, int protocol) noexcept nogil:
     return fd
 
 
+cdef public int ffs_socketpair(int domain, int type, int protocol, int *ends) noexcept nogil:
+    """Not TCP's; but two numbers that mean something new."""
+    cdef int status = raw_socketpair(domain, type, protocol, ends)
+    cdef ffs_entry *entry
+    cdef int i
+    for i in range(2 if status == 0 else 0):
+        entry = ffs_entry_at(ends[i])
+        if entry != NULL:
+            entry.kind = FFS_NONE
+    return status
+
+
 cdef public void ffs_duplicated(int before, int after) noexcept nogil:
     """Two descriptors of one open file: neither can be changed over alone."""
     cdef ffs_entry *entry = ffs_entry_at(before)
