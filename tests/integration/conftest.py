@@ -18,8 +18,15 @@ def tcp_hosts():
         yield made
 
 
+@pytest.fixture(params=["tcp_net", "tcp_hosts"], ids=["one_host", "two_hosts"])
+def net(request):
+    """c1 and c2, on one host and then between two: the same addresses."""
+    return request.getfixturevalue(request.param)
+
+
 @pytest.fixture
-def accelerated(tcp_net):
+def accelerated(request):
     """How many connections were accelerated since the test began."""
-    before = tcp_net.accelerated()
-    return lambda: tcp_net.accelerated() - before
+    where = request.getfixturevalue("net" if "net" in request.fixturenames else "tcp_net")
+    before = where.accelerated()
+    return lambda: where.accelerated() - before

@@ -4,13 +4,13 @@ import pytest
 from tcp_net import ECHO_ONCE, address, converse
 
 
-def test_blocking(tcp_net, accelerated):
-    heard, said = converse(tcp_net, ECHO_ONCE, """
+def test_blocking(net, accelerated):
+    heard, said = converse(net, ECHO_ONCE, """
 sock = socket.create_connection(("10.32.1.2", 5000))
+print(kind(sock), sock.getpeername(), sock.getsockname())
 sock.sendall(b"x" * 1000)
 sock.shutdown(socket.SHUT_WR)
 assert sum(len(d) for d in iter(lambda: sock.recv(100), b"")) == 1000
-print(kind(sock), sock.getpeername(), sock.getsockname())
 """)
     client = eval(said.split(") ")[1])
     assert said.startswith("fast ('10.32.1.2', 5000)") and client[0] == address(1)
@@ -19,8 +19,8 @@ print(kind(sock), sock.getpeername(), sock.getsockname())
 
 
 @pytest.mark.parametrize("server_plain, client_plain", [(True, False), (False, True), (True, True)])
-def test_a_plain_peer_stays_on_the_overlay(tcp_net, accelerated, server_plain, client_plain):
-    heard, said = converse(tcp_net, ECHO_ONCE, """
+def test_a_plain_peer_stays_on_the_overlay(net, accelerated, server_plain, client_plain):
+    heard, said = converse(net, ECHO_ONCE, """
 sock = socket.create_connection(("10.32.1.2", 5000))
 sock.sendall(b"hello")
 assert sock.recv(5) == b"hello"
@@ -54,16 +54,16 @@ print(kind(sock))
     "p = select.poll(); p.register(sock, select.POLLOUT); assert p.poll(5000) == [(sock.fileno(), select.POLLOUT)]",
     "p = select.epoll(); p.register(sock, select.EPOLLOUT); assert p.poll(5) == [(sock.fileno(), select.EPOLLOUT)]",
 ], ids=["select", "poll", "epoll"])
-def test_non_blocking(tcp_net, accelerated, wait):
-    assert converse(tcp_net, ECHO_ONCE, NON_BLOCKING.format(before="", wait=wait))[1] == "fast\n"
+def test_non_blocking(net, accelerated, wait):
+    assert converse(net, ECHO_ONCE, NON_BLOCKING.format(before="", wait=wait))[1] == "fast\n"
     assert accelerated() == 1
 
 
 @pytest.mark.parametrize("flags", ["select.EPOLLOUT", "select.EPOLLOUT | select.EPOLLET",
                                    "select.EPOLLOUT | select.EPOLLONESHOT"], ids=["level", "edge", "oneshot"])
-def test_epoll_registered_before_connect(tcp_net, accelerated, flags):
+def test_epoll_registered_before_connect(net, accelerated, flags):
     """And an epoll inside an epoll: the outer one hears of it through the inner one."""
-    said = converse(tcp_net, ECHO_ONCE, NON_BLOCKING.format(before=f"""
+    said = converse(net, ECHO_ONCE, NON_BLOCKING.format(before=f"""
 inner = select.epoll()
 inner.register(sock, {flags})
 outer = select.epoll()
@@ -76,9 +76,9 @@ assert inner.poll(5) == [(sock.fileno(), select.EPOLLOUT)]
     assert accelerated() == 1
 
 
-def test_an_epoll_closed_before_connect_stays_closed(tcp_net):
+def test_an_epoll_closed_before_connect_stays_closed(net):
     """Its number is another epoll's by then, which must not hear of the socket."""
-    said = converse(tcp_net, ECHO_ONCE, NON_BLOCKING.format(before="""
+    said = converse(net, ECHO_ONCE, NON_BLOCKING.format(before="""
 gone = select.epoll()
 gone.register(sock, select.EPOLLOUT)
 number = gone.fileno()
@@ -92,8 +92,8 @@ assert select.select([], [sock], [], 5)[1]
     assert said == "fast\n"
 
 
-def test_refused(tcp_net):
-    said = tcp_net.run("c1", """
+def test_refused(net):
+    said = net.run("c1", """
 import socket
 sock = socket.socket()
 print(sock.connect_ex(("10.32.1.2", 5999)))
@@ -108,9 +108,9 @@ print(first, sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
     assert said == "111\n115 111\n"
 
 
-def test_a_listener_closed_with_connections_pending(tcp_net):
+def test_a_listener_closed_with_connections_pending(net):
     """Its clients learn it, as TCP's do by a reset; here once the broker has looked."""
-    heard, said = converse(tcp_net, """
+    heard, said = converse(net, """
 server = serve()
 conn, _ = server.accept()     # so that the listener is known to accept
 time.sleep(1)
@@ -129,10 +129,10 @@ except ConnectionResetError:
     assert said == "b''\n"
 
 
-def test_connect_interrupted_by_a_signal(tcp_net):
+def test_connect_interrupted_by_a_signal(net):
     """A full backlog: the overlay's SYN is not answered, so connect waits, and the signal gets through. The socket goes
     on connecting, over the overlay, and is served in the end."""
-    heard, said = converse(tcp_net, """
+    heard, said = converse(net, """
 server = serve(backlog=0)
 time.sleep(1.5)
 while True:
@@ -166,6 +166,7 @@ assert sock.recv(99).decode() == kind(sock) == "overlay"
 
 
 def test_bound_client(tcp_net, accelerated):
+    """Between hosts: test_tcp_hosts.py, test_a_port_of_the_programs_own_stays_on_the_overlay."""
     heard, said = converse(tcp_net, ECHO_ONCE, """
 sock = socket.create_connection(("10.32.1.2", 5000), source_address=("10.32.1.1", 7777))
 print(kind(sock), sock.getsockname())
@@ -175,9 +176,9 @@ print(kind(sock), sock.getsockname())
     assert accelerated() == 1
 
 
-def test_the_same_connection_twice(tcp_net):
+def test_the_same_connection_twice(net):
     """A 4-tuple that lives, though no TCP socket of this namespace shows it, is EADDRNOTAVAIL as it is in TCP."""
-    said = converse(tcp_net, """
+    said = converse(net, """
 server = serve()
 conns = [server.accept()[0]]
 conns[0].recv(1)
@@ -203,8 +204,8 @@ for _ in range(2):
     ("serve('::', family=socket.AF_INET6, dualstack_ipv6=True)", "10.32.1.2"),
     ("serve('::', family=socket.AF_INET6, dualstack_ipv6=True)", "::ffff:10.32.1.2"),
 ], ids=["specific", "ipv6", "ipv6 specific", "dual-stack", "mapped"])
-def test_families_and_binds(tcp_net, accelerated, listen, client):
-    heard, said = converse(tcp_net, ECHO_ONCE.replace("serve()", listen), f"""
+def test_families_and_binds(net, accelerated, listen, client):
+    heard, said = converse(net, ECHO_ONCE.replace("serve()", listen), f"""
 sock = socket.socket(socket.AF_INET6 if ":" in "{client}" else socket.AF_INET)
 sock.connect(("{client}", 5000))
 print(kind(sock), sock.family.name, len(sock.getsockname()), sock.getpeername()[:2])

@@ -6,11 +6,6 @@ from tcp_net import converse
 CROWD = 10000
 
 
-@pytest.fixture(params=["tcp_net", "tcp_hosts"], ids=["one_host", "two_hosts"])
-def net(request):
-    return request.getfixturevalue(request.param)
-
-
 @pytest.mark.timeout(180)
 def test_ten_thousand_connections(net):
     """All held at once, each with an identity of its own that both ends agree on."""

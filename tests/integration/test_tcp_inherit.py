@@ -16,9 +16,9 @@ def talk(sock):
 
 @pytest.mark.parametrize("copy", ["os.dup(sock.fileno())", "os.dup2(sock.fileno(), 77)",
                                   "__import__('fcntl').fcntl(sock.fileno(), 0, 50)"], ids=["dup", "dup2", "F_DUPFD"])
-def test_copied_before_connect_stays_whole(tcp_net, copy):
+def test_copied_before_connect_stays_whole(net, copy):
     """Both numbers are the same connection: so both stay on the overlay."""
-    said = converse(tcp_net, ECHO_ONCE, TALK + f"""
+    said = converse(net, ECHO_ONCE, TALK + f"""
 sock = socket.socket()
 copy = socket.socket(fileno={copy})
 sock.connect(("10.32.1.2", 5000))
@@ -28,8 +28,8 @@ talk(sock)
     assert said == "overlay\noverlay\n"
 
 
-def test_copied_after_connect(tcp_net):
-    said = converse(tcp_net, ECHO_ONCE, TALK + """
+def test_copied_after_connect(net):
+    said = converse(net, ECHO_ONCE, TALK + """
 sock = socket.create_connection(("10.32.1.2", 5000))
 copy = sock.dup()
 talk(copy)
@@ -41,8 +41,8 @@ talk(socket.socket(fileno=0))
     assert said == "fast\n" * 3
 
 
-def test_forked_between_socket_and_connect_stays_whole(tcp_net):
-    said = converse(tcp_net, ECHO_ONCE, TALK + """
+def test_forked_between_socket_and_connect_stays_whole(net):
+    said = converse(net, ECHO_ONCE, TALK + """
 sock = socket.socket()
 if os.fork() == 0:
     sock.connect(("10.32.1.2", 5000))
@@ -53,9 +53,9 @@ talk(sock)
     assert said == "overlay\n"
 
 
-def test_forked_server(tcp_net, accelerated):
+def test_forked_server(net, accelerated):
     """A listener made before the fork, accepted from in children, as nginx and PostgreSQL do."""
-    converse(tcp_net, """
+    converse(net, """
 server = serve()
 children = [os.fork() for _ in range(3)] if True else []
 if 0 in children:
@@ -83,8 +83,8 @@ assert kinds == {b"fast"}, kinds
     assert accelerated() == 30
 
 
-def test_parent_accepts_child_serves(tcp_net):
-    converse(tcp_net, """
+def test_parent_accepts_child_serves(net):
+    converse(net, """
 server = serve()
 for _ in range(5):
     conn, peer = server.accept()
@@ -105,10 +105,10 @@ for n in range(5):
 """)
 
 
-def test_exec(tcp_net):
+def test_exec(net):
     """The prototype lost its map. Here names come from the kernel, so a program that starts with a connection as its
     standard input, as under inetd, sees whose it is."""
-    heard, said = converse(tcp_net, """
+    heard, said = converse(net, """
 server = serve()
 conn, _ = server.accept()
 os.dup2(conn.fileno(), 0)
@@ -129,9 +129,9 @@ talk(sock)
     assert heard == f"AF_INET SOCK_STREAM 6 ('10.32.1.2', 5000) {client}\n"
 
 
-def test_a_listener_through_exec(tcp_net, accelerated):
+def test_a_listener_through_exec(net, accelerated):
     """Socket activation: the program that accepts never called listen."""
-    converse(tcp_net, """
+    converse(net, """
 server = serve()
 os.set_inheritable(server.fileno(), True)
 os.execv(sys.executable, [sys.executable, "-c", f'''
@@ -149,9 +149,9 @@ for _ in range(3):
     assert accelerated() == 3
 
 
-def test_handed_to_another_process(tcp_net):
+def test_handed_to_another_process(net):
     """SCM_RIGHTS, as sshd and Chrome do. The receiver never connected anything."""
-    said = converse(tcp_net, ECHO_ONCE, TALK + """
+    said = converse(net, ECHO_ONCE, TALK + """
 ours, theirs = socket.socketpair()
 if os.fork() == 0:
     ours.close()
@@ -167,9 +167,9 @@ assert os.wait()[1] == 0
     assert said == "fast\n"
 
 
-def test_descriptors_closed_behind_its_back(tcp_net, accelerated):
+def test_descriptors_closed_behind_its_back(net, accelerated):
     """A daemon closes every number it does not know, the library's own among them, and reuses them."""
-    converse(tcp_net, ECHO_ONCE.replace("serve()", "server") .replace("conn, peer", "server = serve()\nfor _ in range(3):\n  conn, peer")
+    converse(net, ECHO_ONCE.replace("serve()", "server") .replace("conn, peer", "server = serve()\nfor _ in range(3):\n  conn, peer")
              .replace("print", "  print").replace("while", "  while").replace("    conn.sendall", "      conn.sendall"),
              TALK + """
 talk(socket.create_connection(("10.32.1.2", 5000)))
@@ -186,9 +186,9 @@ talk(socket.create_connection(("10.32.1.2", 5000)))
     assert accelerated() == 3
 
 
-def test_high_numbers(tcp_net, accelerated):
+def test_high_numbers(net, accelerated):
     """The prototype's table ended at 65536; here the limit is the process's."""
-    converse(tcp_net, ECHO_ONCE, TALK + """
+    converse(net, ECHO_ONCE, TALK + """
 import resource
 top = resource.getrlimit(resource.RLIMIT_NOFILE)[1] - 1
 resource.setrlimit(resource.RLIMIT_NOFILE, (top + 1, top + 1))
@@ -203,9 +203,9 @@ talk(sock)
     assert accelerated() == 1
 
 
-def test_the_last_descriptor_number(tcp_net, accelerated):
+def test_the_last_descriptor_number(net, accelerated):
     """accept succeeds with the last number a process may have, as it does without the library."""
-    converse(tcp_net, """
+    converse(net, """
 import resource
 server = serve()
 first, _ = server.accept()     # the session with the broker is open from here on
@@ -238,12 +238,12 @@ talk(sock)
     assert accelerated() >= 2
 
 
-def test_the_first_call_is_not_socket(tcp_net):
+def test_the_first_call_is_not_socket(net):
     """The prototype looked libc's functions up in socket(), and jumped to NULL before that."""
     for call in ("getsockname(0, room, length)", "getpeername(0, room, length)", "accept(0, None, None)",
                  "connect(0, room, 16)", "listen(0, 5)", "getsockopt(0, 1, 4, room, length)",
                  "setsockopt(0, 6, 1, room, 4)", "recvfrom(0, room, 9, 0, None, None)"):
-        said = tcp_net.run("c1", f"""
+        said = net.run("c1", f"""
 import ctypes
 libc = ctypes.CDLL(None, use_errno=True)
 room, length = ctypes.create_string_buffer(128), ctypes.byref(ctypes.c_uint(128))

@@ -1,12 +1,14 @@
 """Routers, servers and clients that are not there, go, or come back; and peers that do not play along."""
 
 import os
+import shutil
 import signal
 import subprocess
 import time
 
 import pytest
-from tcp_net import ECHO_ONCE, Net, SERVER, converse, counters, end
+from programs import program
+from tcp_net import ECHO_ONCE, SERVER, Net, converse, counters, end, read_until_up
 
 HELLO = """
 sock = socket.create_connection(("10.32.1.2", 5000), timeout=20)
@@ -128,9 +130,9 @@ print(good, bad)
     assert good > 500 and bad <= 2, (good, bad)
 
 
-def test_a_server_that_accepts_behind_the_library(tcp_net, accelerated):
+def test_a_server_that_accepts_behind_the_library(net, accelerated):
     """As io_uring programs do: listen through libc, accept by themselves. Its clients stay on the overlay."""
-    heard, said = converse(tcp_net, """
+    heard, said = converse(net, """
 import ctypes
 server = serve()
 libc = ctypes.CDLL(None, use_errno=True)
@@ -144,9 +146,26 @@ for _ in range(3):
     assert accelerated() == 0
 
 
-def test_a_server_that_changes_to_accepting_behind_the_library(tcp_net):
+def test_io_uring(net, accelerated):
+    """Sockets of programs that use it stay on the overlay, whichever side does, and work."""
+    path = shutil.copy(program("uring_talk"), net.directory)
+    os.chmod(path, 0o755)
+    server = net.popen("c2", [path, "serve", "4"], stdout=subprocess.PIPE)
+    if server.stdout.readline() == "no io_uring\n":
+        return  # switched off in this kernel: then no program uses it
+    assert net.run("c1", [path, "connect", "10.32.1.2", "2"]) == "done\n"
+    assert net.run("c1", SERVER + HELLO * 2) == "overlay\n" * 2
+    assert server.wait(10) == 0
+    heard = net.popen("c2", SERVER + ECHO_ONCE, stdout=subprocess.PIPE)
+    read_until_up(heard)
+    assert net.run("c1", [path, "connect", "10.32.1.2", "1"]) == "done\n"
+    assert heard.communicate(timeout=10)[0].startswith("overlay")
+    assert accelerated() == 0
+
+
+def test_a_server_that_changes_to_accepting_behind_the_library(net):
     """The one connection that was under way is lost, with an error; the next ones stay on the overlay."""
-    converse(tcp_net, """
+    converse(net, """
 import ctypes
 server = serve()
 conn, _ = server.accept()
@@ -169,15 +188,15 @@ assert talk() == (b"hello", "overlay")
 """)
 
 
-def test_a_server_that_dies_with_connections_in_its_backlog(tcp_net):
-    server = tcp_net.popen("c2", SERVER + """
+def test_a_server_that_dies_with_connections_in_its_backlog(net):
+    server = net.popen("c2", SERVER + """
 server = serve()
 conn, _ = server.accept()
 conn.recv(1)
 os.kill(os.getpid(), 9)
 """, stdout=subprocess.PIPE)
     assert server.stdout.readline() == "up\n"
-    said = tcp_net.run("c1", SERVER + """
+    said = net.run("c1", SERVER + """
 first = socket.create_connection(("10.32.1.2", 5000))
 second = socket.create_connection(("10.32.1.2", 5000), timeout=15)
 print(kind(second))
@@ -190,9 +209,9 @@ except ConnectionResetError:
     assert said == "fast\nb''\n"
 
 
-def test_a_client_that_dies_before_it_is_accepted(tcp_net):
+def test_a_client_that_dies_before_it_is_accepted(net):
     """What it wrote is read, then end of file: as in TCP."""
-    heard, said = converse(tcp_net, """
+    heard, said = converse(net, """
 server = serve()
 conn, _ = server.accept()
 conn.recv(1)

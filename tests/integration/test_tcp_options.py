@@ -7,7 +7,7 @@ BOTH = [("fast", False), ("overlay", True)]  # the same program with the library
 
 
 @pytest.mark.parametrize("kind, plain", BOTH)
-def test_options(tcp_net, kind, plain):
+def test_options(net, kind, plain):
     """Set, and read back; inherited by what is accepted; and the ones that only tell."""
     probe = """
 def probe(sock):
@@ -46,7 +46,7 @@ def probe(sock):
     sock.sendall(b"done")
     sock.recv(4, socket.MSG_WAITALL)
 """
-    heard, said = converse(tcp_net, probe + """
+    heard, said = converse(net, probe + """
 server = serve()
 server.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", 3, 0))
@@ -70,8 +70,8 @@ probe(sock)
 
 
 @pytest.mark.parametrize("kind, plain", BOTH)
-def test_half_close(tcp_net, kind, plain):
-    heard, said = converse(tcp_net, """
+def test_half_close(net, kind, plain):
+    heard, said = converse(net, """
 conn, _ = serve().accept()
 data = b"".join(iter(lambda: conn.recv(65536), b""))
 assert conn.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == 8   # TCP_CLOSE_WAIT
@@ -89,8 +89,8 @@ assert b"".join(iter(lambda: sock.recv(65536), b"")) == sent[::-1]
 
 
 @pytest.mark.parametrize("kind, plain", BOTH)
-def test_closed_with_data_unread_is_a_reset(tcp_net, kind, plain):
-    heard, said = converse(tcp_net, """
+def test_closed_with_data_unread_is_a_reset(net, kind, plain):
+    heard, said = converse(net, """
 conn, _ = serve().accept()
 conn.recv(1)
 conn.close()
@@ -107,9 +107,9 @@ except ConnectionResetError:
     assert said == f"{kind}\nreset\n"
 
 
-def test_linger_before_connect_is_left_to_tcp(tcp_net):
+def test_linger_before_connect_is_left_to_tcp(net):
     """Its close must reset the peer, which only TCP can."""
-    heard, said = converse(tcp_net, """
+    heard, said = converse(net, """
 conn, _ = serve().accept()
 try:
     conn.recv(9)
@@ -126,9 +126,9 @@ sock.close()
 
 
 @pytest.mark.parametrize("kind, plain", BOTH)
-def test_lingering_close(tcp_net, kind, plain):
+def test_lingering_close(net, kind, plain):
     """With a positive time close waits for the data to go, or does not have to. Nothing is lost, nobody waits long."""
-    heard, said = converse(tcp_net, """
+    heard, said = converse(net, """
 conn, _ = serve().accept()
 print(len(b"".join(iter(lambda: conn.recv(65536), b""))))
 """, """
@@ -142,8 +142,8 @@ sock.close()
 
 
 @pytest.mark.parametrize("kind, plain", BOTH)
-def test_urgent_data(tcp_net, kind, plain):
-    heard, said = converse(tcp_net, """
+def test_urgent_data(net, kind, plain):
+    heard, said = converse(net, """
 import select
 conn, _ = serve().accept()
 p = select.poll()
@@ -161,9 +161,9 @@ time.sleep(0.5)
 
 
 @pytest.mark.parametrize("kind, plain", BOTH)
-def test_address_arguments_are_ignored(tcp_net, kind, plain):
+def test_address_arguments_are_ignored(net, kind, plain):
     """recvfrom and sendto on a connected TCP socket: no address comes, and the one given does not matter."""
-    heard, said = converse(tcp_net, """
+    heard, said = converse(net, """
 conn, _ = serve().accept()
 print(conn.recvfrom(100))
 conn.sendto(b"to you", ("10.32.1.3", 9))
@@ -177,8 +177,8 @@ print(sock.recvfrom(100))
     assert heard == "(b'to whom', None)\n" and said == f"{kind}\n(b'to you', None)\n"
 
 
-def test_udp_is_left_alone(tcp_net):
-    heard, said = converse(tcp_net, """
+def test_udp_is_left_alone(net):
+    heard, said = converse(net, """
 sock = socket.socket(type=socket.SOCK_DGRAM)
 sock.bind(("", 5000))
 print("up", flush=True)
@@ -193,9 +193,9 @@ print(sock.recvfrom(99))
     assert heard == "10.32.1.1\n" and said == "(b'there back', ('10.32.1.2', 5000))\n"
 
 
-def test_disconnected_and_connected_anew(tcp_net):
+def test_disconnected_and_connected_anew(net):
     """connect with AF_UNSPEC: the descriptor is a TCP socket again, of its own namespace."""
-    said = converse(tcp_net, """
+    said = converse(net, """
 server = serve()
 for _ in range(2):
     conn, _ = server.accept()
@@ -213,9 +213,9 @@ print(sock.recv(99), kind(sock))
 
 
 @pytest.mark.parametrize("kind, plain", BOTH)
-def test_signals(tcp_net, kind, plain):
+def test_signals(net, kind, plain):
     """A blocked read is interrupted, restarted, and timed out as ever; writing to a peer that is gone is an error."""
-    said = converse(tcp_net, """
+    said = converse(net, """
 conn, _ = serve().accept()
 time.sleep(1)
 conn.sendall(b"late")

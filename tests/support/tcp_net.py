@@ -28,12 +28,7 @@ def address6(number):
 def two_networks_with_brokers():
     """The same with c1 on one host and c2 on another; .accelerated() counts what either broker did."""
     with TwoHosts() as made:
-        made.routers = [made.broker_of(1), made.broker_of(2)]
-        deadline = time.monotonic() + 10
-        while not all(all(counters(router)["linked"]) for router in made.routers):
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        made.accelerated = lambda: sum(counters(router)["accelerated"] for router in made.routers)
+        made.start_brokers()
         yield made
 
 
@@ -107,8 +102,9 @@ class Net:
         """FREEFLOW_DIR of what runs there."""
         return self.directory
 
-    def _start_broker(self, host, socket, words):
-        command = ["nsenter", "-t", str(self.pids[host]), "-n", sys.executable, "-m", "ffr.tcp", str(socket), *words]
+    def _start_broker(self, host, socket, words, wrapped=()):
+        command = ["nsenter", "-t", str(self.pids[host]), "-n", *wrapped, sys.executable, "-m", "ffr.tcp", str(socket),
+                   *words]
         broker = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1,
                                   env={**os.environ, "PYTHONPATH": str(ROOT / "src")})
         self.stack.callback(end, broker)
@@ -162,12 +158,26 @@ class TwoHosts(Net):
             self._ip(host, f"addr add 10.31.0.{n}/24 dev wire", "link set wire up", "link set overlay master br0 up")
         (self.directory / "key").write_text("not a secret outside this test")
 
-    def broker_of(self, n):
+    def start_brokers(self, wrapped=()):
+        """Both, linked; .routers. wrapped: words before each one's own."""
+        self.routers = [self.broker_of(1, wrapped), self.broker_of(2, wrapped)]
+        self.await_links()
+
+    def await_links(self):
+        deadline = time.monotonic() + 10
+        while not all(all(counters(router)["linked"]) for router in self.routers):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+    def accelerated(self):
+        return sum(counters(router)["accelerated"] for router in self.routers)
+
+    def broker_of(self, n, wrapped=()):
         other = 3 - n
         place = f"/proc/{self.pids[f'c{n}']}/ns/net={address(n)},{address6(n)}"
         elsewhere = [f"--at={a}=10.31.0.{other}" for a in (address(other), address6(other))]
         return self._start_broker("host" if n == 1 else "host2", self.directory / f"h{n}" / "router.tcp.sock",
-                                  [place, f"--own=10.31.0.{n}", f"--key={self.directory / 'key'}", *elsewhere])
+                                  [place, f"--own=10.31.0.{n}", f"--key={self.directory / 'key'}", *elsewhere], wrapped)
 
     def directory_of(self, where):
         return self.directory / f"h{where[1:]}"

@@ -56,7 +56,8 @@ async def serve(broker, fence, options):
     hosts.start()
     print("ready", flush=True)
     while await asyncio.to_thread(sys.stdin.readline):
-        print(json.dumps(broker.counters() | {"linked": list(hosts.status().values())}), flush=True)
+        print(json.dumps(broker.counters() | {"linked": list(hosts.status().values()),
+                                              "fenced": fence.why_not is None}), flush=True)
     hosts.close()
 
 

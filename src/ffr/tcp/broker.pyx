@@ -28,7 +28,7 @@ cdef extern from "ffr/tcp/kernel.h" nogil:
     struct sockaddr:
         pass
     enum:
-        EPOLLIN, EPOLLET, EPOLL_CTL_ADD, EPOLL_CLOEXEC, EFD_NONBLOCK, EFD_CLOEXEC, SOCK_NONBLOCK, SOCK_CLOEXEC, CLONE_NEWNET, O_RDONLY, O_CLOEXEC
+        EMFILE, ENFILE, EPOLLIN, EPOLLET, EPOLL_CTL_ADD, EPOLL_CLOEXEC, EFD_NONBLOCK, EFD_CLOEXEC, SOCK_NONBLOCK, SOCK_CLOEXEC, CLONE_NEWNET, O_RDONLY, O_CLOEXEC
     int pthread_mutex_init(pthread_mutex_t *, void *)
     int pthread_mutex_lock(pthread_mutex_t *)
     int pthread_mutex_unlock(pthread_mutex_t *)
@@ -40,6 +40,7 @@ cdef extern from "ffr/tcp/kernel.h" nogil:
     int unshare(int)
     int sched_yield()
     uint64_t tcp_now_us()
+    int tcp_errno()
     int open(const char *, int)
     int close(int)
     ssize_t read(int, void *, size_t)
@@ -83,6 +84,7 @@ cdef class Broker:
         if peers_make(&self.b) != 0 or errands_make(&self.b) != 0:
             raise MemoryError
         self.b.home = self.b.quiet_place = -1
+        self.b.spare = spare_descriptor()
 
     def __init__(self, path):
         self.path = os.fspath(path)
@@ -95,7 +97,7 @@ cdef class Broker:
         tables_free(&self.b)
         peers_free(&self.b)
         errands_free(&self.b)
-        for fd in (self.b.home, self.b.quiet_place):
+        for fd in (self.b.home, self.b.quiet_place, self.b.spare):
             if fd >= 0:
                 close(fd)
         close(self.b.epoll)
@@ -336,6 +338,8 @@ cdef void open_door(broker *b) noexcept nogil:
     cdef int pid = 0
     cdef int fd = accept4(b.door, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)
     if fd < 0:
+        if b.spare >= 0 and tcp_errno() in (EMFILE, ENFILE):
+            turn_away(b)
         return
     if identify(fd, &device, &inode, &uid, &pid) == 0:
         index = container_of(b, device, inode)
@@ -346,6 +350,21 @@ cdef void open_door(broker *b) noexcept nogil:
         close(fd)
     elif watch(b, fd, place) != 0:
         session_drop(b, place)
+
+
+cdef void turn_away(broker *b) noexcept nogil:
+    """There are no descriptors left: a caller that nobody takes in would wait, and the door ring without end."""
+    cdef int fd
+    close(b.spare)
+    fd = accept4(b.door, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)
+    if fd >= 0:
+        b.sessions_refused += 1
+        close(fd)
+    b.spare = spare_descriptor()
+
+
+cdef int spare_descriptor() noexcept nogil:
+    return eventfd(0, EFD_CLOEXEC)
 
 
 cdef void hear(broker *b, uint32_t index) noexcept nogil:

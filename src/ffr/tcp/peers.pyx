@@ -427,6 +427,7 @@ cdef void links_accept(broker *b) noexcept nogil:
     for count in range(ACCEPT_BATCH):
         fd = link_accept(b.link_door, address, &port)
         if fd < 0:
+            b.door_stuck = tcp_errno() != EAGAIN  # no descriptors: it does not ring again for those who wait there
             return
         p = peer_at(b, address)
         if p == NONE or b.peers[p].serve.fd < 0 or b.peers[p].arrived >= ARRIVALS or b.strangers >= STRANGERS:
@@ -463,6 +464,7 @@ cdef void listen_to(broker *b, uint32_t index) noexcept nogil:
 
 cdef void links_sweep(broker *b, uint64_t now) noexcept nogil:
     cdef uint32_t i
+    b.door_rings = b.door_rings or b.door_stuck
     for i in range(LINKS):
         if b.links[i].state in (LINK_COMING, LINK_STRANGER) and now - b.links[i].born_ms >= COME_MS:
             if b.links[i].state == LINK_COMING:

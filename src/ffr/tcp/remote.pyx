@@ -16,6 +16,7 @@ cdef extern from "ffr/tcp/kernel.h" nogil:
 
 cdef enum:
     ERRAND_MS = 250           # for another host's answer: some round trips of a slow network, and its 20 ms for a claim
+    LINKLESS_MS = 1000        # a host that let none of so many links in is given time
     LINK_TRIES = 8            # links whose ports mean another connection, or which did not arrive
     MESSAGES = 256            # of one host in a row: more than an inbox, so that none is left lying there
     FIRST_LOOK_MS = 250       # as serve.pyx
@@ -138,6 +139,8 @@ cdef uint32_t remote_connect(broker *b, uint32_t index, uint32_t peer, ff_tcp_re
         return FF_TCP_OWN_PORT
     if is_privileged(s):
         return FF_TCP_PRIVILEGED
+    if b.peers[peer].idle == 0 and b.peers[peer].retry_ms > tcp_now_ms():
+        return FF_TCP_RESOURCES  # its door did not open just now, and a link would be waited for in vain
     i = errand_put(b, ERRAND_OFFER, peer, index, ask.sequence)
     if i == NONE:
         return FF_TCP_RESOURCES
@@ -232,6 +235,8 @@ cdef void on_answer(broker *b, uint32_t peer, ffr_peer_message *m) noexcept nogi
     if (m.flags & NO_LINK or m.verdict == FF_TCP_IN_USE) and e.tries < LINK_TRIES:
         offer(b, i)
     else:
+        if e.tries == LINK_TRIES:
+            b.peers[peer].retry_ms = tcp_now_ms() + LINKLESS_MS
         give_up(b, i, min(m.reason, <uint32_t>(FF_TCP_REASONS - 1)))
 
 

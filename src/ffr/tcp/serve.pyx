@@ -283,7 +283,7 @@ cdef bint token_known(broker *b, uint32_t container, uint64_t token) noexcept no
 cdef int idle_ms(broker *b) noexcept nogil:
     cdef uint64_t now = tcp_now_ms()
     cdef uint64_t then = b.next_sweep_ms
-    if b.pendings == 0 and b.strangers == 0 and b.first_errand == NONE and b.linking == 0:
+    if b.pendings == 0 and b.strangers == 0 and b.first_errand == NONE and b.linking == 0 and not b.door_stuck:
         return -1
     if b.backlogged:
         return FLUSH_MS

@@ -146,6 +146,7 @@ cdef struct errand:
 
 cdef struct broker:
     int epoll, door, wake
+    int spare                 # a descriptor to give up when there are no others: turn_away
     int home, quiet_place     # network namespaces: the host's; an empty one that pairs are made in, or -1
     bint stopping
     container *containers
@@ -170,6 +171,7 @@ cdef struct broker:
     uint32_t free_link, strangers
     uint32_t peer_high, linking             # peers in use; links that are being connected
     bint links_due, door_rings              # what can wait: pools that are to be filled, links that knock
+    bint door_stuck                         # links knock that could not be let in
     bint backlogged                         # some control link has more to send
     errand *errands
     uint32_t free_errand, first_errand, last_errand
