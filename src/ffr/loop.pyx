@@ -47,6 +47,7 @@ cdef enum:
     TOTALS_NS = 100000000     # object counts into the counters
     SLOW_SPIN_NS = 20000      # a slow host: look for this long before sleeping, so that a stream does not pay per message
     SLICE_NS = 100000         # a reactor thread's turn on a contended core
+    FAR_NS = 5000000          # a router that talked to another one so lately needs no stand-ins: they would take its core
     NAP_NS = 100000000        # a stand-in that sleeps looks around this often
 
 
@@ -251,7 +252,7 @@ cdef void loop_run(ffr_loop *l) noexcept nogil:
         if first_pass(l):
             give(l)
             continue
-        crowded = r.flags == FF_FLAG_OVERSUBSCRIBED and r.now_ns < l.stand_until_ns
+        crowded = r.flags == FF_FLAG_OVERSUBSCRIBED and r.now_ns < l.stand_until_ns and r.now_ns - r.far_ns > FAR_NS
         if may_sleep(l):
             stand(l, False, &everywhere, cpu)
             sleep_until_rung(l)
