@@ -167,7 +167,7 @@ def main():
     if before["load_before"] > before["cores"] / 2:
         show.text("The machine was busy with other things: bandwidths and above all latencies say as much about those.")
     show.text(f"Done after {time.monotonic() - show.began:.0f} s. The same by hand: freeflow lab up; freeflow lab exec "
-              f"{SERVER} -- ib_send_bw & freeflow lab exec {CLIENT} -- ib_send_bw {SERVER}")
+              f"{SERVER} -- ib_send_bw & sleep 1; freeflow lab exec {CLIENT} -- ib_send_bw {SERVER}")
     return 0
 
 

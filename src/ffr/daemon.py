@@ -42,7 +42,15 @@ def main(arguments=None):
                           shlex.split(options.device_files), options.nic))
     except (PlaceTaken, ValueError, OSError) as error:
         log.debug("cannot start", exc_info=True)
-        sys.exit(f"freeflow router: {error}")
+        sys.exit(f"freeflow router: {_told(error)}")
+
+
+def _told(error):
+    """What a person needs of an OSError: the file, what is the matter, and what to do when it is who they are."""
+    if not isinstance(error, OSError) or not error.filename:
+        return str(error)
+    cure = ": a router runs as root" if isinstance(error, PermissionError) and os.geteuid() else ""
+    return f"{error.filename}: {error.strerror}{cure}"
 
 
 def map_of(options):
@@ -97,7 +105,8 @@ async def serve(paths, policies, polling, where=None, key=None, device_files=Non
 
 
 def _parse(arguments):
-    parser = argparse.ArgumentParser(prog="python -m ffr.daemon", description="The FreeFlow router of a host.")
+    parser = argparse.ArgumentParser(prog="freeflow router", usage="freeflow router [OPTIONS]",
+                                     description="The FreeFlow router of a host.")
     parser.add_argument("--dir", help="where its sockets are; default $FREEFLOW_DIR, or /freeflow")
     parser.add_argument("--name", help="its name there; default $FFR_NAME, or router")
     parser.add_argument("--polling", choices=MODES, default=MODES[0])
@@ -114,7 +123,7 @@ def _parse(arguments):
                                                                              " date (src/ffr/device_files.py)")
     options = parser.parse_args(arguments)
     if options.address and not options.etcd:
-        parser.error("--address goes with --etcd; a file of --hosts has a line for it")
+        parser.error("--address goes with --etcd; in a file of --hosts, the table [etcd] has a line for it")
     return options
 
 

@@ -22,6 +22,7 @@ from freeflow.control import Control
 from freeflow.device_files import are_there
 from freeflow.errors import FreeFlowError
 from freeflow.lab import state as lab_state
+from freeflow.lab.model import ROUTER_INSIDE
 from freeflow.launch import VERBS_LIBRARY, LaunchError, find_library
 
 OK, WARN, FAIL = "ok", "warn", "fail"
@@ -87,7 +88,8 @@ def session(here):
         return finding(FAIL, f"no router at {path}", "start `freeflow router` on the host; in a container, mount its"
                                                      " directory and set FREEFLOW_DIR and FFR_NAME")
     except ConnectionRefusedError:
-        return finding(FAIL, f"the router at {path} is dead", "start `freeflow router`")
+        again = "`freeflow lab up` makes the lab anew" if _is_a_labs(paths) else "start `freeflow router` again"
+        return finding(FAIL, f"the router at {path} is dead", again)
     except TimeoutError:
         return finding(FAIL, f"the router at {path} does not answer", "look at its log, restart it")
     except (OSError, ValueError) as error:
@@ -139,21 +141,27 @@ def map_of_hosts(here):
 
 def labs(here):
     """Labs that are up on this machine; whose router is asked here need not be one of theirs."""
-    if not (found := [name for name in lab_state.names() if _lab_is_up(name)]):
+    states = {name: _lab_is_up(name) for name in lab_state.names()}
+    found, half = ([name for name, is_up in states.items() if is_up is wanted] for wanted in (True, False))
+    if not found and not half:
         return None
     others = [name for name in found if not _is_of_lab(here, name)]
-    text = f"up on this machine: {', '.join(found)}"
+    text = f"up on this machine: {', '.join(found) or 'none'}"
+    if half:
+        return finding(WARN, f"{text}; half made, or half gone: {', '.join(half)}",
+                       f"unless somebody is making it just now: FREEFLOW_LAB={half[0]} freeflow lab down")
     if not others:
         return finding(OK, text)
     return finding(OK, f"{text}; each has routers of its own: FREEFLOW_LAB=NAME freeflow lab exec h1c1 -- freeflow doctor")
 
 
 def _lab_is_up(name):
+    """True, False (a part of it is there) or None, when there is nothing to say."""
     try:
         record = lab_state.load(name)
     except (FreeFlowError, ValueError, KeyError):  # of another version
-        return False
-    return record is not None and record.running
+        return None
+    return record and record.running
 
 
 def _is_of_lab(here, name):
@@ -180,7 +188,7 @@ def traffic_path(here):
 def tcp_mode(here):
     """Whether sockets can be taken off the overlay; to the router's owner, how many were, and why others were not."""
     paths = RouterPaths.of(here.directory, here.name)
-    if not paths.tcp_socket.is_socket():
+    if not _is_served(paths.tcp_socket):
         return finding(WARN, f"nobody at {paths.tcp_socket}: programs of TCP mode stay on the overlay", "start `freeflow"
                              " router`; in a container, mount its directory")
     try:
@@ -200,6 +208,22 @@ def tcp_mode(here):
         return finding(WARN, f"{text}; sockets between hosts are not fenced in: {told['fenced']}",
                        "run the router as root, with a writable cgroup2; docs/tcp-mode.md says what remains without")
     return finding(OK, text)
+
+
+def _is_a_labs(paths):
+    """As seen on the machine, or inside one of the lab's containers."""
+    return paths.directory == ROUTER_INSIDE or paths.directory.is_relative_to(lab_state.STATE_ROOT)
+
+
+def _is_served(path):
+    """A dead router's socket is still there."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
+        sock.settimeout(WAIT_S)
+        try:
+            sock.connect(str(path))
+        except OSError:
+            return False
+    return True
 
 
 def _cure(welcome):

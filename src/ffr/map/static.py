@@ -17,7 +17,9 @@ def load(path):
     try:
         with open(path, "rb") as file:
             tables = tomllib.load(file)
-    except (OSError, tomllib.TOMLDecodeError) as error:
+    except OSError as error:
+        raise ValueError(f"the map of hosts {path}: {error.strerror}") from None
+    except tomllib.TOMLDecodeError as error:
         raise ValueError(f"the map of hosts {path}: {error}") from None
     hosts, etcd = tables.get("hosts"), tables.get("etcd")
     if isinstance(hosts, dict) == isinstance(etcd, dict):
@@ -34,8 +36,8 @@ def parse(hosts, own):
     wanted = _expanded(hosts)
     mine = [address for address in wanted if address in own]
     if len(mine) != 1:
-        raise Refused(errno.EINVAL, f"{len(mine)} of these hosts are this one: its addresses are"
-                                    f" {', '.join(map(str, own))}")
+        count = f"{len(mine)} of these hosts are" if mine else "none of these hosts is"
+        raise Refused(errno.EINVAL, f"{count} this one, and one must be: its addresses are {', '.join(map(str, own))}")
     return mine[0], {address: host for host, virtual in wanted.items() if host != mine[0]
                      for address in virtual | {host}}
 

@@ -52,14 +52,27 @@ def test_labs_that_are_up_are_named(tmp_path, monkeypatch):
     monkeypatch.setattr(doctor.lab_state, "load", lambda name: Record() if name != "broken" else None)
     found = {finding.check: finding for finding in doctor.examine(str(tmp_path))}["labs"]
     assert found.state == doctor.OK and "one, two" in found.text and "broken" not in found.text
+    monkeypatch.setattr(Record, "running", False)
+    found = {finding.check: finding for finding in doctor.examine(str(tmp_path))}["labs"]
+    assert found.state == doctor.WARN and "half gone: one, two" in found.text and "FREEFLOW_LAB=one" in found.cure
     monkeypatch.setattr(doctor.lab_state, "names", lambda: [])
     assert "labs" not in {finding.check for finding in doctor.examine(str(tmp_path))}
 
 
 def test_a_dead_router(tmp_path):
+    for name in ("router.sock", "router.tcp.sock"):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as left_behind:
+            left_behind.bind(str(tmp_path / name))
+    found = {finding.check: finding for finding in doctor.examine(str(tmp_path))}
+    assert "is dead" in found["session"].text and "`freeflow router`" in found["session"].cure
+    assert found["tcp mode"].state == doctor.WARN and "nobody at" in found["tcp mode"].text
+
+
+def test_a_dead_router_of_a_lab_comes_back_with_the_lab(tmp_path, monkeypatch):
+    monkeypatch.setattr(doctor.lab_state, "STATE_ROOT", tmp_path)
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as left_behind:
         left_behind.bind(str(tmp_path / "router.sock"))
-    assert "is dead" in session(tmp_path)[0].text
+    assert "lab up" in session(tmp_path)[0].cure
 
 
 @pytest.mark.parametrize("answer, state, words", [
