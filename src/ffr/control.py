@@ -100,7 +100,8 @@ class ControlServer:
         if peer.uid not in (0, os.geteuid()):
             return failure("only root and the router's owner may control it")
         if not peer.in_our_pid_namespace:
-            return failure("containers may not control the router: ask from the pid namespace that it runs in")
+            unseen = "" if os.geteuid() == 0 else " (a router that is not root's cannot see where root's programs are)"
+            return failure("containers may not control the router: ask from the pid namespace that it runs in" + unseen)
         return None
 
 

@@ -26,6 +26,7 @@ from ffr.router import Router
 LOG_LEVELS = {"error": logging.ERROR, "warn": logging.WARNING, "info": logging.INFO, "debug": logging.DEBUG}
 
 KEY_BYTES_MAX = 4096
+CAP_NET_ADMIN = 12  # linux/capability.h
 
 log = logging.getLogger("ffr")
 
@@ -82,6 +83,8 @@ async def serve(paths, policies, polling, where=None, key=None, device_files=Non
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     _raise_descriptor_limit()
+    if not _has_net_admin():
+        log.warning("no CAP_NET_ADMIN, so it cannot tell whose a program is and will refuse all: run it as root")
     with ExitStack() as undo:
         undo.callback(Place(paths).close)
         if gone := sweep():
@@ -125,6 +128,12 @@ def _parse(arguments):
     if options.address and not options.etcd:
         parser.error("--address goes with --etcd; in a file of --hosts, the table [etcd] has a line for it")
     return options
+
+
+def _has_net_admin(status="/proc/self/status"):
+    with open(status) as lines:
+        mask = next(int(line.split()[1], 16) for line in lines if line.startswith("CapEff:"))
+    return bool(mask >> CAP_NET_ADMIN & 1)
 
 
 def _raise_descriptor_limit():

@@ -229,6 +229,8 @@ def _is_served(path):
 def _cure(welcome):
     if "not registered" in welcome["reason"]:
         return "on the host: freeflow container add NAME --pid PID --address IP"
+    if "no CAP_NET_ADMIN" in welcome["reason"]:
+        return "run the router as root on the host"
     if "was refused" in welcome["reason"]:
         return "put right what it says, and on the host once more: freeflow container add NAME --pid PID --address IP"
     if welcome["layout_version"] != LAYOUT_VERSION:

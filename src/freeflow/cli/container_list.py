@@ -24,6 +24,7 @@ def command(as_json, directory, name):
     table = Table("container", "tenant", "addresses", "sessions", "", box=None, pad_edge=False)
     for row in containers:
         said = [] if row["port"] == "up" else ["its link is down"]
+        said += [] if row["addresses"] else ["none of its addresses is on its interfaces"]
         said += [f"not its addresses: {' '.join(row['ignored'])}"] if row["ignored"] and row["name"] != "host" else []
         table.add_row(escape(row["name"]), escape(row["tenant"]), " ".join(row["addresses"]), str(row["sessions"]),
                       "; ".join(said))

@@ -29,6 +29,14 @@ def test_who_may_not_is_told_who_may(tmp_path, monkeypatch, user, cured):
     assert ("as root" in ended.value.code) is cured
 
 
+@pytest.mark.parametrize("mask, told", [("0000000000001000", True), ("000001ffffffffff", True),
+                                        ("0000000000000000", False), ("0000000000000fff", False)])
+def test_a_router_knows_whether_it_can_admit_anybody(tmp_path, mask, told):
+    status = tmp_path / "status"
+    status.write_text(f"CapPrm:\t000001ffffffffff\nCapEff:\t{mask}\n")
+    assert daemon._has_net_admin(status) is told
+
+
 def test_a_wrong_option_is_told_of_the_command_that_was_typed(capsys):
     with pytest.raises(SystemExit):
         daemon.main(["--address", "10.31.0.1"])

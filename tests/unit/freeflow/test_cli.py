@@ -89,3 +89,16 @@ def test_a_lab_down_that_is_interrupted_names_the_cure(monkeypatch, capsys):
     with pytest.raises(SystemExit) as caught:
         main(["lab", "down"])
     assert caught.value.code == 1 and "freeflow lab down removes the rest" in capsys.readouterr().err
+
+
+def test_a_container_that_lost_its_addresses_or_its_link_is_told(tmp_path, monkeypatch):
+    rows = [{"name": name, "tenant": "default", "addresses": addresses, "ignored": ignored, "port": port, "sessions": 0}
+            for name, addresses, ignored, port in [("fine", ["10.32.1.1"], [], "up"), ("lost", [], ["10.32.1.9"], "up"),
+                                                   ("down", ["10.32.1.2"], [], "down")]]
+    monkeypatch.setattr(Control, "__init__", lambda self, *arguments: None)
+    monkeypatch.setattr(Control, "__exit__", lambda self, *arguments: None)
+    monkeypatch.setattr(Control, "call", lambda self, op: {"containers": rows})
+    text = CliRunner(env={"COLUMNS": "200"}).invoke(cli, ["container", "list"]).output
+    fine, lost, down = text.splitlines()[1:]
+    assert "its" not in fine and "its link is down" in down
+    assert "none of its addresses is on its interfaces; not its addresses: 10.32.1.9" in lost

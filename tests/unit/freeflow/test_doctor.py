@@ -79,6 +79,7 @@ def test_a_dead_router_of_a_lab_comes_back_with_the_lab(tmp_path, monkeypatch):
     (pack_welcome(0), doctor.OK, "admits"),
     (pack_welcome(13, reason="this network namespace is not registered: ask"), doctor.FAIL, "not registered"),
     (pack_welcome(13, reason="this container was refused: address 10.32.1.1 is taken"), doctor.FAIL, "is taken"),
+    (pack_welcome(1, reason="the router has no CAP_NET_ADMIN over this"), doctor.FAIL, "no CAP_NET_ADMIN"),
     (pack_welcome(93, reason="the library speaks layout 1 and the router 2"), doctor.FAIL, "layout"),
     (b"hello yourself", doctor.FAIL, "bytes instead of"),
     (bytes(len(pack_welcome(0))), doctor.FAIL, "not a router"),
