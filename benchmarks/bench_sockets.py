@@ -94,7 +94,8 @@ def test_calls(figure, measured, lab):
     results = {"with": [], "without": []}
     core = min(os.sched_getaffinity(0))
     measured(CALL_ROUNDS, **{name: lambda name=name, mode=mode:
-                             results[name].append(run([*lab.words("h1c1", mode=mode), "taskset", "-c", core, inside, "calls"]))
+                             results[name].append(run([*lab.words("h1c1", mode=mode), "taskset", "-c", str(core), inside,
+                                                          "calls"]))
                              for name, mode in (("with", "tcp"), ("without", "plain"))})
     least = {(name, key): min(result[key] for result in found) for name, found in results.items() for key in found[0]}
     for key, what in (("send_recv_ns", "send and recv"), ("recvfrom_ns", "send and recvfrom with an address")):
