@@ -117,3 +117,20 @@ def test_forged_packets_reach_no_memory(hosts):
     ended = client.wait(40), server.wait(10)
     assert [end.status for end in ended] == [0, 0], f"{ended[0]}\n{ended[1]}"
     assert int(ended[0].stdout) == int(ended[1].stdout.split()[-1]) > 0
+
+
+def test_packets_of_every_opcode_from_a_router(hosts, seed):
+    """With right ICRCs, from another router's host, to any QPN: with GRHs, selective NAKs and marks that make no sense."""
+    rng = random.Random(f"{seed}:opcodes")
+    packets = []
+    for _ in range(FORGED):
+        name, opcode = rng.choice(list(wire.OPCODES.items()))
+        packet = wire.emit({"opcode": opcode, "qpn": rng.getrandbits(24), "psn": rng.getrandbits(24), "rkey": rng.getrandbits(32),
+                            "addr": rng.getrandbits(64), "length": rng.getrandbits(32), "qkey": 0x11111111,
+                            "src_qpn": rng.getrandbits(24), "syndrome": rng.getrandbits(8), "grh": rng.randbytes(40),
+                            "payload": rng.randbytes(4 * rng.randrange(1, 200)) if "SEND" in name or "WRITE" in name else b""})
+        packets.append(packet[:rng.choice([len(packet)] * 9 + [4 * rng.randrange(3, len(packet) // 4 + 1)])])
+    before = counters(hosts)["strangers"]
+    forge(hosts, "h2", "h1", packets, good=True)
+    await_count(hosts, "strangers", before + FORGED // 2)
+    assert rate(hosts, "h2c1") > 0, "and the router lives"

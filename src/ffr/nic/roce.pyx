@@ -505,6 +505,8 @@ cdef void roce_leave(ffr_router *r, uint32_t index, bint gone) noexcept nogil:
     s = &nic.tables.side[index]
     if not s.path:
         return
+    if gone and nic.tables.qp[index].ack_due and not nic.tables.qp[index].pending:
+        transport_respond(&nic.tables.qp[index], &nic.env, 1)    # an ACK that waited for company: its peer would for ever
     dequeue(&nic, index)
     wheel_unlink(nic.tables, index)
     requester_stop(&nic.tables.qp[index], &nic.tables.peer[s.path].window)
