@@ -14,7 +14,7 @@ help:
 	@echo 'make demo          unmodified perftest between two containers, through the router (under 3 minutes)'
 	@echo 'make test          all tests;      make test ARGS="-k lab --seed 7"'
 	@echo 'make test-heavy    what takes minutes each: other projects'"'"' own test suites'
-	@echo 'make conformance   rdma-core'"'"'s own tests on ff0, beside Linux'"'"'s software NIC (half a minute; in make test too)'
+	@echo 'make conformance   rdma-core'"'"'s own tests on ff0, beside Linux'"'"'s software NIC (half a minute; in make test too); ARGS="--nic roce": over the wire'
 	@echo 'make perftest-matrix  every combination of options that perftest allows; ARGS=--list, ARGS=PATTERN, ARGS=--failed'
 	@echo 'make interop       perftest between a container and Linux'"'"'s software NIC in an emulated machine (minutes)'
 	@echo 'make bench         all benchmarks; results in benchmarks/results/'
@@ -38,7 +38,7 @@ interop:
 	@.venv/bin/python -m pytest --override-ini 'addopts=--import-mode=importlib' -v tests/interop $(ARGS)
 
 conformance: test-build
-	@.venv/bin/python tests/support/conformance.py
+	@.venv/bin/python tests/support/conformance.py $(ARGS)
 
 perftest-matrix: test-build
 	@.venv/bin/python -m benchmarks.perftest_matrix $(ARGS)

@@ -3,6 +3,9 @@
 import pytest
 
 import conformance
+from freeflow.control import Control
+from freeflow.lab.model import ROUTER_NAME
+from places import Lab
 
 LOG = """\
 test_plain (tests.test_cq.CQTest.test_plain) ... ok
@@ -40,9 +43,32 @@ def test_a_test_that_took_its_process_along_is_known():
     assert running == "tests.test_cq.CQTest.test_deadly" and len(outcomes) == 5
 
 
+@pytest.fixture
+def packets():
+    """A host whose containers talk in packets, as those of two hosts do. The tests have both their ends in one process, so
+    this is how they are run over the wire."""
+    made = Lab("-packets", host_count=1, container_count=1, nic="roce")
+    yield made
+    made.down()
+
+
+def sent(lab):
+    with Control(str(lab.plan.find("h1").router_directory), ROUTER_NAME) as router:
+        return router.call("status")["roce"]["counters"]["packets_sent"]
+
+
 @pytest.mark.timeout(conformance.RUN_S_MAX + 60)
 def test_rdma_core_tests(lab):
-    results = conformance.run(lab, "h1c1")
+    judge(conformance.run(lab, "h1c1"))
+
+
+@pytest.mark.timeout(conformance.RUN_S_MAX + 60)
+def test_rdma_core_tests_over_the_wire(packets):
+    judge(conformance.run(packets, "h1c1"))
+    assert sent(packets) > 1000
+
+
+def judge(results):
     wrong = conformance.verdict(results)
     assert wrong is None, "\n".join([wrong, *conformance.reasons(results, "failed"), "Skipped:",
                                      *conformance.reasons(results, "skipped")])

@@ -6,6 +6,7 @@ is left of its module then goes on in a new process. Prints a table beside rxe's
 why each test that did not pass did not.
 """
 
+import argparse
 import gzip
 import os
 import re
@@ -177,9 +178,12 @@ def verdict(results):
     return None
 
 
-def main():
+def main(arguments=None):
+    parser = argparse.ArgumentParser(prog="make conformance ARGS=", description=__doc__.partition(":")[0])
+    parser.add_argument("--nic", choices=["auto", "roce"], default="auto", help="roce: in packets, as between hosts")
+    options = parser.parse_args(arguments)
     console = Console(highlight=False, width=max(100, Console().width))
-    lab = Lab(host_count=1, container_count=1)
+    lab = Lab(host_count=1, container_count=1, nic=options.nic)
     try:
         results = run(lab, "h1c1", say=lambda text: console.print(f"[dim]{text}[/]"))
     finally:
