@@ -72,17 +72,18 @@ def test_a_flood_from_one_address_does_not_starve_others(hosts, flood, client, k
 
 
 def forge(lab, source, target, packets, good):
-    """Sends packets to host `target`'s router from host `source`, with right ICRCs if `good`."""
+    """Sends packets to host `target`'s router from host `source`, as if its router did, with right ICRCs if `good`."""
     addresses = [lab.plan.find(host).address for host in (source, target)]
-    script = ("import socket, sys\n"
+    script = ("import socket, struct, sys\n"
               "from ffcore import icrc\n"
-              "one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+              "one = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP)\n"  # the router has the port
               "one.setsockopt(0, 10, 2)\n"  # IP_MTU_DISCOVER, DO: identification 0
               f"one.bind(('{addresses[0]}', 0))\n"
-              f"flow = icrc.Flow(*map(socket.inet_aton, {addresses!r}), one.getsockname()[1])\n"
+              f"flow = icrc.Flow(*map(socket.inet_aton, {addresses!r}), 4791)\n"
               "for line in sys.stdin:\n"
               "    packet = bytes.fromhex(line)\n"
-              f"    one.sendto(packet + ({'flow.icrc(packet)' if good else 'bytes(4)'}), ('{addresses[1]}', 4791))\n")
+              f"    packet += {'flow.icrc(packet)' if good else 'bytes(4)'}\n"
+              f"    one.sendto(struct.pack('!4H', 4791, 4791, 8 + len(packet), 0) + packet, ('{addresses[1]}', 0))\n")
     done = lab.exec(source, "env", f"PYTHONPATH={ROOT / 'src'}", sys.executable, "-c", script,
                     input="".join(packet.hex() + "\n" for packet in packets))
     assert done.returncode == 0, done.stderr

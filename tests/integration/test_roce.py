@@ -8,10 +8,13 @@ import time
 
 import pytest
 
+from ffcore import icrc
+from ffr.roce import wire
 from freeflow.control import Control
 from freeflow.lab.model import ROUTER_NAME
 from freeflow.pair import Side, run_pair
 from freeflow.perftest import Perftest
+from lab_checks import wait_for
 from places import Lab
 from programs import SOURCES, names_in, program
 
@@ -149,6 +152,44 @@ def test_memory_windows(hosts, kind):
     for side in sides:
         out, err = side.communicate(timeout=60)
         assert out == f"ok {kind}\n", out + err
+
+
+def test_a_router_that_echoes_nothing_holds_up_only_what_nobody_acknowledges(hosts):
+    """UC waits for echoes; RC of the same two hosts, which needs none, does not wait behind it."""
+    echo_lost = "add table inet mute; add chain inet mute out { type filter hook output priority 0; };" \
+                "add rule inet mute out udp dport 4791 @th,64,8 0xe1 drop"
+    assert hosts.exec("h1", "nft", echo_lost).returncode == 0
+    try:
+        words = ["ib_send_bw", "-c", "UC", "-D", "12", "-F", "-p", "18601"]
+        server = Side([*enter(hosts)("h1c1"), *words])
+        server.wait_listening(18601, 20)
+        client = Side([*enter(hosts)("h2c1"), *words, "h1c1"])
+        time.sleep(1)
+        result = Perftest(enter(hosts), client="h2c1").run("ib_write_bw", "-n", "1000", "-F")
+        assert result.row["BW average[MB/sec]"] > 40, "16 turns in a tenth of a second are 10"
+        client.stop()
+        server.stop()
+    finally:
+        hosts.exec("h1", "nft", "delete table inet mute")
+
+
+FORGE = """
+import socket, sys
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sock.bind(("10.31.0.1", 5791))
+for _ in range(50):
+    sock.sendto(bytes.fromhex(sys.argv[1]), ("10.31.0.2", 4791))
+"""
+
+
+def test_a_host_s_address_alone_is_no_router_s(hosts):
+    """Containers that are masqueraded have it, too, and any user of the host; the router's port they have not."""
+    mark = wire.emit({"opcode": wire.OPCODES["MARK"], "psn": 7})
+    mark += icrc.Flow(bytes([10, 31, 0, 1]), bytes([10, 31, 0, 2]), 5791).icrc(mark)
+    before = nic(hosts, "h2")["counters"]
+    assert hosts.exec("h1", "python3", "-c", FORGE, mark.hex()).returncode == 0
+    wait_for(lambda: nic(hosts, "h2")["counters"]["strangers"] - before["strangers"] >= 50)
+    assert nic(hosts, "h2")["counters"]["bad_icrc"] == before["bad_icrc"]
 
 
 def test_the_port_reports_what_the_wire_carries(hosts):

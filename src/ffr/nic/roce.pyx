@@ -63,6 +63,7 @@ cdef extern from "ffr/loop.h" nogil:
 
 cdef enum:
     SERVE_PACKETS = 512       # requests that all QPs together send in one call: 0.5 ms of a slow CPU
+    SKIP = 16                 # QPs that may not send, passed over in a peer's turn; the next turn goes on behind them
     ANSWERS = 256             # packets that a QP answers with in one turn
     FEW = 2                   # packets of a pass after which ACKs wait
     PATIENCE = 4              # ... for so many passes, each of which yields: a few us
@@ -252,12 +253,19 @@ cdef int take_turn(roce_nic *n, uint32_t index) noexcept nogil:
 
 cdef int serve_peer(roce_nic *n, roce_peer *p, int budget) noexcept nogil:
     cdef roce_tables *t = n.tables
-    cdef uint32_t index, last = p.last
+    cdef uint32_t index, skipped = 0
     cdef int sent = 0
     while p.first != FFR_NONE and sent < budget:
-        if not (marks_allow(n, p) if unreliable(n, p.first) else path_open(&p.window)):
-            break
         index = p.first
+        if not (marks_allow(n, p) if unreliable(n, index) else path_open(&p.window)):
+            if index == p.last or skipped == SKIP:
+                break
+            skipped += 1                      # what has to wait for echoes does not hold up what has ACKs, nor the reverse
+            p.first = t.side[index].turn_next
+            t.side[index].turn_next = FFR_NONE
+            t.side[p.last].turn_next = index
+            p.last = index
+            continue
         p.first = t.side[index].turn_next
         if p.first == FFR_NONE:
             p.last = FFR_NONE

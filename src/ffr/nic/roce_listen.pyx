@@ -51,6 +51,8 @@ cdef uint32_t qp_for(roce_nic *n, const roce_packet *p, const ffr_udp_in *from_,
     peer = &n.tables.peer[n.tables.side[index].path]
     if peer.socket != socket or memcmp(peer.address.ip, from_.from_.ip, 16):
         return FFR_NONE
+    if n.tables.qp[index].routed and from_.from_.port != FF_ROCE_PORT:
+        return FFR_NONE                       # a router sends from its own port: others may have its address, too
     return index
 
 

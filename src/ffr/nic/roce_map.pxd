@@ -19,7 +19,9 @@ ctypedef struct roce_route:
 cdef bint map_route(roce_nic *n, const uint8_t *sgid, const uint8_t *dgid, roce_route *route) noexcept nogil
 # The number of the peer which that route leads to; made when there is none. 0: it is not reached, or the table is full.
 cdef uint32_t map_connect(roce_nic *n, const uint8_t *sgid, const uint8_t *dgid) noexcept nogil
-# The number of the FreeFlow router's peer from which a packet came in at a socket; 0: from somebody else.
+# The number of the FreeFlow router's peer at whose address is who sent a packet to a socket; 0: at none's.
+cdef uint32_t map_host(roce_nic *n, uint32_t socket, const ffr_udp_address *from_) noexcept nogil
+# So, and the router itself sent it: nobody else of that address has its port.
 cdef uint32_t map_router(roce_nic *n, uint32_t socket, const ffr_udp_address *from_) noexcept nogil
 # The GID of an address.
 cdef void map_gid(uint8_t *gid, const ffr_udp_address *address) noexcept nogil

@@ -167,7 +167,7 @@ cdef uint32_t map_connect(roce_nic *n, const uint8_t *sgid, const uint8_t *dgid)
     return route.router if route.router else map_peer(n, route.socket, &route.address)
 
 
-cdef uint32_t map_router(roce_nic *n, uint32_t socket, const ffr_udp_address *from_) noexcept nogil:
+cdef uint32_t map_host(roce_nic *n, uint32_t socket, const ffr_udp_address *from_) noexcept nogil:
     cdef uint8_t gid[16]
     cdef roce_gid *host
     map_gid(gid, from_)
@@ -175,6 +175,10 @@ cdef uint32_t map_router(roce_nic *n, uint32_t socket, const ffr_udp_address *fr
     if socket or host == NULL or host.state != ROCE_ELSEWHERE:
         return 0
     return host.peer if memcmp(n.tables.peer[host.peer].address.ip, from_.ip, 16) == 0 else 0
+
+
+cdef uint32_t map_router(roce_nic *n, uint32_t socket, const ffr_udp_address *from_) noexcept nogil:
+    return map_host(n, socket, from_) if from_.port == FF_ROCE_PORT else 0
 
 
 # ---- the mailbox ----------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from ffr.nic.roce cimport roce_deliver, roce_nic_of, roce_peer
 from ffr.nic.roce_backlog cimport backlog_drop
 from ffr.nic.roce_listen cimport roce_receives
 from ffr.nic.roce_marks cimport marks_allow, marks_count
-from ffr.nic.roce_map cimport map_gid, map_router, map_route, roce_route
+from ffr.nic.roce_map cimport map_gid, map_host, map_route, map_router, roce_route
 from ffr.roce.qp cimport ROCE_NO_ROOM, ROCE_SENT, roce_qp
 from ffr.roce.udp cimport ffr_udp_address, udp_commit, udp_room
 from ffr.roce.wire cimport roce_emit
@@ -142,7 +142,7 @@ cdef bint where_from(roce_nic *n, roce_packet *p, const ffr_udp_in *from_, uint3
     if p.opcode & FF_TRANSPORT_MASK == FF_ROUTED_UD:
         memcpy(grh, p.grh, sizeof(ff_grh))
         return map_router(n, socket, &from_.from_) != 0 and ff_grh_read(grh, f) == 0
-    if map_router(n, socket, &from_.from_):
+    if map_host(n, socket, &from_.from_):
         return False
     map_gid(f.sgid, &from_.from_)
     map_gid(f.dgid, &n.tables.socket[socket].address)
