@@ -4,19 +4,13 @@ from ffcore.control cimport FF_NO_HANDLE
 from ffcore.shm cimport (FF_ARM_NONE, FF_ARM_NEXT, FF_FLAG_SLOW_YIELD, ff_cq_shared, ff_cqe, ff_exchange32,
                          ff_fence, ff_load32, ff_load32_acquire, ff_session, ff_store32, ff_store32_release)
 from ffr.events cimport async_event, send_event
+from ffr.ibv cimport IBV_EVENT_CQ_ERR, IBV_QPT_XRC_RECV, IBV_WC_SUCCESS
 from ffr.qp cimport qp_error
 from ffr.state cimport FFR_CQ, FFR_FAR_MORE, FFR_NEAR, FFR_NONE, FFR_OWED, FFR_QP, ffr_channel, ffr_cq, ffr_qp, ffr_router, ffr_view
 
 
 cdef extern from "ffr/futex.h" nogil:
     void ffr_futex_wake(void *word)
-
-cdef extern from "<infiniband/verbs.h>" nogil:
-    enum:
-        IBV_EVENT_CQ_ERR
-        IBV_QPT_XRC_RECV
-        IBV_WC_SUCCESS
-
 
 cdef enum:
     RETRIES = 1024            # CQs looked at in a round of retries

@@ -2,6 +2,8 @@ from libc.errno cimport EPIPE, errno
 
 from ffcore.control cimport FF_QP_OPENED
 from ffcore.shm cimport ff_event
+from ffr.ibv cimport (IBV_EVENT_CQ_ERR, IBV_EVENT_PATH_MIG_ERR, IBV_EVENT_QP_FATAL, IBV_EVENT_QP_LAST_WQE_REACHED,
+                      IBV_EVENT_SRQ_ERR, IBV_EVENT_SRQ_LIMIT_REACHED)
 from ffr.state cimport FFR_EVENT, FFR_NONE, ffr_channel, ffr_event, object_free, object_new
 
 
@@ -10,16 +12,6 @@ cdef extern from "<sys/socket.h>" nogil:
     enum:
         MSG_DONTWAIT
         MSG_NOSIGNAL
-
-cdef extern from "<infiniband/verbs.h>" nogil:
-    enum:
-        IBV_EVENT_CQ_ERR
-        IBV_EVENT_QP_FATAL
-        IBV_EVENT_PATH_MIG_ERR
-        IBV_EVENT_SRQ_ERR
-        IBV_EVENT_SRQ_LIMIT_REACHED
-        IBV_EVENT_QP_LAST_WQE_REACHED
-
 
 cdef enum:
     RETRIES = 1024            # records looked at in a round of retries

@@ -7,18 +7,13 @@ from ffcore.shm cimport (FF_FLAG_OVERSUBSCRIBED, FF_FLAG_SLOW_YIELD, ff_cas32, f
                          ff_pause, ff_session, ff_store32, ff_store32_release, ff_store64)
 from ffr.cq cimport cq_notify_retry
 from ffr.events cimport async_event, events_retry
+from ffr.ibv cimport IBV_EVENT_GID_CHANGE, IBV_EVENT_PORT_ACTIVE, IBV_EVENT_PORT_ERR
 from ffr.load cimport YIELD_MAX_NS, judge_load, timed_yield
 from ffr.nic.registry cimport nics_deadline
 from ffr.qp cimport qp_rest
 from ffr.rounds cimport attach, pass_once
 from ffr.state cimport (FFR_CHANNEL, FFR_CQ, FFR_FASTPATH, FFR_LOWCPU, FFR_MR, FFR_NONE, FFR_PD, FFR_QP, ffr_session)
 
-
-cdef extern from "<infiniband/verbs.h>" nogil:
-    enum:
-        IBV_EVENT_GID_CHANGE
-        IBV_EVENT_PORT_ACTIVE
-        IBV_EVENT_PORT_ERR
 
 cdef extern from "<sched.h>" nogil:
     int sched_yield()

@@ -8,34 +8,14 @@ from ffcore.shm cimport (FF_CQE_IMM, FF_OP_BIND_MW, FF_OP_CMP_SWP, FF_OP_FETCH_A
                          ff_load32_acquire, ff_session, ff_store32_release)
 from ffr.cq cimport cq_push
 from ffr.events cimport async_event
+from ffr.ibv cimport (IBV_EVENT_COMM_EST, IBV_EVENT_QP_FATAL, IBV_EVENT_QP_LAST_WQE_REACHED, IBV_QPS_ERR,
+                      IBV_QPS_RESET, IBV_QPS_RTS, IBV_QPS_SQE, IBV_QPT_UC, IBV_QPT_UD, IBV_QPT_XRC_RECV,
+                      IBV_WC_BIND_MW, IBV_WC_COMP_SWAP, IBV_WC_FETCH_ADD, IBV_WC_LOCAL_INV, IBV_WC_RDMA_READ,
+                      IBV_WC_RDMA_WRITE, IBV_WC_RECV, IBV_WC_SEND, IBV_WC_SUCCESS, IBV_WC_WR_FLUSH_ERR)
 from ffr.nic.registry cimport nic_leave
 from ffr.rq cimport rq_advance, rq_is_owed, rq_of, rq_ready, rq_slot
 from ffr.srq cimport srq_is_held
 from ffr.state cimport (FFR_LIST_ACTIVE, FFR_LIST_NONE, FFR_LIST_WAITING, FFR_NONE, FFR_RUN, ffr_ring_list)
-
-
-cdef extern from "<infiniband/verbs.h>" nogil:
-    enum:
-        IBV_QPS_RESET
-        IBV_QPS_RTS
-        IBV_QPS_SQE
-        IBV_QPS_ERR
-        IBV_QPT_UC
-        IBV_QPT_UD
-        IBV_QPT_XRC_RECV
-        IBV_WC_SUCCESS
-        IBV_WC_WR_FLUSH_ERR
-        IBV_WC_SEND
-        IBV_WC_RDMA_WRITE
-        IBV_WC_RDMA_READ
-        IBV_WC_COMP_SWAP
-        IBV_WC_FETCH_ADD
-        IBV_WC_BIND_MW
-        IBV_WC_LOCAL_INV
-        IBV_WC_RECV
-        IBV_EVENT_COMM_EST
-        IBV_EVENT_QP_FATAL
-        IBV_EVENT_QP_LAST_WQE_REACHED
 
 
 # ---- lists: circular and doubly linked through the QP records ----

@@ -3,14 +3,9 @@ from libc.string cimport memcpy
 
 from ffcore.shm cimport FF_RECV_HEADER, ff_a32, ff_load32_acquire, ff_sge, ff_store32_release
 from ffr.events cimport async_event
+from ffr.ibv cimport IBV_EVENT_SRQ_LIMIT_REACHED, IBV_SRQT_XRC
 from ffr.mem.region cimport ring_free
 from ffr.state cimport FFR_SRQS
-
-
-cdef extern from "<infiniband/verbs.h>" nogil:
-    enum:
-        IBV_SRQT_XRC
-        IBV_EVENT_SRQ_LIMIT_REACHED
 
 
 cdef ffr_srq *srq_find(ffr_router *r, uint32_t srqn) noexcept nogil:

@@ -7,15 +7,10 @@ from ffr.handlers.base cimport owns_channel
 from ffr.handlers.channel cimport channel_new
 from ffr.handlers.cq cimport cqe_max
 from ffr.handlers.teardown cimport close_objects
+from ffr.ibv cimport IBV_MTU_4096, IBV_PORT_ACTIVE, IBV_PORT_DOWN
 from ffr.state cimport (FFR_CHANNEL, FFR_MAX_RD_ATOMIC, FFR_MAX_WR, FFR_MCAST_QPS, FFR_NONE, ffr_channel, ffr_session,
                         object_free)
 
-
-cdef extern from "<infiniband/verbs.h>" nogil:
-    enum:
-        IBV_PORT_ACTIVE
-        IBV_PORT_DOWN
-        IBV_MTU_4096
 
 cdef extern from "<sys/random.h>" nogil:
     ssize_t getrandom(void *at, size_t size, unsigned int flags)

@@ -6,14 +6,9 @@ from ffcore.control cimport ff_cmd_alloc_mw, ff_cmd_handle, ff_reply_reg_mr
 from ffr.handlers.base cimport owns_mw
 from ffr.handlers.importing cimport pd_context
 from ffr.handlers.pd_mr cimport key_object
+from ffr.ibv cimport IBV_MW_TYPE_1, IBV_MW_TYPE_2
 from ffr.mem.windows cimport window_unbind
 from ffr.state cimport FFR_MW, FFR_NONE, FFR_WINDOW_1, FFR_WINDOW_2, ffr_session, object_free
-
-
-cdef extern from "<infiniband/verbs.h>" nogil:
-    enum:
-        IBV_MW_TYPE_1
-        IBV_MW_TYPE_2
 
 
 cdef int alloc_mw(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil:

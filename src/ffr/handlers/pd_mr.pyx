@@ -7,19 +7,11 @@ from ffcore.control cimport (ff_cmd_handle, ff_cmd_part, ff_cmd_reg_mr, ff_cmd_r
 from ffcore.shm cimport FF_PAGE, FF_PAYLOAD_OFFSET
 from ffr.handlers.base cimport is_window, owns_channel
 from ffr.handlers.importing cimport dm_unused, imports_drop, mr_context, pd_context
+from ffr.ibv cimport (IBV_ACCESS_LOCAL_WRITE, IBV_ACCESS_REMOTE_ATOMIC, IBV_ACCESS_REMOTE_WRITE,
+                      IBV_REREG_MR_CHANGE_ACCESS, IBV_REREG_MR_CHANGE_PD, IBV_REREG_MR_CHANGE_TRANSLATION)
 from ffr.mem.keys cimport key_find, key_new
 from ffr.state cimport (FFR_ACCESS_LOCAL, FFR_BLOCK_EXTENTS, FFR_DEVICE, FFR_ENDED, FFR_EXTENT_BLOCKS, FFR_MR, FFR_MRS, FFR_NONE,
                         FFR_NOTHING, FFR_PAGES, FFR_PD, ffr_mr, ffr_session, object_free, object_new)
-
-
-cdef extern from "<infiniband/verbs.h>" nogil:
-    enum:
-        IBV_ACCESS_LOCAL_WRITE
-        IBV_ACCESS_REMOTE_WRITE
-        IBV_ACCESS_REMOTE_ATOMIC
-        IBV_REREG_MR_CHANGE_TRANSLATION
-        IBV_REREG_MR_CHANGE_PD
-        IBV_REREG_MR_CHANGE_ACCESS
 
 
 cdef int alloc_pd(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil:

@@ -12,61 +12,22 @@ from ffr.handlers.base cimport owns_cq, owns_qp, owns_srq
 from ffr.handlers.importing cimport pd_context
 from ffr.handlers.transitions cimport transition_check
 from ffr.handlers.xrc cimport create_target, qp_adopt, qp_named, qp_unopen
+from ffr.ibv cimport (IBV_ACCESS_HUGETLB, IBV_ACCESS_LOCAL_WRITE, IBV_ACCESS_MW_BIND, IBV_ACCESS_ON_DEMAND,
+                      IBV_ACCESS_RELAXED_ORDERING, IBV_ACCESS_REMOTE_ATOMIC, IBV_ACCESS_REMOTE_READ,
+                      IBV_ACCESS_REMOTE_WRITE, IBV_ACCESS_ZERO_BASED, IBV_EVENT_SQ_DRAINED, IBV_MTU_256,
+                      IBV_MTU_4096, IBV_QPS_ERR, IBV_QPS_RESET, IBV_QPS_RTR, IBV_QPS_RTS, IBV_QPS_SQD,
+                      IBV_QPT_DRIVER, IBV_QPT_RAW_PACKET, IBV_QPT_RC, IBV_QPT_UC, IBV_QPT_UD, IBV_QPT_XRC_RECV,
+                      IBV_QPT_XRC_SEND, IBV_QP_ACCESS_FLAGS, IBV_QP_ALT_PATH, IBV_QP_AV, IBV_QP_CUR_STATE,
+                      IBV_QP_DEST_QPN, IBV_QP_EN_SQD_ASYNC_NOTIFY, IBV_QP_MAX_DEST_RD_ATOMIC,
+                      IBV_QP_MAX_QP_RD_ATOMIC, IBV_QP_MIN_RNR_TIMER, IBV_QP_PATH_MIG_STATE, IBV_QP_PATH_MTU,
+                      IBV_QP_PKEY_INDEX, IBV_QP_PORT, IBV_QP_QKEY, IBV_QP_RETRY_CNT, IBV_QP_RNR_RETRY, IBV_QP_RQ_PSN,
+                      IBV_QP_SQ_PSN, IBV_QP_STATE, IBV_QP_TIMEOUT, IBV_SRQT_BASIC)
 from ffr.mem.region cimport ring_alloc, ring_free
 from ffr.nic.registry cimport nic_enter, nic_for, nic_leave, nic_mtu
 from ffr.qp cimport qp_activate, qp_error, qp_event, qp_reset, qp_set_state, qp_unlist
 from ffr.srq cimport srq_feed, srq_find
 from ffr.state cimport (FFR_MAX_RD_ATOMIC, FFR_MAX_WR, FFR_NONE, FFR_QP, FFR_RUN, ffr_qp, ffr_session, has_gid, object_free,
                         object_new)
-
-
-cdef extern from "<infiniband/verbs.h>" nogil:
-    enum:
-        IBV_QPT_RC
-        IBV_QPT_UC
-        IBV_QPT_UD
-        IBV_QPT_XRC_SEND
-        IBV_QPT_XRC_RECV
-        IBV_QPT_RAW_PACKET
-        IBV_QPT_DRIVER
-        IBV_SRQT_BASIC
-        IBV_QPS_RESET
-        IBV_QPS_RTR
-        IBV_QPS_RTS
-        IBV_QPS_SQD
-        IBV_QPS_ERR
-        IBV_MTU_256
-        IBV_MTU_4096
-        IBV_EVENT_SQ_DRAINED
-        IBV_ACCESS_LOCAL_WRITE
-        IBV_ACCESS_REMOTE_WRITE
-        IBV_ACCESS_REMOTE_READ
-        IBV_ACCESS_REMOTE_ATOMIC
-        IBV_ACCESS_MW_BIND
-        IBV_ACCESS_ZERO_BASED
-        IBV_ACCESS_ON_DEMAND
-        IBV_ACCESS_HUGETLB
-        IBV_ACCESS_RELAXED_ORDERING
-        IBV_QP_STATE
-        IBV_QP_CUR_STATE
-        IBV_QP_EN_SQD_ASYNC_NOTIFY
-        IBV_QP_ACCESS_FLAGS
-        IBV_QP_PKEY_INDEX
-        IBV_QP_PORT
-        IBV_QP_QKEY
-        IBV_QP_AV
-        IBV_QP_PATH_MTU
-        IBV_QP_TIMEOUT
-        IBV_QP_RETRY_CNT
-        IBV_QP_RNR_RETRY
-        IBV_QP_RQ_PSN
-        IBV_QP_MAX_QP_RD_ATOMIC
-        IBV_QP_ALT_PATH
-        IBV_QP_MIN_RNR_TIMER
-        IBV_QP_SQ_PSN
-        IBV_QP_MAX_DEST_RD_ATOMIC
-        IBV_QP_PATH_MIG_STATE
-        IBV_QP_DEST_QPN
 
 
 cdef enum:

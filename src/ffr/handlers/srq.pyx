@@ -8,15 +8,10 @@ from ffcore.shm cimport FF_MAX_SGE, FF_PAGE, FF_RECV_HEADER, ff_sge, ff_srq_shar
 from ffr.events cimport events_forget
 from ffr.handlers.base cimport owns_cq, owns_srq, owns_xrcd
 from ffr.handlers.importing cimport pd_context
+from ffr.ibv cimport IBV_SRQT_BASIC, IBV_SRQT_XRC
 from ffr.mem.region cimport ring_alloc, ring_free
 from ffr.srq cimport srq_check_limit, srq_turn
 from ffr.state cimport FFR_MAX_WR, FFR_NONE, FFR_SRQ, ffr_session, ffr_srq, object_free, object_new
-
-
-cdef extern from "<infiniband/verbs.h>" nogil:
-    enum:
-        IBV_SRQT_BASIC
-        IBV_SRQT_XRC
 
 
 cdef uint32_t power_of_2(uint32_t n) noexcept nogil:

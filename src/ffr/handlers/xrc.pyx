@@ -6,15 +6,10 @@ from ffcore.control cimport (FF_QP_OPENED, FF_XRCD_CREATE, FF_XRCD_EXCLUSIVE, FF
 from ffr.events cimport events_forget
 from ffr.handlers.base cimport owns_channel, owns_opener, owns_qp, owns_xrcd
 from ffr.handlers.qp cimport qp_free, qp_new
+from ffr.ibv cimport IBV_QPS_RESET, IBV_QPT_XRC_RECV
 from ffr.qp cimport qp_set_state
 from ffr.state cimport (FFR_NONE, FFR_OPENER, FFR_OPENERS_QP, FFR_QP, FFR_QPS, FFR_XRCD, ffr_opener, ffr_qp,
                         ffr_session, ffr_xrcd, object_free, object_move, object_new)
-
-
-cdef extern from "<infiniband/verbs.h>" nogil:
-    enum:
-        IBV_QPT_XRC_RECV
-        IBV_QPS_RESET
 
 
 # ---- domains ----

@@ -3,15 +3,11 @@ from libc.stdint cimport uint8_t
 from ffcore.control cimport ff_extent
 from ffcore.engine cimport FF_MAX_SEGMENTS, ff_segment
 from ffcore.shm cimport ff_sge
+from ffr.ibv cimport IBV_ACCESS_LOCAL_WRITE
 from ffr.mem.nothing cimport NOTHING_SIZE
 from ffr.mem.windows cimport window_owner
 from ffr.state cimport (FFR_ACCESS_LOCAL, FFR_DEVICE, FFR_KEY_BITS, FFR_NONE, FFR_NOTHING, FFR_WINDOW_1, FFR_WINDOW_2,
                         ffr_mr, ffr_qp, ffr_router)
-
-
-cdef extern from "<infiniband/verbs.h>" nogil:
-    enum:
-        IBV_ACCESS_LOCAL_WRITE
 
 
 cdef inline int append(uint8_t *at, uint64_t length, ff_segment *out, uint32_t *count) noexcept nogil:

@@ -7,13 +7,8 @@ XRC_RECV QP binds nothing; what an XRC_SEND QP has bound, whoever comes by XRC f
 from libc.stdint cimport uint8_t, uint32_t
 
 from ffcore.shm cimport ff_wqe
+from ffr.ibv cimport IBV_QPT_XRC_RECV, IBV_QPT_XRC_SEND
 from ffr.state cimport ffr_mr, ffr_qp, ffr_router
-
-
-cdef extern from "<infiniband/verbs.h>" nogil:
-    enum:
-        IBV_QPT_XRC_SEND
-        IBV_QPT_XRC_RECV
 
 
 # Whose windows of type 2 may be named on this QP; 0 is no QP's number.

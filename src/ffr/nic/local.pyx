@@ -14,13 +14,17 @@ from ffcore.shm cimport (FF_CQE_IMM, FF_CQE_INV, FF_OP_CMP_SWP, FF_OP_LOCAL_INV,
                          FF_OP_SEND_INV, FF_OP_WRITE_IMM, FF_WQE_SOLICITED, ff_guest_cmp_swp, ff_guest_fetch_add,
                          ff_store32_release, ff_wqe, ff_wqe_srqn)
 from ffr.guard cimport FFR_FAULT, guarded
+from ffr.ibv cimport (IBV_ACCESS_REMOTE_ATOMIC, IBV_ACCESS_REMOTE_READ, IBV_ACCESS_REMOTE_WRITE,
+                      IBV_EVENT_QP_ACCESS_ERR, IBV_EVENT_QP_REQ_ERR, IBV_QPS_RTS, IBV_QPT_UC, IBV_QPT_XRC_RECV,
+                      IBV_QPT_XRC_SEND, IBV_WC_LOC_LEN_ERR, IBV_WC_LOC_PROT_ERR, IBV_WC_RECV,
+                      IBV_WC_RECV_RDMA_WITH_IMM, IBV_WC_REM_ACCESS_ERR, IBV_WC_REM_INV_REQ_ERR, IBV_WC_REM_OP_ERR,
+                      IBV_WC_RETRY_EXC_ERR, IBV_WC_RNR_RETRY_EXC_ERR, IBV_WC_SUCCESS)
 from ffr.mem.keys cimport resolve
 from ffr.mem.windows cimport window_of, window_operation, window_unbind
 from ffr.nic.base cimport NIC_IDLE, NIC_WORKED
-from ffr.nic.local_message cimport (DONE, EMPTY, IBV_QPS_RTS, IBV_WC_LOC_LEN_ERR, IBV_WC_LOC_PROT_ERR, IBV_WC_SUCCESS,
-                                    PART, PATIENCE_NS, READY, STOPPED, count, dropped, fail, fault_is_local, fetch,
-                                    give_up, local_of, owns, patience_left, receives, request, take_receive,
-                                    wait_is_over)
+from ffr.nic.local_message cimport (DONE, EMPTY, PART, PATIENCE_NS, READY, STOPPED, count, dropped, fail,
+                                    fault_is_local, fetch, give_up, local_of, owns, patience_left, receives, request,
+                                    take_receive, wait_is_over)
 from ffr.qp cimport (FFR_BATCH, FFR_TURN_BYTES, qp_error, qp_event, qp_received, qp_sent, qp_shared, qp_sq_slot,
                      qp_wait)
 from ffr.rq cimport rq_hold, rq_of, rq_ready, rq_slot
@@ -31,25 +35,6 @@ from ffr.state cimport FFR_NONE, FFR_QPS, FFR_RUN, FFR_WAIT_ACK, FFR_WAIT_RNR, f
 cdef extern from "ffcore/timers.h" nogil:
     uint64_t ff_rnr_ns(uint32_t code)
     uint64_t ff_ack_timeout_ns(uint32_t code)
-
-cdef extern from "<infiniband/verbs.h>" nogil:
-    enum:
-        IBV_QPT_UC
-        IBV_QPT_XRC_SEND
-        IBV_QPT_XRC_RECV
-        IBV_WC_REM_INV_REQ_ERR
-        IBV_WC_REM_ACCESS_ERR
-        IBV_WC_REM_OP_ERR
-        IBV_WC_RETRY_EXC_ERR
-        IBV_WC_RNR_RETRY_EXC_ERR
-        IBV_WC_RECV
-        IBV_WC_RECV_RDMA_WITH_IMM
-        IBV_ACCESS_REMOTE_WRITE
-        IBV_ACCESS_REMOTE_READ
-        IBV_ACCESS_REMOTE_ATOMIC
-        IBV_EVENT_QP_ACCESS_ERR
-        IBV_EVENT_QP_REQ_ERR
-
 
 # ---- the peer ----
 

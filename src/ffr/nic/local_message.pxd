@@ -9,23 +9,12 @@ from ffcore.grh cimport ff_gid_is_empty
 from ffcore.shm cimport (FF_MAX_SGE, FF_OP_LAST, FF_OP_LOCAL_INV, FF_OP_READ, FF_PAGE, FF_RECV_HEADER, FF_WQE_HEADER, FF_WQE_INLINE,
                          ff_load32_acquire, ff_recv_wqe, ff_sge, ff_wqe)
 from ffr.guard cimport FFR_FAULT, guarded
+from ffr.ibv cimport (IBV_ACCESS_LOCAL_WRITE, IBV_QPS_RTR, IBV_QPS_RTS, IBV_QPS_SQD, IBV_QPS_SQE, IBV_WC_LOC_LEN_ERR,
+                      IBV_WC_LOC_PROT_ERR, IBV_WC_LOC_QP_OP_ERR, IBV_WC_SUCCESS)
 from ffr.mem.keys cimport resolve_list
 from ffr.qp cimport FFR_TURN_BYTES, qp_established, qp_sent, qp_sq_slot
 from ffr.rq cimport rq_ready, rq_slot
 from ffr.state cimport ffr_qp, ffr_router, ffr_rq, ffr_session
-
-
-cdef extern from "<infiniband/verbs.h>" nogil:
-    enum:
-        IBV_QPS_RTR
-        IBV_QPS_RTS
-        IBV_QPS_SQD
-        IBV_QPS_SQE
-        IBV_WC_SUCCESS
-        IBV_WC_LOC_LEN_ERR
-        IBV_WC_LOC_QP_OP_ERR
-        IBV_WC_LOC_PROT_ERR
-        IBV_ACCESS_LOCAL_WRITE
 
 
 cdef enum outcome:

@@ -9,24 +9,18 @@ from ffcore.grh cimport FF_HOP_LIMIT, ff_gid_is_multicast, ff_grh, ff_grh_cqe_fl
 from ffcore.roce cimport FF_ICRC_SIZE, FF_QPN_MASK, ff_bth, ff_deth
 from ffcore.shm cimport FF_CQE_IMM, FF_OP_SEND_IMM, FF_WQE_SOLICITED, ff_store32_release, ff_wqe
 from ffr.guard cimport FFR_FAULT, guarded
+from ffr.ibv cimport (IBV_QPS_RTS, IBV_QPT_UD, IBV_WC_LOC_LEN_ERR, IBV_WC_LOC_PROT_ERR, IBV_WC_LOC_QP_OP_ERR,
+                      IBV_WC_RECV, IBV_WC_SUCCESS)
 from ffr.mcast cimport mcast_next
 from ffr.nic.base cimport NIC_IDLE, NIC_WORKED
-from ffr.nic.local_message cimport (DONE, EMPTY, IBV_QPS_RTS, IBV_WC_LOC_LEN_ERR, IBV_WC_LOC_PROT_ERR,
-                                    IBV_WC_LOC_QP_OP_ERR, IBV_WC_SUCCESS, PATIENCE_NS, READY, STOPPED, count, dropped,
-                                    fail, fault_is_local, fetch, give_up, local_of, owns, receives, request, take_receive,
-                                    wait_is_over)
+from ffr.nic.local_message cimport (DONE, EMPTY, PATIENCE_NS, READY, STOPPED, count, dropped, fail, fault_is_local,
+                                    fetch, give_up, local_of, owns, receives, request, take_receive, wait_is_over)
 from ffr.nic.roce_ud cimport ROCE_UD_NOWHERE, roce_ud_send, roce_ud_spread
 from ffr.qp cimport FFR_BATCH, FFR_TURN_BYTES, qp_error, qp_received, qp_sent, qp_shared, qp_wait
 from ffr.roce.qp cimport ROCE_NO_ROOM
 from ffr.rq cimport rq_of, rq_ready
 from ffr.state cimport (FFR_AHS, FFR_NONE, FFR_QPS, FFR_RUN, FFR_WAIT_RNR, ffr_ah, ffr_qp, ffr_router,
                         ffr_session, has_gid)
-
-
-cdef extern from "<infiniband/verbs.h>" nogil:
-    enum:
-        IBV_QPT_UD
-        IBV_WC_RECV
 
 
 cdef enum:

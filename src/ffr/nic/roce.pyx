@@ -15,6 +15,7 @@ from posix.mman cimport MAP_FAILED, MAP_SHARED, PROT_READ, PROT_WRITE, mmap
 from ffcore.roce cimport FF_DEFAULT_PKEY, FF_RC, FF_UC, FF_UD, FF_XRC, ff_ack_timeout_ns
 from ffcore.shm cimport ff_load32_acquire, ff_store32_release
 from ffr.cq cimport cq_rouse
+from ffr.ibv cimport IBV_QPS_ERR, IBV_QPS_RTR, IBV_QPS_RTS, IBV_QPS_SQD, IBV_QPS_SQE, IBV_QPT_RC, IBV_QPT_UC
 from ffr.nic.base cimport NIC_IDLE, NIC_WORKED
 from ffr.nic.faulty cimport faulty_deadline, faulty_describe
 from ffr.nic.local_message cimport dropped
@@ -33,18 +34,6 @@ from ffr.roce.window cimport path_open
 from ffr.roce.udp cimport udp_flush, udp_init, udp_segments
 from ffr.state cimport FFR_FAR, FFR_LIST_NONE, FFR_NEAR, FFR_NONE, FFR_QPS, ffr_qp
 
-
-cdef extern from "<infiniband/verbs.h>" nogil:
-    enum:
-        IBV_QPT_RC
-        IBV_QPT_UC
-        IBV_QPS_RESET
-        IBV_QPS_INIT
-        IBV_QPS_RTR
-        IBV_QPS_RTS
-        IBV_QPS_SQD
-        IBV_QPS_SQE
-        IBV_QPS_ERR
 
 cdef extern from "<sys/socket.h>" nogil:
     enum:

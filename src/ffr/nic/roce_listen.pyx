@@ -2,6 +2,7 @@ from libc.string cimport memcmp
 
 from ffcore.icrc cimport ff_icrc_flow_ipv4, ff_icrc_flow_ipv6, ff_icrc_good
 from ffcore.roce cimport FF_HAS_DETH, FF_ICRC_SIZE, FF_ROCE_PORT, FF_ROUTER, FF_TRANSPORT_MASK, ff_bth
+from ffr.ibv cimport IBV_QPS_RTR, IBV_QPS_RTS, IBV_QPS_SQD, IBV_QPS_SQE
 from ffr.nic.faulty cimport faulty_due, faulty_packet, faulty_passes
 from ffr.nic.roce cimport ROCE_HOT, roce_deliver, roce_peer, roce_socket
 from ffr.nic.roce_marks cimport marks_take
@@ -10,13 +11,6 @@ from ffr.roce.udp cimport UDP_SLOTS, ffr_udp_address, ffr_udp_in, udp_take
 from ffr.roce.wire cimport ROCE_PARSED, roce_packet, roce_parse
 from ffr.state cimport FFR_NONE, FFR_QPS, ffr_qp
 
-
-cdef extern from "<infiniband/verbs.h>" nogil:
-    enum:
-        IBV_QPS_RTR
-        IBV_QPS_RTS
-        IBV_QPS_SQD
-        IBV_QPS_SQE
 
 cdef extern from "<sys/socket.h>" nogil:
     enum:

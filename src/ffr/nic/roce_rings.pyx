@@ -11,6 +11,10 @@ from ffcore.shm cimport (FF_CQE_SOLICITED, FF_MAX_SGE, FF_OP_LAST, FF_OP_LOCAL_I
                          FF_WQE_INLINE, ff_guest_cmp_swp, ff_guest_fetch_add, ff_load32_acquire, ff_recv_wqe, ff_sge,
                          ff_wqe, ff_wqe_srqn)
 from ffr.guard cimport FFR_FAULT, guarded
+from ffr.ibv cimport (IBV_ACCESS_LOCAL_WRITE, IBV_ACCESS_REMOTE_ATOMIC, IBV_ACCESS_REMOTE_READ,
+                      IBV_ACCESS_REMOTE_WRITE, IBV_QPS_RTR, IBV_QPS_SQE, IBV_WC_LOC_LEN_ERR, IBV_WC_LOC_PROT_ERR,
+                      IBV_WC_LOC_QP_OP_ERR, IBV_WC_RECV, IBV_WC_RECV_RDMA_WITH_IMM, IBV_WC_REM_ACCESS_ERR,
+                      IBV_WC_SUCCESS)
 from ffr.mem.keys cimport resolve, resolve_in, resolve_list
 from ffr.mem.windows cimport window_of, window_operation, window_unbind
 from ffr.nic.roce cimport roce_peer, roce_resolved, roce_side
@@ -25,15 +29,6 @@ from ffr.roce.wire cimport roce_emit
 from ffr.rq cimport rq_hold, rq_of, rq_ready, rq_slot
 from ffr.srq cimport xrc_pd, xrc_select
 from ffr.state cimport FFR_FAR, FFR_FAR_MORE, FFR_NONE, ffr_mr, ffr_qp, ffr_router, ffr_rq
-
-
-cdef extern from "<infiniband/verbs.h>" nogil:
-    enum:
-        IBV_ACCESS_LOCAL_WRITE
-        IBV_QPS_RTR
-        IBV_QPS_SQE
-        IBV_WC_RECV
-        IBV_WC_RECV_RDMA_WITH_IMM
 
 
 cdef enum:

@@ -6,6 +6,7 @@ from ffcore.icrc cimport ff_crc32, ff_icrc_flow_ipv4, ff_icrc_flow_ipv6, ff_icrc
 from ffcore.roce cimport *
 from ffcore.shm cimport FF_OP_SEND_IMM, FF_WQE_SOLICITED
 from ffr.guard cimport FFR_FAULT, guarded
+from ffr.ibv cimport IBV_QPS_RTR, IBV_QPS_RTS, IBV_QPT_UD, IBV_WC_LOC_PROT_ERR
 from ffr.mcast cimport mcast_next
 from ffr.nic.local_message cimport dropped, owns
 from ffr.nic.roce cimport roce_deliver, roce_nic_of, roce_peer
@@ -18,13 +19,6 @@ from ffr.roce.udp cimport ffr_udp_address, udp_commit, udp_room
 from ffr.roce.wire cimport roce_emit
 from ffr.state cimport FFR_NONE, FFR_QPS, ffr_qp, ffr_session
 
-
-cdef extern from "<infiniband/verbs.h>" nogil:
-    enum:
-        IBV_QPT_UD
-        IBV_QPS_RTR
-        IBV_QPS_RTS
-        IBV_WC_LOC_PROT_ERR
 
 cdef extern from "<sys/socket.h>" nogil:
     enum:

@@ -5,7 +5,7 @@ from libc.stdint cimport uint8_t
 from ffcore.roce cimport *
 from ffcore.shm cimport (FF_OP_CMP_SWP, FF_OP_FETCH_ADD, FF_OP_READ, FF_OP_SEND_IMM, FF_OP_SEND_INV, FF_OP_WRITE,
                          FF_OP_WRITE_IMM)
-from ffr.roce.qp cimport IBV_WC_REM_ACCESS_ERR, IBV_WC_REM_INV_REQ_ERR, IBV_WC_REM_OP_ERR
+from ffr.ibv cimport IBV_WC_REM_ACCESS_ERR, IBV_WC_REM_INV_REQ_ERR, IBV_WC_REM_OP_ERR
 
 
 cdef inline uint8_t operation_of(uint8_t opcode, bint first, bint last) noexcept nogil:

@@ -8,6 +8,11 @@ from libc.string cimport memset
 
 from ffcore.roce cimport *
 from ffcore.shm cimport *
+from ffr.ibv cimport (IBV_ACCESS_REMOTE_ATOMIC, IBV_ACCESS_REMOTE_READ, IBV_ACCESS_REMOTE_WRITE,
+                      IBV_EVENT_QP_ACCESS_ERR, IBV_EVENT_QP_REQ_ERR, IBV_WC_BAD_RESP_ERR, IBV_WC_LOC_LEN_ERR,
+                      IBV_WC_LOC_PROT_ERR, IBV_WC_LOC_QP_OP_ERR, IBV_WC_REM_ACCESS_ERR, IBV_WC_REM_INV_REQ_ERR,
+                      IBV_WC_REM_OP_ERR, IBV_WC_RETRY_EXC_ERR, IBV_WC_RNR_RETRY_EXC_ERR, IBV_WC_SUCCESS,
+                      IBV_WC_WR_FLUSH_ERR)
 from ffr.roce.held cimport HELD_PACKETS, held_free, held_init, held_table
 from ffr.roce.marks cimport MARKS_EVERY, MARKS_WINDOW, marks_due, marks_echo, marks_left, marks_open, roce_marks
 from ffr.roce.qp cimport *

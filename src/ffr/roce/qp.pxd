@@ -246,23 +246,3 @@ ctypedef struct roce_env:
     # The QP goes to ERR: call requester_stop and responder_flush, then flush what is left in its rings.
     # event: enum ibv_event_type, or -1 for none.
     void (*fail)(void *context, roce_qp *q, int event) noexcept nogil
-
-
-cdef extern from "<infiniband/verbs.h>" nogil:
-    enum:
-        IBV_ACCESS_REMOTE_WRITE
-        IBV_ACCESS_REMOTE_READ
-        IBV_ACCESS_REMOTE_ATOMIC
-        IBV_WC_SUCCESS
-        IBV_WC_LOC_LEN_ERR
-        IBV_WC_LOC_QP_OP_ERR
-        IBV_WC_LOC_PROT_ERR
-        IBV_WC_WR_FLUSH_ERR
-        IBV_WC_BAD_RESP_ERR
-        IBV_WC_REM_INV_REQ_ERR
-        IBV_WC_REM_ACCESS_ERR
-        IBV_WC_REM_OP_ERR
-        IBV_WC_RETRY_EXC_ERR
-        IBV_WC_RNR_RETRY_EXC_ERR
-        IBV_EVENT_QP_REQ_ERR
-        IBV_EVENT_QP_ACCESS_ERR

@@ -9,6 +9,8 @@ from ffcore.roce cimport *
 from ffcore.shm cimport (FF_OP_BIND_MW, FF_OP_CMP_SWP, FF_OP_FETCH_ADD, FF_OP_LOCAL_INV, FF_OP_READ, FF_OP_SEND,
                          FF_OP_SEND_IMM, FF_OP_SEND_INV, FF_OP_WRITE, FF_OP_WRITE_IMM, FF_WQE_FENCE,
                          FF_WQE_SOLICITED)
+from ffr.ibv cimport (IBV_WC_BAD_RESP_ERR, IBV_WC_LOC_LEN_ERR, IBV_WC_LOC_QP_OP_ERR, IBV_WC_RETRY_EXC_ERR,
+                      IBV_WC_RNR_RETRY_EXC_ERR, IBV_WC_SUCCESS)
 from libc.string cimport memset
 
 from ffr.roce.codes cimport operation_of, status_of_nak

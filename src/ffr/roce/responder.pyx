@@ -4,6 +4,9 @@ no effect."""
 
 from ffcore.roce cimport *
 from ffcore.shm cimport FF_CQE_IMM, FF_CQE_INV, FF_CQE_SOLICITED
+from ffr.ibv cimport (IBV_ACCESS_REMOTE_ATOMIC, IBV_ACCESS_REMOTE_READ, IBV_ACCESS_REMOTE_WRITE,
+                      IBV_EVENT_QP_ACCESS_ERR, IBV_EVENT_QP_REQ_ERR, IBV_WC_LOC_LEN_ERR, IBV_WC_SUCCESS,
+                      IBV_WC_WR_FLUSH_ERR)
 from libc.string cimport memset
 
 from ffr.roce.held cimport HELD_AHEAD, HELD_MAP_BYTES, held_drop, held_map, held_put, held_take

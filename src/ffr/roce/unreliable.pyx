@@ -3,6 +3,7 @@
 from ffcore.grh cimport ff_grh, ff_grh_cqe_flags
 from ffcore.roce cimport *
 from ffcore.shm cimport FF_CQE_GRH, FF_CQE_IMM, FF_CQE_INV, FF_CQE_SOLICITED
+from ffr.ibv cimport IBV_ACCESS_REMOTE_WRITE, IBV_WC_SUCCESS
 from libc.string cimport memset
 
 from ffr.roce.qp cimport *
