@@ -67,3 +67,17 @@ except ConnectionRefusedError:
     print("refused")
 """)
     assert said == "refused\n"
+
+
+def test_listeners_that_were_closed_are_forgotten(net):
+    """A container may have 4096; one that makes and closes them for ever keeps its next one accelerated."""
+    before = net.accelerated()
+    heard, said = converse(net, """
+for _ in range(5000):
+    with socket.socket() as sock:
+        sock.bind(("0.0.0.0", 0))
+        sock.listen(8)
+print(kind(serve().accept()[0]))
+""", 'print(kind(socket.create_connection(("10.32.1.2", 5000))))')
+    assert heard == "fast\n" and said == "fast\n" and net.accelerated() - before == 1
+    assert net.counted("listeners") < 300

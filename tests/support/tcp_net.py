@@ -37,7 +37,7 @@ def network_with_broker():
     """A Net with its broker as .router, and .accelerated() to count by."""
     with Net() as made:
         made.router = made.broker()
-        made.accelerated = lambda: counters(made.router)["accelerated"]
+        made.routers = [made.router]
         yield made
 
 
@@ -47,7 +47,7 @@ class Net:
     directory (Path): any user can read it; the broker's socket is there, and a copy of the library.
     """
 
-    rights = ()
+    rights, routers = (), ()
 
     def __init__(self, containers=3):
         self.count = containers
@@ -131,6 +131,12 @@ class Net:
         assert not check or process.returncode == 0, output
         return output
 
+    def counted(self, name):
+        return sum(counters(router)[name] for router in self.routers)
+
+    def accelerated(self):
+        return self.counted("accelerated")
+
 
 class TwoHosts(Net):
     """c1 on one host, c2 on the other. Programs have a container's usual rights, for who may change networks is not given
@@ -168,9 +174,6 @@ class TwoHosts(Net):
         while not all(all(counters(router)["linked"]) for router in self.routers):
             assert time.monotonic() < deadline
             time.sleep(0.02)
-
-    def accelerated(self):
-        return sum(counters(router)["accelerated"] for router in self.routers)
 
     def broker_of(self, n, wrapped=()):
         other = 3 - n

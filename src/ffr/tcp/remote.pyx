@@ -336,7 +336,7 @@ cdef uint32_t accept_offer(broker *b, uint32_t peer, ffr_peer_message *m) noexce
     if link == NONE:
         m.flags = NO_LINK
         return NONE
-    m.server.domain = b.listeners[l].domain
+    m.server.domain = b.listeners[l].local.domain
     p = expect(b, peer, m, server, l, link)
     if p == NONE:
         m.flags = NO_LINK
@@ -361,7 +361,7 @@ cdef uint32_t expect(broker *b, uint32_t peer, ffr_peer_message *m, uint32_t ser
     w.client = REMOTE
     w.peer = peer
     w.server = server
-    w.listener = l
+    pending_listener(b, p, l)
     w.end = fd
     w.born_ms = tcp_now_ms()
     w.look_ms = w.born_ms + FIRST_LOOK_MS

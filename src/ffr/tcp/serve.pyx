@@ -12,7 +12,7 @@ from ffr.tcp.tables cimport *
 
 cdef extern from "ffr/tcp/kernel.h" nogil:
     enum:
-        EADDRINUSE, AF_INET
+        EADDRINUSE, ENOENT, AF_INET
     int close(int)
     uint64_t tcp_now_ms()
 cdef extern from "<sys/random.h>" nogil:
@@ -21,6 +21,9 @@ cdef extern from "<sys/random.h>" nogil:
 cdef enum:
     PORT_TRIES = 64           # two tries find one of 28 000 when 10 000 are taken, 50 when 26 000 are
     GROUP_TRIES = 256         # 4 microseconds each; finds a member of a group of 40 with 99.8 %
+    LOOKS = 2                 # listeners that a new one looks at; of a group, one may take a millisecond
+    LOOK_SLOTS = 256          # ... among so many places
+    FULL_LOOKS = 16           # when there is no room otherwise
     SWEEP_MS = 250
     FIRST_LOOK_MS = 250       # accepting within this is the rule
     LAST_LOOK_MS = 8000       # a server that is slow to accept is looked at ever more rarely
@@ -63,12 +66,13 @@ cdef int serve_listen(broker *b, uint32_t index, ff_tcp_request *ask, ff_tcp_rep
     if not known and not owns(b, s, ask, &found):
         return send_reply(s.fd, answer, -1)
     if l == NONE:
+        forget_closed(b, s.container)
         if b.containers[s.container].listeners < LISTENERS // SHARE:
             l = listener_put(b, s.container, ask.cookie)
         answer.reason = FF_TCP_QUOTA
         if l == NONE or getrandom(&b.listeners[l].token, sizeof(uint64_t), 0) != sizeof(uint64_t):
             return send_reply(s.fd, answer, -1)
-        b.listeners[l].domain = ask.local.domain
+        b.listeners[l].local = ask.local
         b.listeners[l].privileged = b.peer_high > 0 and is_privileged(s)
     if ask.flags & FF_TCP_ACCEPTS:
         b.listeners[l].accepts = True
@@ -79,18 +83,46 @@ cdef int serve_listen(broker *b, uint32_t index, ff_tcp_request *ask, ff_tcp_rep
 
 
 cdef bint owns(broker *b, session *s, ff_tcp_request *ask, found_socket *found) noexcept nogil:
-    """A look-up finds the member of a SO_REUSEPORT group that the client's port falls to: another port, another one."""
+    return find_listener(b, s.container, &ask.local, ask.cookie, found) == 0 and (s.uid == 0 or s.uid == found.uid)
+
+
+cdef int find_listener(broker *b, uint32_t container, const ff_tcp_end *local, uint64_t cookie,
+                       found_socket *found) noexcept nogil:
+    """0, or -errno: ENOENT when it does not listen there. A look-up finds the member of a SO_REUSEPORT group that the
+    client's port falls to: another port, another one."""
     cdef ff_tcp_end anyone
     cdef uint32_t port
+    cdef int status
     memset(&anyone, 0, sizeof(anyone))
-    anyone.address[10] = anyone.address[11] = 0xff if is_v4(ask.local.address) else 0
+    anyone.address[10] = anyone.address[11] = 0xff if is_v4(local.address) else 0
     for port in range(GROUP_TRIES):
         anyone.port = <uint16_t>port
-        if find_socket(b.containers[s.container].diag, &ask.local, &anyone, found) != 0:
-            return False
-        if found.cookie == ask.cookie:
-            return found.state == STATE_LISTEN and (s.uid == 0 or s.uid == found.uid)
-    return False
+        status = find_socket(b.containers[container].diag, local, &anyone, found)
+        if status != 0:
+            return status
+        if found.cookie == cookie:
+            return 0 if found.state == STATE_LISTEN else -ENOENT
+    return -ENOENT
+
+
+cdef void forget_closed(broker *b, uint32_t container) noexcept nogil:
+    """Nobody says so when a listener is closed. So each new one looks at some of those that its container had before,
+    from where the last look ended: as many are forgotten as come, and a container that has used up its share gets
+    places back."""
+    cdef bint full = b.containers[container].listeners >= LISTENERS // SHARE
+    cdef uint32_t i, looks = FULL_LOOKS if full else LOOKS
+    cdef listener *l
+    cdef found_socket found
+    for i in range(LISTENERS if full else LOOK_SLOTS):
+        b.swept = (b.swept + 1) % LISTENERS
+        l = &b.listeners[b.swept]
+        if l.cookie == 0 or l.container != container or l.pendings:
+            continue
+        if find_listener(b, container, &l.local, l.cookie, &found) == -ENOENT:
+            listener_drop(b, b.swept)
+        looks -= 1
+        if looks == 0:
+            return
 
 
 # ---- connect ----
@@ -176,7 +208,7 @@ cdef uint32_t offer(broker *b, uint32_t client, uint32_t server, ff_tcp_request 
             continue
         if l == NONE:
             return NONE
-        ask.peer.domain = b.listeners[l].domain
+        ask.peer.domain = b.listeners[l].local.domain
         if b.pendings >= b.pending_limit or b.containers[client].pending >= b.pending_limit // PENDING_SHARE:
             answer.reason = FF_TCP_QUOTA
             return NONE
@@ -203,7 +235,7 @@ cdef void fill(broker *b, uint32_t index, uint32_t client, uint32_t server, uint
     cdef pending *p = &b.waiting[index]
     p.client = client
     p.server = server
-    p.listener = l
+    pending_listener(b, index, l)
     p.end = end
     p.born_ms = tcp_now_ms()
     p.look_ms = p.born_ms + FIRST_LOOK_MS

@@ -47,7 +47,8 @@ cdef struct listener:
     uint64_t token
     uint32_t container
     uint32_t next             # in its hash chain
-    uint16_t domain
+    uint32_t pendings         # connections that wait to be accepted
+    ff_tcp_end local
     bint accepts              # through the library, as was seen
     bint privileged           # whoever named it is
     bint distrusted           # somebody took a connection out of its backlog and never claimed it
@@ -153,7 +154,7 @@ cdef struct broker:
     address_slot *by_address
     listener *listeners
     uint32_t *listener_heads
-    uint32_t free_listener
+    uint32_t free_listener, swept           # swept: where closed ones were looked for last
     pending *waiting
     uint32_t *pending_heads
     uint32_t free_pending, pendings, pending_limit, pending_high

@@ -25,6 +25,7 @@ cdef uint32_t pending_of(broker *b, const ff_tcp_end *client, const ff_tcp_end *
 cdef uint32_t pending_of_id(broker *b, uint64_t id) noexcept nogil
 cdef uint64_t pending_id(broker *b, uint32_t index) noexcept nogil
 cdef uint32_t pending_put(broker *b, const ff_tcp_end *client, const ff_tcp_end *server) noexcept nogil
+cdef void pending_listener(broker *b, uint32_t index, uint32_t listener) noexcept nogil   # for whom it waits
 cdef void pending_drop(broker *b, uint32_t index) noexcept nogil       # closes its end
 
 cdef bint path_known(broker *b, const ff_tcp_end *client, uint32_t listener) noexcept nogil

@@ -243,6 +243,7 @@ cdef uint32_t pending_put(broker *b, const ff_tcp_end *client, const ff_tcp_end 
     b.waiting[i].client_end = client[0]
     b.waiting[i].server_end = server[0]
     b.waiting[i].waits_next = NONE
+    b.waiting[i].listener = NONE
     b.waiting[i].end = -1
     head = pending_head(client, server)
     b.waiting[i].next = b.pending_heads[head]
@@ -252,11 +253,18 @@ cdef uint32_t pending_put(broker *b, const ff_tcp_end *client, const ff_tcp_end 
     return i
 
 
+cdef void pending_listener(broker *b, uint32_t index, uint32_t listener) noexcept nogil:
+    b.waiting[index].listener = listener
+    b.listeners[listener].pendings += 1
+
+
 cdef void pending_drop(broker *b, uint32_t index) noexcept nogil:
     cdef pending *gone = &b.waiting[index]
     cdef uint32_t *link = &b.pending_heads[pending_head(&gone.client_end, &gone.server_end)]
     while link[0] != index:
         link = &b.waiting[link[0]].next
+    if gone.listener != NONE:
+        b.listeners[gone.listener].pendings -= 1
     link[0] = gone.next
     if gone.state == WAITED_FOR:
         unlink_waiting(b, index)
