@@ -190,7 +190,7 @@ def test_many_at_once_take_turns():
     assert traces(name) == []
 
 
-@pytest.mark.parametrize("arguments", [["--mode", "semi-isolated"], ["--nic", "roce"], ["--nic", "verbs"],
+@pytest.mark.parametrize("arguments", [["--mode", "semi-isolated"], ["--nic", "verbs"],
                                        ["--hosts", "0"], ["--overlay", "pigeon"]], ids=" ".join)
 def test_what_is_not_there_yet_says_so(arguments):
     done = subprocess.run([*FREEFLOW, "lab", "up", *arguments], capture_output=True, text=True, timeout=30,
