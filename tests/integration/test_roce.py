@@ -156,9 +156,9 @@ def test_memory_windows(hosts, kind):
 
 def test_a_router_that_echoes_nothing_holds_up_only_what_nobody_acknowledges(hosts):
     """UC waits for echoes; RC of the same two hosts, which needs none, does not wait behind it."""
-    echo_lost = "add table inet mute; add chain inet mute out { type filter hook output priority 0; };" \
-                "add rule inet mute out udp dport 4791 @th,64,8 0xe1 drop"
-    assert hosts.exec("h1", "nft", echo_lost).returncode == 0
+    echo_lost = "add table inet mute; add chain inet mute in { type filter hook input priority 0; };" \
+                "add rule inet mute in udp dport 4791 @th,64,8 0xe1 drop"
+    assert hosts.exec("h2", "nft", echo_lost).returncode == 0
     try:
         words = ["ib_send_bw", "-c", "UC", "-D", "12", "-F", "-p", "18601"]
         server = Side([*enter(hosts)("h1c1"), *words])
@@ -170,7 +170,7 @@ def test_a_router_that_echoes_nothing_holds_up_only_what_nobody_acknowledges(hos
         client.stop()
         server.stop()
     finally:
-        hosts.exec("h1", "nft", "delete table inet mute")
+        hosts.exec("h2", "nft", "delete table inet mute")
 
 
 FORGE = """
