@@ -9,9 +9,9 @@ import subprocess
 import pytest
 
 from benchmarks import floors, sockets
+from benchmarks.hosts import two_hosts
 from benchmarks.report import medians
 from freeflow.perftest import Perftest, gbit_per_s, typical_us
-from places import Lab
 
 ROUNDS = 3
 SIZE = 65536
@@ -31,14 +31,8 @@ for command in (0x24, 0x1f, 0x2c):
 
 @pytest.fixture(scope="module", params=WIRES, ids=lambda mtu: f"mtu{mtu}")
 def two(request):
-    """Two hosts on a wire, a container each."""
-    made = Lab("-roce", host_count=2, container_count=1, overlay="vxlan", wire_mtu=request.param)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FREEFLOW_LAB", made.name)
-        try:
-            yield made
-        finally:
-            made.down()
+    with two_hosts("-roce", overlay="vxlan", wire_mtu=request.param) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")

@@ -2,9 +2,9 @@
 
 import pytest
 
+from benchmarks.hosts import two_hosts
 from benchmarks.report import medians
 from freeflow.perftest import Perftest, gbit_per_s
-from places import Lab
 
 ROUNDS = 3
 SECONDS = 2
@@ -15,14 +15,8 @@ COMMAND = "freeflow lab exec h1c1 -- ib_write_bw -D 2   |   freeflow lab exec h2
 
 @pytest.fixture(scope="module")
 def two():
-    """Two hosts on a wire, a container each."""
-    made = Lab("-loss", host_count=2, container_count=1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FREEFLOW_LAB", made.name)
-        try:
-            yield made
-        finally:
-            made.down()
+    with two_hosts("-loss") as made:
+        yield made
 
 
 def faults(lab, **plan):

@@ -6,13 +6,13 @@ import time
 import pytest
 
 from benchmarks import sockets
+from benchmarks.hosts import two_hosts
 from benchmarks.report import medians
 from freeflow.lab.model import ROUTER_NAME
 from freeflow.pair import Side
 from freeflow.perftest import PORT, Perftest, gbit_per_s, lab_exec
 from freeflow.stats import Counters
 from offloads import interface_to, set_checksums
-from places import Lab
 
 ROUNDS = 3
 QPS = 512
@@ -22,14 +22,8 @@ COMMAND = "freeflow lab exec h1c1 -- ib_write_bw -q 512 -D 4   |   freeflow lab 
 
 @pytest.fixture(scope="module")
 def two():
-    """Two hosts on a wire, a container each."""
-    made = Lab("-qps", host_count=2, container_count=1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FREEFLOW_LAB", made.name)
-        try:
-            yield made
-        finally:
-            made.down()
+    with two_hosts("-qps") as made:
+        yield made
 
 
 def rate(*options):
