@@ -32,6 +32,18 @@ ctypedef struct ff_move:
     bint last            # the part ends the message: its last byte is published after all others
 
 
+ctypedef struct ff_parts:
+    # Equal parts of a list, one after the other, each from or to a place of its own: payloads and their packets.
+    const ff_segment *segment
+    uint32_t segment_count
+    uint32_t count       # of parts
+    uint64_t start       # of the first one in the list
+    uint32_t size        # of each
+    uint32_t stride      # from one place to the next
+    uint8_t *place       # the first one
+    bint collect         # from the places into the list; else from the list to the places
+
+
 cdef inline uint64_t ff_segments_length(const ff_segment *segment, uint32_t count) noexcept nogil:
     cdef uint64_t total = 0
     cdef uint32_t i
@@ -75,3 +87,26 @@ cdef inline int ff_engine_move(void *context) noexcept nogil:
         if source_at == m.source[s].length:
             s += 1
             source_at = 0
+
+
+cdef inline int ff_engine_parts(void *context) noexcept nogil:
+    """Copies what the ff_parts at context describes; the list holds it all. Takes void * so that a guard can call it."""
+    cdef ff_parts *p = <ff_parts *>context
+    cdef uint64_t at = p.start
+    cdef uint32_t s = ff_segments_seek(p.segment, p.segment_count, &at), part, done, n
+    cdef uint8_t *place = p.place
+    for part in range(p.count):
+        done = 0
+        while done < p.size:                 # ends: each turn finishes a part or a segment
+            n = <uint32_t>min(<uint64_t>(p.size - done), p.segment[s].length - at)
+            if p.collect:
+                memcpy(p.segment[s].at + at, place + done, n)
+            else:
+                memcpy(place + done, p.segment[s].at + at, n)
+            done += n
+            at += n
+            if at == p.segment[s].length:
+                s += 1
+                at = 0
+        place += p.stride
+    return 0

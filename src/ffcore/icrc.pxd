@@ -42,6 +42,8 @@ cdef void ff_icrc_write(uint8_t *at, uint32_t icrc) noexcept nogil
 # Whether packet's ICRC is right. An IPv4 identification (and DF bit) that a UDP socket does not show may be
 # anything: a CRC is linear, so only differences that they can explain pass. guess: the likeliest identification (a
 # segment's number, of those that the kernel has put together); when it is right, nothing has to be explained.
+# Whether this is the ICRC that the packet ends with; icrc: as ff_icrc_of makes it for a guess at the identification.
+cdef bint ff_icrc_agrees(const ff_icrc_flow *flow, uint32_t icrc, const uint8_t *packet, uint16_t size) noexcept nogil
 cdef bint ff_icrc_good(const ff_icrc_flow *flow, uint16_t guess, const uint8_t *packet, uint16_t size) noexcept nogil
 # The 24 bits (identification's two bytes as sent, then the flags byte, in the low bits first) whose change explains
 # `difference` of two ICRCs, when that many covered bytes follow them; more than 24 bits when nothing there does.

@@ -29,7 +29,7 @@ cdef enum:
     LENGTH_BITS = 17         # powers of x^-8 that any packet's length needs
     IDENTS = 64              # identifications that segments have: their changes of a CRC are known beforehand
     LONG = 512               # bytes of a packet from which on the flow's cache is worth its keeping
-    LONGEST = 4352           # ... and up to which (FF_ROCE_MAX_PACKET is shorter)
+    LONGEST = 9216           # ... and up to which (FF_ROCE_MAX_PACKET is shorter)
 
 cdef uint32_t table[256]
 cdef uint32_t back[LENGTH_BITS]  # back[i]: x^(-8 * 2^i) modulo the polynomial
@@ -249,7 +249,11 @@ cdef uint32_t ff_icrc_explain(uint32_t difference, uint32_t bytes_after) noexcep
 
 
 cdef bint ff_icrc_good(const ff_icrc_flow *flow, uint16_t guess, const uint8_t *packet, uint16_t size) noexcept nogil:
-    cdef uint32_t difference = ff_icrc_of(flow, guess, packet, size) ^ ff_icrc_read(packet, size)
+    return ff_icrc_agrees(flow, ff_icrc_of(flow, guess, packet, size), packet, size)
+
+
+cdef bint ff_icrc_agrees(const ff_icrc_flow *flow, uint32_t icrc, const uint8_t *packet, uint16_t size) noexcept nogil:
+    cdef uint32_t difference = icrc ^ ff_icrc_read(packet, size)
     cdef uint32_t hidden
     if difference == 0:
         return True

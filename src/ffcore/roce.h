@@ -23,7 +23,7 @@ enum {
 	FF_ROCE_MAX_MTU = 4096,
 	FF_ROCE_BESIDE_IPV4 = 20 + 8 + FF_ROCE_MAX_HEADERS + 4, /* bytes of an IP packet beside a full payload */
 	FF_ROCE_BESIDE_IPV6 = 40 + 8 + FF_ROCE_MAX_HEADERS + 4,
-	FF_ROCE_MAX_PACKET = FF_ROCE_MAX_HEADERS + FF_ROCE_MAX_MTU + 3 + FF_ICRC_SIZE,
+	FF_ROCE_MAX_PACKET = 9000 - 20 - 8, /* between routers packets are as long as the path carries: jumbo frames, at most */
 	FF_DEFAULT_PKEY = 0xffff,
 	FF_PSN_MASK = 0xffffff,
 	FF_QPN_MASK = 0xffffff,
@@ -49,10 +49,11 @@ struct ff_bth { /* 9.2 */
 	uint8_t pkey[2];
 	uint8_t ecn; /* FECN 1, BECN 1, reserved 6: not covered by the ICRC */
 	uint8_t qpn[3];
-	uint8_t ack; /* AckReq 1, reserved 7 */
+	uint8_t ack; /* AckReq 1, reserved 7: between routers, words of filler behind the payload */
 	uint8_t psn[3];
 };
 static_assert(sizeof(struct ff_bth) == 12, "BTH");
+static_assert(FF_ROCE_MAX_PACKET >= FF_ROCE_MAX_HEADERS + FF_ROCE_MAX_MTU + 3 + FF_ICRC_SIZE, "the standard's packets");
 enum {
 	FF_BTH_SOLICITED = 0x80,
 	FF_BTH_MIGREQ = 0x40,
@@ -60,6 +61,7 @@ enum {
 	FF_BTH_PAD_SHIFT = 4,
 	FF_BTH_TVER = 0x0f, /* must be 0, 9.2.5 */
 	FF_BTH_ACKREQ = 0x80,
+	FF_BTH_FILLER = 0x7f,
 };
 
 struct ff_xrceth { /* A14.3.2 */
@@ -125,10 +127,15 @@ enum ff_transport {
 	FF_TRANSPORT_MASK = 0xe0,
 };
 
-/* The operations of FF_ROUTER. The PSN says how many packets of UC and UD were sent to this router before the mark. */
+/*
+ * The operations of FF_ROUTER. A mark's PSN says how many packets of UC and UD were sent to this router before it, a
+ * probe's how many bytes of a datagram it fills.
+ */
 enum ff_router_op {
 	FF_MARK = 0,
 	FF_ECHO = 1, /* a mark, sent back when all before it was read */
+	FF_PROBE = 2, /* as long as the path may carry */
+	FF_PROBED = 3, /* it came: its PSN, sent back */
 };
 
 enum ff_roce_op {
@@ -230,7 +237,7 @@ static inline uint32_t ff_roce_traits_of(uint8_t opcode)
 			return traits | FF_IS_KNOWN | FF_HAS_PAYLOAD;
 		return operation == FF_SEND_ONLY || operation == FF_SEND_ONLY_IMM ? traits | FF_IS_KNOWN | FF_HAS_DETH | FF_HAS_GRH : 0;
 	case FF_ROUTER:
-		return operation <= FF_ECHO ? FF_IS_KNOWN : 0;
+		return operation > FF_PROBED ? 0 : operation == FF_PROBE ? FF_IS_KNOWN | FF_HAS_PAYLOAD : FF_IS_KNOWN;
 	default:
 		return 0;
 	}

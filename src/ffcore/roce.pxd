@@ -43,6 +43,7 @@ cdef extern from "ffcore/roce.h" nogil:
         FF_BTH_PAD_SHIFT
         FF_BTH_TVER
         FF_BTH_ACKREQ
+        FF_BTH_FILLER
 
     ctypedef struct ff_xrceth "struct ff_xrceth":
         uint8_t reserved
@@ -83,6 +84,8 @@ cdef extern from "ffcore/roce.h" nogil:
         FF_ROUTER
         FF_MARK
         FF_ECHO
+        FF_PROBE
+        FF_PROBED
         FF_TRANSPORT_MASK
 
     enum:  # enum ff_roce_op

@@ -13,6 +13,7 @@ from ffcore.shm cimport ff_recv_wqe
 from ffr.nic.faulty cimport roce_faulty
 from ffr.roce.held cimport held_table
 from ffr.roce.marks cimport roce_marks
+from ffr.roce.probe cimport roce_probe
 from ffr.roce.qp cimport ROCE_RESOURCES, roce_counters, roce_env, roce_qp, roce_resource
 from ffr.roce.udp cimport ffr_udp_address, udp_arena
 from ffr.roce.window cimport roce_path
@@ -49,6 +50,7 @@ ctypedef struct roce_side:
 ctypedef struct roce_peer:
     roce_path window
     roce_marks marks           # of what is sent there without being acknowledged
+    roce_probe probe           # of how long a packet it may be
     ffr_udp_address address
     ff_icrc_flow flow          # of what is sent there
     uint32_t socket            # index
@@ -114,7 +116,7 @@ cdef enum:
     BACKLOG_PACKETS = 2048     # of all QPs, 8 MB; a page is touched only when it is needed
     BACKLOG_QP_PACKETS = 1024  # of one
     BACKLOG_QPS = 256          # that wait at a time
-    BACKLOG_BYTES = 4176       # room for a packet: FF_ROCE_MAX_PACKET fits (roce_backlog.pyx looks)
+    BACKLOG_BYTES = 8976       # room for a packet: FF_ROCE_MAX_PACKET fits (roce_backlog.pyx looks)
 
 ctypedef struct roce_parked:
     uint32_t next              # of the same QP, or of the free ones
@@ -161,6 +163,7 @@ ctypedef struct roce_nic:
     uint64_t bad_icrc          # packets whose checksum was wrong
     uint64_t strangers         # for no QP, or from elsewhere than its peer
     bint held                  # a datagram has to wait for an echo
+    uint64_t probes_ns         # when probes are due
     uint64_t overrun           # of UC and UD, without a receive WQE, and with no room to wait for one
 
 cdef roce_nic *roce_nic_of() noexcept nogil

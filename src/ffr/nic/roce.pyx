@@ -22,12 +22,14 @@ from ffr.nic.local_message cimport dropped
 from ffr.nic.roce_backlog cimport backlog_drop, backlog_needed, backlog_put, backlog_serve
 from ffr.nic.roce_listen cimport listen_to_all
 from ffr.nic.roce_marks cimport marks_allow
+from ffr.nic.roce_probe cimport probes_send
 from ffr.nic.roce_map cimport map_connect, map_obey, map_route, roce_route
 from ffr.nic.roce_rings cimport rings_env, rings_forget
 from ffr.qp cimport qp_activate, qp_shared, qp_sq_slot, qp_unlist
 from ffr.roce.held cimport held_drop
 from ffr.roce.qp cimport ROCE_RESOURCES, roce_resource
-from ffr.roce.requester cimport ROCE_IDLE, requester_start, requester_stop, requester_timer
+from ffr.roce.requester cimport ROCE_IDLE, requester_start, requester_stop
+from ffr.roce.requester_timer cimport requester_timer
 from ffr.roce.responder cimport responder_acks, responder_due, responder_start
 from ffr.roce.transport cimport transport_receive, transport_request, transport_respond
 from ffr.roce.window cimport path_open
@@ -223,7 +225,7 @@ cdef int take_turn(roce_nic *n, uint32_t index) noexcept nogil:
     cdef roce_tables *t = n.tables
     cdef uint64_t before = n.counters.packets_sent
     cdef int turn = transport_request(&t.qp[index], &t.peer[t.side[index].path].window, &n.env, n.router.now_ns,
-                                      max(<uint32_t>ROCE_QUANTUM_LEAST, ROCE_QUANTUM // t.qp[index].mtu))
+                                      max(<uint32_t>ROCE_QUANTUM_LEAST, ROCE_QUANTUM // t.qp[index].mtu if not t.qp[index].carries else 3 + ROCE_QUANTUM // t.qp[index].carries))
     publish(n, index)
     watch(t, index)
     if n.router.state.qp[index].state != IBV_QPS_RTS:
@@ -401,6 +403,8 @@ cdef int roce_poll(ffr_router *r) noexcept nogil:
         if n.touched_count:
             answer(n, False)
         work += serve(n)
+    if n.probes_ns <= r.now_ns:
+        probes_send(n)
     if n.arena.count:
         udp_flush(&n.arena)
     if r.owed_count:
@@ -427,12 +431,10 @@ cdef uint64_t own_deadline(ffr_router *r) noexcept nogil:
     if nic.held:
         nic.held = False
         return r.now_ns + 1000000             # so is a datagram's
-    if t.wheel_count == 0:
-        return <uint64_t>-1
-    for i in range(ROCE_WHEEL):
+    for i in range(ROCE_WHEEL if t.wheel_count else 0):
         if t.wheel[(t.now_tick + i) & (ROCE_WHEEL - 1)] != FFR_NONE:
-            return (t.now_tick + i) << ROCE_TICK_BITS
-    return <uint64_t>-1
+            return min(nic.probes_ns, (t.now_tick + i) << ROCE_TICK_BITS)
+    return nic.probes_ns
 
 
 # ---- QPs come and go ------------------------------------------------------------------------------------------------
@@ -481,6 +483,7 @@ cdef void roce_enter(ffr_router *r, uint32_t index, uint32_t before) noexcept no
         nic.tables.peer[s.path].references += 1
         q.routed = nic.tables.peer[s.path].gids != 0
         q.selective = q.routed and q.transport != FF_UC
+        q.carries = nic.tables.peer[s.path].probe.carries if q.routed else 0
         take_attributes(q, from_)
         responder_start(q, from_.attr.rq_psn)
         nic.tables.connected += 1
@@ -540,6 +543,7 @@ def open_nic(router, bint segments=True):
     nic.tables = <roce_tables *>at
     nic.tables.turns_first = nic.tables.turns_last = FFR_NONE
     nic.tables.peers = 1
+    nic.probes_ns = <uint64_t>-1
     for i in range(ROCE_WHEEL):
         nic.tables.wheel[i] = FFR_NONE
     for i in range(ROCE_SOCKETS):
@@ -577,7 +581,8 @@ def segments():
 
 
 def windows():
-    """The paths to peers: address, window and packets in flight, smoothed round trip in nanoseconds."""
+    """The paths to peers: address, window and packets in flight, smoothed round trip in nanoseconds, and
+    bytes that a datagram may have (0: as many as the standard's packets have)."""
     cdef uint32_t i
     cdef roce_peer *p
     rows = []
@@ -585,5 +590,5 @@ def windows():
         p = &nic.tables.peer[i]
         size = 4 if p.address.family == AF_INET else 16
         rows.append({"address": str(ipaddress.ip_address(bytes(p.address.ip[:size]))), "window": p.window.window >> 8,
-                     "in_flight": p.window.in_flight, "rtt_ns": p.window.rtt_ns})
+                     "in_flight": p.window.in_flight, "rtt_ns": p.window.rtt_ns, "carries": p.probe.carries})
     return rows

@@ -12,11 +12,12 @@ from libc.string cimport memcmp, memcpy, memset
 
 from ffcore.grh cimport ff_gid_is_ipv4, ff_gid_is_multicast, ff_gid_of_ipv4
 from ffcore.icrc cimport ff_icrc_flow_ipv4, ff_icrc_flow_ipv6
-from ffcore.roce cimport FF_ROCE_PORT
+from ffcore.roce cimport FF_ROCE_MAX_PACKET, FF_ROCE_PORT
 from ffcore.shm cimport ff_a32, ff_load32_acquire, ff_store32_release
 from ffr.nic.faulty cimport faulty_plan, faulty_set
 from ffr.nic.roce cimport (ROCE_ELSEWHERE, ROCE_GIDS, ROCE_HERE, ROCE_NOWHERE, ROCE_PATHS, ROCE_SOCKETS, ROCE_UNKNOWN,
                            roce_nic_of, roce_peer, roce_socket)
+from ffr.nic.roce_probe cimport probes_begin
 from ffr.roce.udp cimport udp_forget
 from ffr.roce.window cimport path_init
 from ffr.state cimport FFR_NONE, ffr_router
@@ -188,6 +189,7 @@ cdef enum:
     ASK_SOCKET
     ASK_GID
     ASK_FAULTS
+    ASK_LINK
 
 cdef struct request:
     ff_a32 what               # written last by the control thread, set back by the reactor
@@ -229,12 +231,22 @@ cdef int place_gid(roce_nic *n) noexcept nogil:
     return map_put(n, mailbox.gid, mailbox.state, peer)
 
 
+cdef int link(roce_nic *n) noexcept nogil:
+    cdef uint32_t peer = map_peer(n, 0, &mailbox.address)
+    if peer == 0:
+        return -1
+    probes_begin(n, &n.tables.peer[peer], mailbox.state)
+    return 0
+
+
 cdef int map_obey(roce_nic *n) noexcept nogil:
     cdef uint32_t what = ff_load32_acquire(&mailbox.what)    # pairs with the release in ask
     if what == ASK_NOTHING:
         return 0
     if what == ASK_FAULTS:
         mailbox.result = faulty_set(&n.faulty, &mailbox.faults)
+    elif what == ASK_LINK:
+        mailbox.result = link(n)
     else:
         mailbox.result = open_socket(n) if what == ASK_SOCKET else place_gid(n)
     ff_store32_release(&mailbox.what, ASK_NOTHING)
@@ -300,6 +312,17 @@ def _place(bytes gid, state, host, int socket):
         memcpy(mailbox.gid, <const char *>gid, 16)
         put_address(host)
         if ask(ASK_GID):
+            raise OSError(errno.ENOSPC, "the map of addresses is full")
+
+
+def set_link(host, int size):
+    """The link towards the router at `host`, an IP address, carries datagrams of `size` bytes: whether the path does, is
+    asked by packets of that size, and until one has come back they are as long as the standard's. Raises OSError ENOSPC
+    when there are too many hosts."""
+    with lock:
+        mailbox.state = min(size, FF_ROCE_MAX_PACKET) & ~3
+        put_address(host)
+        if ask(ASK_LINK):
             raise OSError(errno.ENOSPC, "the map of addresses is full")
 
 

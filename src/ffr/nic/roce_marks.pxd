@@ -8,10 +8,12 @@ from ffr.roce.udp cimport ffr_udp_in
 from ffr.roce.wire cimport roce_packet
 
 
+# Puts a packet of FF_ROUTER into the arena, of `size` bytes with its ICRC, or as short as it can be. False: no room.
+cdef bint router_say(roce_nic *n, roce_peer *p, uint8_t operation, uint32_t count, uint32_t size) noexcept nogil
 # Whether a packet that nobody acknowledges may be sent to a peer now. Foreign peers know no marks.
 cdef bint marks_allow(roce_nic *n, roce_peer *p) noexcept nogil
-# One was put into the arena.
-cdef void marks_count(roce_nic *n, roce_peer *p) noexcept nogil
-# A mark or an echo was received.
+# So many were put into the arena: at most MARKS_EVERY.
+cdef void marks_count(roce_nic *n, roce_peer *p, uint32_t packets) noexcept nogil
+# A packet of FF_ROUTER was received: a mark, an echo, or what ffr/nic/roce_probe.pxd is about.
 cdef void marks_take(roce_nic *n, const roce_packet *p, const uint8_t *bytes, uint32_t size, uint16_t segment,
                      const ffr_udp_in *from_, const ff_icrc_flow *flow, uint32_t socket) noexcept nogil

@@ -4,9 +4,9 @@ touched by guarded copies alone; bytes of a message that programs may poll on ar
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from ffcore.engine cimport ff_engine_move, ff_move, ff_segment
+from ffcore.engine cimport ff_engine_move, ff_engine_parts, ff_move, ff_parts, ff_segment
 from ffcore.icrc cimport ff_icrc_of, ff_icrc_write
-from ffcore.roce cimport FF_COMPARE_SWAP, FF_ICRC_SIZE, FF_ROCE_MAX_HEADERS, FF_UC, FF_XRC
+from ffcore.roce cimport FF_BTH_ACKREQ, FF_COMPARE_SWAP, FF_ICRC_SIZE, FF_IS_SEND, FF_IS_WRITE, FF_ROCE_MAX_HEADERS, FF_UC, FF_XRC, ff_bth, ff_psn_add, ff_put24
 from ffcore.shm cimport (FF_CQE_SOLICITED, FF_MAX_SGE, FF_OP_LAST, FF_OP_LOCAL_INV, FF_OP_READ, FF_RECV_HEADER, FF_WQE_HEADER,
                          FF_WQE_INLINE, ff_guest_cmp_swp, ff_guest_fetch_add, ff_load32_acquire, ff_recv_wqe, ff_sge,
                          ff_wqe, ff_wqe_srqn)
@@ -22,9 +22,9 @@ from ffr.nic.roce_marks cimport marks_count
 from ffr.qp cimport qp_error, qp_established, qp_event, qp_received, qp_sent, qp_sq_slot
 from ffr.roce.held cimport HELD_PACKETS, held_init
 from ffr.roce.qp cimport *
-from ffr.roce.requester cimport requester_stop
+from ffr.roce.requester cimport asks, reliable, requester_stop
 from ffr.roce.responder cimport responder_flush
-from ffr.roce.udp cimport udp_commit, udp_room
+from ffr.roce.udp cimport udp_commit, udp_commit_all, udp_room, udp_room_for
 from ffr.roce.wire cimport roce_emit
 from ffr.rq cimport rq_hold, rq_of, rq_ready, rq_slot
 from ffr.srq cimport xrc_pd, xrc_select
@@ -32,6 +32,7 @@ from ffr.state cimport FFR_FAR, FFR_FAR_MORE, FFR_NONE, ffr_mr, ffr_qp, ffr_rout
 
 
 cdef enum:
+    AT_ONCE = 8               # packets of a run: 12 KB, twice, stay in the first-level cache
     MANY = 8                  # send WQEs under way: their program need not wake up for each one that completes
 
 
@@ -312,6 +313,29 @@ cdef int put_remote(void *context, roce_qp *q, uint32_t rkey, uint64_t addr, con
     return fault(n, q, IBV_WC_REM_ACCESS_ERR) if scatter(data, size, &n.write, addr - n.write_addr, last) == FFR_FAULT else 0
 
 
+cdef int put_run(void *context, roce_qp *q, const roce_packet *p, uint32_t count, uint32_t stride) noexcept nogil:
+    cdef roce_nic *n = <roce_nic *>context
+    cdef uint64_t total = <uint64_t>count * p.size
+    cdef roce_resolved *to = &n.receive if p.traits & FF_IS_SEND else &n.write
+    cdef ff_parts s
+    if p.traits & FF_IS_SEND:
+        if load_receive(n, q) != IBV_WC_SUCCESS or q.received + total > to.length:
+            return IBV_WC_LOC_PROT_ERR
+        s.start = q.received
+    else:
+        if not resolved_write(n, q, q.write_rkey, q.write_addr, <uint32_t>total):
+            return IBV_WC_REM_ACCESS_ERR
+        s.start = q.write_addr - n.write_addr
+    s.segment, s.segment_count, s.collect = to.segment, to.count, True
+    s.size, s.count = p.size, count
+    s.place, s.stride = <uint8_t *>p.payload, stride
+    if guarded(ff_engine_parts, &s) == FFR_FAULT:
+        return IBV_WC_LOC_PROT_ERR            # the packets come one by one, and say which of them it is
+    if p.traits & FF_IS_WRITE:
+        n.router.session_stats[qp_of(n, q).o.session].rx_bytes += total
+    return 0
+
+
 cdef struct atomic_call:
     uint8_t *at
     uint64_t swap_add
@@ -382,7 +406,8 @@ cdef int emit(void *context, roce_qp *q, roce_out *out) noexcept nogil:
     cdef roce_nic *n = <roce_nic *>context
     cdef roce_peer *peer = &n.tables.peer[n.tables.side[q.handle].path]
     cdef uint8_t headers[FF_ROCE_MAX_HEADERS]
-    cdef uint32_t begin = roce_emit(&out.head, headers), end = begin + out.head.size + out.head.pad
+    cdef uint32_t begin = roce_emit(&out.head, headers), beside = out.head.pad + 4 * out.head.filler
+    cdef uint32_t end = begin + out.head.size + beside
     cdef uint16_t ident
     cdef uint8_t *at = udp_room(&n.arena, n.tables.socket[peer.socket].fd, &peer.address, end + FF_ICRC_SIZE, &ident)
     cdef int status
@@ -392,12 +417,54 @@ cdef int emit(void *context, roce_qp *q, roce_out *out) noexcept nogil:
     if status:
         return status
     memcpy(at, headers, begin)
-    memset(at + begin + out.head.size, 0, out.head.pad)
+    memset(at + begin + out.head.size, 0, beside)
     ff_icrc_write(at + end, ff_icrc_of(&peer.flow, ident, at, <uint16_t>(end + FF_ICRC_SIZE)))
     udp_commit(&n.arena, end + FF_ICRC_SIZE)
     if q.transport == FF_UC:
-        marks_count(n, peer)
+        marks_count(n, peer, 1)
     return ROCE_SENT
+
+
+cdef inline void put_bth(uint8_t *at, const uint8_t *headers, uint32_t size, uint32_t psn, bint reliable) noexcept nogil:
+    """The headers of a run's packet: those of its first one, but for what differs."""
+    memcpy(at, headers, size)
+    ff_put24((<ff_bth *>at).psn, psn)
+    (<ff_bth *>at).ack = FF_BTH_ACKREQ if reliable and asks(psn) else 0
+
+
+cdef int emit_run(void *context, roce_qp *q, roce_out *out, uint32_t count) noexcept nogil:
+    """Some at a time are copied, then summed up: a sum right behind its copy waits for the copy's stores, and one that is
+    far behind for the second-level cache."""
+    cdef roce_nic *n = <roce_nic *>context
+    cdef roce_peer *peer = &n.tables.peer[n.tables.side[q.handle].path]
+    cdef uint8_t headers[FF_ROCE_MAX_HEADERS]
+    cdef uint32_t begin = roce_emit(&out.head, headers), end = begin + out.head.size, i, done = 0
+    cdef uint16_t ident, size = <uint16_t>(end + FF_ICRC_SIZE)
+    cdef uint8_t *at
+    cdef ff_parts s
+    if out.head.pad:
+        return 0                              # not of a run: a length that is no multiple of 4 ends its message
+    at = udp_room_for(&n.arena, n.tables.socket[peer.socket].fd, &peer.address, size, &count, &ident)
+    if count == 0:
+        return 0
+    if not resolved(n, q, out.index, out.offset + <uint64_t>count * out.head.size):
+        return -IBV_WC_LOC_PROT_ERR
+    s.segment, s.segment_count, s.collect = n.send.segment, n.send.count, False
+    s.size, s.stride = out.head.size, size
+    while done < count:
+        s.start, s.place, s.count = out.offset + done * s.size, at + begin, min(count - done, <uint32_t>AT_ONCE)
+        if guarded(ff_engine_parts, &s) == FFR_FAULT:
+            return -fault(n, q, IBV_WC_LOC_PROT_ERR)
+        for i in range(s.count):
+            put_bth(at + i * size, headers, begin, ff_psn_add(out.head.psn, done + i), reliable(q))
+        for i in range(s.count):
+            ff_icrc_write(at + end, ff_icrc_of(&peer.flow, <uint16_t>(ident + done + i), at, size))
+            at += size
+        done += s.count
+    udp_commit_all(&n.arena, size, count)
+    if q.transport == FF_UC:
+        marks_count(n, peer, count)
+    return <int>count
 
 
 cdef void failed(void *context, roce_qp *q, int event) noexcept nogil:
@@ -421,6 +488,7 @@ cdef void rings_env(roce_nic *n) noexcept nogil:
     held_init(&n.kept, HELD_PACKETS)
     n.env.peek_send = peek_send
     n.env.emit = emit
+    n.env.emit_run = emit_run
     n.env.put_send = put_send
     n.env.local_operation = local_operation
     n.env.complete_send = complete_send
@@ -430,6 +498,7 @@ cdef void rings_env(roce_nic *n) noexcept nogil:
     n.env.complete_receive = complete_receive
     n.env.check_remote = check_remote
     n.env.put_remote = put_remote
+    n.env.put_run = put_run
     n.env.atomic = atomic
     n.env.invalidate = invalidate
     n.env.fail = failed

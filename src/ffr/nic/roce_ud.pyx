@@ -97,7 +97,7 @@ cdef int roce_ud_send(ffr_router *r, uint32_t qp, const ff_wqe *w, const uint8_t
     if status == ROCE_SENT:
         q.send_psn = ff_psn_add(q.send_psn, 1)
         if route.router:
-            marks_count(n, &n.tables.peer[route.router])
+            marks_count(n, &n.tables.peer[route.router], 1)
     return status
 
 
@@ -121,7 +121,7 @@ cdef int roce_ud_spread(ffr_router *r, uint32_t qp, const ff_wqe *w, const ff_gr
             return status                    # a second try would reach the first ones twice
         begun = True
         if status == ROCE_SENT:
-            marks_count(n, p)                # counted, but not held up by the slowest of all
+            marks_count(n, p, 1)              # counted, but not held up by the slowest of all
     if not begun:
         return ROCE_UD_NOWHERE
     n.tables.qp[qp].send_psn = ff_psn_add(n.tables.qp[qp].send_psn, 1)

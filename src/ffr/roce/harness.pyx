@@ -16,8 +16,8 @@ from ffr.ibv cimport (IBV_ACCESS_REMOTE_ATOMIC, IBV_ACCESS_REMOTE_READ, IBV_ACCE
 from ffr.roce.held cimport HELD_PACKETS, held_free, held_init, held_table
 from ffr.roce.marks cimport MARKS_EVERY, MARKS_WINDOW, marks_due, marks_echo, marks_left, marks_open, roce_marks
 from ffr.roce.qp cimport *
-from ffr.roce.requester cimport (ROCE_BLOCKED, ROCE_FULL, ROCE_IDLE, ROCE_MORE, requester_start, requester_stop,
-                                 requester_timer)
+from ffr.roce.requester cimport (ROCE_BLOCKED, ROCE_FULL, ROCE_IDLE, ROCE_MORE, requester_start, requester_stop)
+from ffr.roce.requester_timer cimport requester_timer
 from ffr.roce.responder cimport responder_due, responder_flush, responder_start
 from ffr.roce.transport cimport transport_receive, transport_request, transport_respond
 from ffr.roce.window cimport path_init, roce_path
@@ -152,10 +152,10 @@ cdef class QP:
         self.send_queue, self.receive_queue, self.flushes = [], [], True
         self.env = roce_env(
             context=<void *>self, counters=&self.counts, resource=&self.resources[0], held=&self.held,
-            peek_send=peek_send, emit=emit, put_send=put_send,
+            peek_send=peek_send, emit=emit, emit_run=emit_run, put_send=put_send,
             local_operation=local_operation, complete_send=complete_send, select_srq=select_srq, take_receive=take_receive,
             put_receive=put_receive, complete_receive=complete_receive, check_remote=check_remote,
-            put_remote=put_remote, atomic=atomic, invalidate=invalidate, fail=failed)
+            put_remote=put_remote, put_run=put_run, atomic=atomic, invalidate=invalidate, fail=failed)
 
     def __dealloc__(self):
         held_free(&self.held)
@@ -330,10 +330,25 @@ cdef int emit(void *context, roce_qp *q, roce_out *out) noexcept with gil:
             return IBV_WC_LOC_PROT_ERR
         assert len(payload) == out.head.size, "a payload reference outside its message"
         size = roce_emit(&out.head, headers)
-        self.sent.append(bytes(headers[:size]) + payload + bytes(out.head.pad))
+        self.sent.append(bytes(headers[:size]) + payload + bytes(out.head.pad + 4 * out.head.filler))
     except BaseException as e:
         self.error = e
     return ROCE_SENT
+
+
+cdef int emit_run(void *context, roce_qp *q, roce_out *out, uint32_t count) noexcept with gil:
+    cdef uint32_t done = 0
+    cdef int result
+    while done < count:
+        result = emit(context, q, out)
+        if result == ROCE_NO_ROOM:
+            break
+        if result > 0:
+            return done if done else -result
+        done += 1
+        out.head.psn = ff_psn_add(out.head.psn, 1)
+        out.offset += out.head.size
+    return done
 
 
 cdef int put_send(void *context, roce_qp *q, uint32_t index, uint32_t offset, const uint8_t *data,
@@ -430,6 +445,19 @@ cdef int put_remote(void *context, roce_qp *q, uint32_t rkey, uint64_t addr, con
         region.data[addr - region.addr:addr - region.addr + size] = data[:size]
     except BaseException as e:
         self.error = e
+    return 0
+
+
+cdef int put_run(void *context, roce_qp *q, const roce_packet *p, uint32_t count, uint32_t stride) noexcept nogil:
+    cdef uint32_t i
+    cdef int status
+    for i in range(count):
+        if p.traits & FF_IS_SEND:
+            status = put_receive(context, q, q.receive_index, q.received + i * p.size, p.payload + i * stride, p.size)
+        else:
+            status = put_remote(context, q, q.write_rkey, q.write_addr + i * p.size, p.payload + i * stride, p.size, False)
+        if status:
+            return status
     return 0
 
 

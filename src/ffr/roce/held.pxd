@@ -12,7 +12,7 @@ cdef enum:
     HELD_MAP_BYTES = 128       # a bit for each
     HELD_PACKETS = 2048        # of all QPs, 9 MB; a page is touched only when it is needed
     HELD_CHAINS = 2048         # a power of 2
-    HELD_BYTES = 4176          # room for a packet: FF_ROCE_MAX_PACKET fits (held.pyx looks)
+    HELD_BYTES = 8976          # room for a packet: FF_ROCE_MAX_PACKET fits (held.pyx looks)
     HELD_NONE = 0xFFFF
 
 ctypedef struct held_packet:

@@ -30,7 +30,7 @@ ctypedef struct roce_message:
     uint8_t opcode         # enum ff_opcode
     uint8_t flags          # enum ff_wqe_flags
     uint8_t status         # enum ibv_wc_status; not 0: it fails with this as soon as it is the oldest
-    uint8_t pad
+    uint8_t carried        # its packets are as long as the path carries (ffr/roce/cut.pxd), not as the MTU says
 
 # A READ or atomic that the responder executed, kept for duplicates of its request (9.7.5.1). 48 bytes.
 ctypedef struct roce_resource:
@@ -68,6 +68,7 @@ ctypedef struct roce_qp:
     uint32_t dest_qpn
     uint32_t qkey
     uint32_t mtu                 # 256..4096 bytes
+    uint32_t carries             # bytes of a datagram that the path to the peer's router carries; 0: mtu alone counts
     uint32_t access              # enum ibv_access_flags
     uint64_t ack_timeout_ns      # 0: never
     uint16_t pkey
@@ -219,6 +220,10 @@ ctypedef struct roce_env:
     bint (*peek_send)(void *context, roce_qp *q, uint32_t index, roce_send *wqe) noexcept nogil
     # Copy the payload, checksum and queue the packet: enum roce_emitted. out is the driver's to change.
     int (*emit)(void *context, roce_qp *q, roce_out *out) noexcept nogil
+    # As emit, for `count` packets of a send WQE (ROCE_FROM_SEND) which differ from `out` in this alone: each has the PSN
+    # after the one before it, and the bytes behind its; and of a reliable QP those ask for an ACK whose PSN says so
+    # (requester.pxd: asks). How many were queued (fewer: no buffer), or minus a status.
+    int (*emit_run)(void *context, roce_qp *q, roce_out *out, uint32_t count) noexcept nogil
     # Store bytes of a READ's or atomic's result at an offset of the list of send WQE `index`. Status.
     int (*put_send)(void *context, roce_qp *q, uint32_t index, uint32_t offset, const uint8_t *data,
                     uint32_t size) noexcept nogil
@@ -239,6 +244,9 @@ ctypedef struct roce_env:
                         uint32_t access) noexcept nogil
     int (*put_remote)(void *context, roce_qp *q, uint32_t rkey, uint64_t addr, const uint8_t *data,
                       uint32_t size, bint last) noexcept nogil
+    # As put_receive or put_remote, for the payloads of `count` MIDDLE packets of the open message, `stride` bytes apart,
+    # which all fit; p is the first. When the status is not 0, a part of them may have been stored.
+    int (*put_run)(void *context, roce_qp *q, const roce_packet *p, uint32_t count, uint32_t stride) noexcept nogil
     # operation: FF_COMPARE_SWAP or FF_FETCH_ADD. Status.
     int (*atomic)(void *context, roce_qp *q, uint32_t rkey, uint64_t addr, uint8_t operation, uint64_t swap_add,
                   uint64_t compare, uint64_t *original) noexcept nogil

@@ -9,19 +9,18 @@ from ffcore.roce cimport *
 from ffcore.shm cimport (FF_OP_BIND_MW, FF_OP_CMP_SWP, FF_OP_FETCH_ADD, FF_OP_LOCAL_INV, FF_OP_READ, FF_OP_SEND,
                          FF_OP_SEND_IMM, FF_OP_SEND_INV, FF_OP_WRITE, FF_OP_WRITE_IMM, FF_WQE_FENCE,
                          FF_WQE_SOLICITED)
-from ffr.ibv cimport (IBV_WC_BAD_RESP_ERR, IBV_WC_LOC_LEN_ERR, IBV_WC_LOC_QP_OP_ERR, IBV_WC_RETRY_EXC_ERR,
-                      IBV_WC_RNR_RETRY_EXC_ERR, IBV_WC_SUCCESS)
+from ffr.ibv cimport (IBV_WC_BAD_RESP_ERR, IBV_WC_LOC_LEN_ERR, IBV_WC_LOC_QP_OP_ERR, IBV_WC_RNR_RETRY_EXC_ERR, IBV_WC_SUCCESS)
 from libc.string cimport memset
 
 from ffr.roce.codes cimport operation_of, status_of_nak
+from ffr.roce.cut cimport cut_filler, cut_offset, cut_packets, cut_size
 from ffr.roce.held cimport HELD_AHEAD
 from ffr.roce.qp cimport *
 from ffr.roce.selective cimport selective_repair
-from ffr.roce.window cimport path_acked, path_lost, path_probe_ns, path_silent
+from ffr.roce.window cimport path_acked, path_lost, path_probe_ns
 
 
 cdef enum:
-    ACK_EVERY = 16       # packets: a long message asks for an ACK this often, to keep the window moving
     NO_EVENT = -1
 
 
@@ -32,7 +31,7 @@ cdef void requester_start(roce_qp *q, uint32_t sq_psn, uint32_t sq_index) noexce
     q.rnr_retries = q.rnr_retry
 
 
-cdef inline void set_timer(roce_qp *q) noexcept nogil:
+cdef void set_timer(roce_qp *q) noexcept nogil:
     cdef uint64_t at = q.wait_ns
     if q.ack_ns and (at == 0 or q.ack_ns < at):
         at = q.ack_ns
@@ -47,7 +46,7 @@ cdef inline uint32_t in_flight_of(const roce_qp *q) noexcept nogil:
     return sent - min(q.kept, sent)
 
 
-cdef inline void charge(roce_qp *q, roce_path *path) noexcept nogil:
+cdef void charge(roce_qp *q, roce_path *path) noexcept nogil:
     """Bring the path's count up to date with this QP's packets in flight."""
     cdef uint32_t in_flight = 0 if q.failed else in_flight_of(q)
     path.in_flight += in_flight - q.charged
@@ -222,7 +221,8 @@ cdef bint admit(roce_qp *q, const roce_env *env) noexcept nogil:
         if w.opcode == FF_OP_LOCAL_INV or w.opcode == FF_OP_BIND_MW:
             m.status = env.local_operation(env.context, q, q.sq_next, &w)
         else:
-            m.packets = ff_packets_of(w.length, q.mtu)
+            m.carried = q.carries != 0 and not answered(m)
+            m.packets = cut_packets(q, m)
             q.reads_open += answered(m)
     q.next_psn = ff_psn_add(q.next_psn, m.packets)
     q.sq_next += 1
@@ -234,7 +234,7 @@ cdef bint admit(roce_qp *q, const roce_env *env) noexcept nogil:
 cdef uint32_t compose(const roce_qp *q, const roce_message *m, const roce_send *w, uint32_t index, uint32_t psn,
                       roce_out *out) noexcept nogil:
     """The packet of message m that has this PSN, into zeros or an earlier packet. Result: the PSNs that it uses up."""
-    cdef uint32_t at = ff_psn_diff(psn, m.first_psn), offset = at * q.mtu, n = 1
+    cdef uint32_t at = ff_psn_diff(psn, m.first_psn), offset = cut_offset(q, m, at), n = 1
     cdef bint last = at == m.packets - 1
     cdef roce_packet *h = &out.head
     h.opcode = q.transport | operation_of(m.opcode, at == 0, last)
@@ -242,12 +242,12 @@ cdef uint32_t compose(const roce_qp *q, const roce_message *m, const roce_send *
         h.opcode ^= FF_UC ^ FF_ROUTED_UC
     h.pkey = q.pkey
     h.qpn, h.psn = q.dest_qpn, psn
-    h.ackreq = reliable(q) and (last or (psn & (ACK_EVERY - 1)) == ACK_EVERY - 1)
+    h.ackreq = reliable(q) and (last or asks(psn))
     h.srqn = w.srqn
     h.rkey = w.rkey
     h.addr = w.remote_addr + offset
     h.imm = h.inv_rkey = w.imm
-    h.solicited = h.size = h.length = 0
+    h.solicited = h.size = h.length = h.filler = 0
     if answered(m):
         h.ackreq, out.source = 1, ROCE_NO_PAYLOAD
         if m.opcode == FF_OP_READ:
@@ -258,7 +258,9 @@ cdef uint32_t compose(const roce_qp *q, const roce_message *m, const roce_send *
             h.compare = w.compare_add if m.opcode == FF_OP_CMP_SWP else 0
         return n
     h.length = m.length
-    h.size = min(q.mtu, m.length - offset)
+    h.size = cut_size(q, m, at, offset)
+    if last:
+        h.filler = cut_filler(q, m, h.size + (-h.size & 3))
     h.solicited = last and m.flags & FF_WQE_SOLICITED and m.opcode != FF_OP_WRITE
     out.source = ROCE_FROM_SEND if h.size else ROCE_NO_PAYLOAD
     out.index = index
@@ -303,10 +305,10 @@ cdef int may_send(const roce_qp *q, const roce_path *path, const roce_message *m
 
 
 cdef void sent(roce_qp *q, roce_path *path, const roce_env *env, const roce_message *m, const roce_out *out, uint32_t n,
-               uint64_t now) noexcept nogil:
-    """Account for a packet that was sent at send_psn."""
+               uint32_t packets, uint64_t now) noexcept nogil:
+    """Account for packets that were sent from send_psn on, and use n PSNs."""
     cdef uint32_t end = ff_psn_add(q.send_psn, n)
-    env.counters.packets_sent += 1
+    env.counters.packets_sent += packets
     q.send_psn = end
     if not reliable(q):
         q.sent_psn = q.una = end
@@ -317,7 +319,7 @@ cdef void sent(roce_qp *q, roce_path *path, const roce_env *env, const roce_mess
             q.timed_psn = out.head.psn
             q.timed_ns = now
     else:
-        env.counters.retransmitted += 1
+        env.counters.retransmitted += packets
     q.reads += answered(m)
     if q.ack_ns == 0 and q.ack_timeout_ns:
         q.ack_ns = now + q.ack_timeout_ns
@@ -325,12 +327,24 @@ cdef void sent(roce_qp *q, roce_path *path, const roce_env *env, const roce_mess
         q.probe_ns = now + path_probe_ns(path, q.probes, q.ack_timeout_ns)
 
 
+cdef uint32_t run_of(const roce_qp *q, const roce_path *path, const roce_message *m, uint32_t budget) noexcept nogil:
+    """How many packets from send_psn on differ in PSN and bytes alone: MIDDLE ones, sent for the first time. 0 or 1: none
+    that it is worth to look at together."""
+    cdef uint32_t at = ff_psn_diff(q.send_psn, m.first_psn), run
+    if at == 0 or q.send_psn != q.sent_psn and reliable(q) or q.kept or answered(m):
+        return 0
+    run = min(budget, m.packets - 1 - at)    # the turn's last one asks for an ACK, and so does the message's
+    if reliable(q):
+        run = min(run, max(room(q, path), <uint32_t>1) - 1)
+    return run
+
+
 cdef int send_one(roce_qp *q, roce_path *path, const roce_env *env, roce_send *w, uint32_t *loaded, roce_out *out,
-                  bint last, uint64_t now) noexcept nogil:
-    """The packet at send_psn: ROCE_MORE when it was sent (or its WQE failed), else why not. The last packet of a turn,
-    or that the window has room for, asks for an ACK: nothing else might make one come."""
+                  uint32_t *budget, uint64_t now) noexcept nogil:
+    """The packet at send_psn, or several: ROCE_MORE when it was sent (or its WQE failed), else why not. The last packet of
+    a turn, or that the window has room for, asks for an ACK: nothing else might make one come."""
     cdef roce_message *m = record(q, q.sq_sending)
-    cdef uint32_t index = q.sq_sending, n
+    cdef uint32_t index = q.sq_sending, n, run
     cdef int result
     if m.status:
         return ROCE_IDLE         # waits to be the oldest
@@ -343,16 +357,25 @@ cdef int send_one(roce_qp *q, roce_path *path, const roce_env *env, roce_send *w
     if result != ROCE_MORE:
         return result
     n = compose(q, m, w, index, q.send_psn, out)
-    if reliable(q) and (last or room(q, path) == 1):
-        out.head.ackreq = 1
-    result = env.emit(env.context, q, out)
+    run = run_of(q, path, m, budget[0])
+    if run > 1:
+        result = env.emit_run(env.context, q, out, run)
+        if result > 0:
+            sent(q, path, env, m, out, result, result, now)
+            budget[0] -= result - 1
+            return ROCE_MORE
+        result = ROCE_NO_ROOM if result == 0 else -result
+    else:
+        if reliable(q) and (budget[0] == 0 or room(q, path) == 1):
+            out.head.ackreq = 1
+        result = env.emit(env.context, q, out)
     if result == ROCE_NO_ROOM:
         return ROCE_FULL
     if result > 0:
         m.status = <uint8_t>result
         settle(q, env)
         return ROCE_MORE
-    sent(q, path, env, m, out, n, now)
+    sent(q, path, env, m, out, n, 1, now)
     if q.send_psn == ff_psn_add(m.first_psn, m.packets):
         q.sq_sending = index + 1
     if not reliable(q):
@@ -390,7 +413,7 @@ cdef int requester_send(roce_qp *q, roce_path *path, const roce_env *env, uint64
         elif q.sq_sending == q.sq_next:
             turn = ROCE_MORE if admit(q, env) else ROCE_IDLE
         else:
-            turn = send_one(q, path, env, &w, &loaded, &out, budget == 0, now)
+            turn = send_one(q, path, env, &w, &loaded, &out, &budget, now)
     if q.failed or q.wait_ns:
         turn = ROCE_IDLE
     q.blocked = turn == ROCE_BLOCKED
@@ -527,58 +550,5 @@ cdef void requester_receive(roce_qp *q, roce_path *path, const roce_env *env, co
         atomic_response(q, path, env, p, now)
     else:
         read_response(q, path, env, p, now)
-    charge(q, path)
-    set_timer(q)
-
-
-# ---- time -----------------------------------------------------------------------------------------------------------
-
-cdef void probe(roce_qp *q, roce_path *path, const roce_env *env, uint64_t now) noexcept nogil:
-    """Send the oldest packet again and leave the rest as it is. If only the answer was late or lost, the next one
-    tells so and nothing is sent twice but this; if the packet was lost, its ACK alone comes back (see acknowledged).
-    Not the standard's timer: it counts no retry."""
-    cdef roce_send w
-    cdef roce_out out
-    q.probe_ns = now + path_probe_ns(path, q.probes + 1, q.ack_timeout_ns)
-    q.probes += q.probes < 255
-    env.counters.probes += 1
-    if record(q, q.sq_done).status or not load(q, env, q.sq_done, &w):
-        settle(q, env)
-        return
-    memset(&out, 0, sizeof(roce_out))
-    compose(q, record(q, q.sq_done), &w, q.sq_done, q.una, &out)
-    out.head.ackreq = 1
-    if env.emit(env.context, q, &out) == ROCE_SENT:
-        env.counters.packets_sent += 1
-        env.counters.retransmitted += 1
-        q.timed_ns = 0
-        q.probed = 1
-        q.probed_psn = q.una
-
-
-cdef void timed_out(roce_qp *q, roce_path *path, const roce_env *env, uint64_t now) noexcept nogil:
-    """The standard's ACK timer (9.7.6.1.3): retry, or give up."""
-    env.counters.timeouts += 1
-    if q.retries == 0:
-        fail_oldest(q, env, IBV_WC_RETRY_EXC_ERR)
-        return
-    q.retries -= 1
-    path_silent(path, q.ack_timeout_ns, now)
-    rewind(q)
-    q.limit = 1
-    q.ack_ns = now + q.ack_timeout_ns
-    q.probe_ns = now + path_probe_ns(path, q.probes, q.ack_timeout_ns)
-
-
-cdef void requester_timer(roce_qp *q, roce_path *path, const roce_env *env, uint64_t now) noexcept nogil:
-    if q.failed:
-        requester_stop(q, path)
-        return
-    if q.wait_ns and now >= q.wait_ns:
-        q.wait_ns = 0
-    if q.ack_ns and now >= q.ack_ns:
-        timed_out(q, path, env, now)
-    elif q.probe_ns and now >= q.probe_ns:
-        probe(q, path, env, now)
     charge(q, path)
     set_timer(q)

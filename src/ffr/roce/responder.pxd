@@ -13,6 +13,9 @@ from ffr.roce.wire cimport roce_packet
 cdef void responder_start(roce_qp *q, uint32_t rq_psn) noexcept nogil
 # A request that arrived for this QP.
 cdef void responder_receive(roce_qp *q, const roce_env *env, const roce_packet *p) noexcept nogil
+# See transport_receive_run.
+cdef bint responder_receive_run(roce_qp *q, const roce_env *env, const roce_packet *p, uint32_t count,
+                                uint32_t stride) noexcept nogil
 # Send up to `budget` packets: READ responses and atomic results in PSN order, then the ACK or NAK that is due.
 # Result: enum roce_turn. A failed QP still sends its last NAK.
 cdef int responder_send(roce_qp *q, const roce_env *env, uint32_t budget) noexcept nogil

@@ -134,6 +134,8 @@ cdef bint take(roce_qp *q, const roce_env *env, const roce_packet *p) noexcept n
 
 cdef bint sized(const roce_qp *q, const roce_packet *p) noexcept nogil:
     """9.7.4.1: FIRST and MIDDLE carry exactly an MTU, LAST at least a byte, nothing more than an MTU."""
+    if q.routed:
+        return p.size or (p.traits & FF_IS_FIRST and p.traits & FF_IS_LAST)     # ffr/roce/cut.pxd
     if not p.traits & FF_IS_LAST:
         return p.size == q.mtu
     return p.size <= q.mtu and (p.size or p.traits & FF_IS_FIRST)
@@ -387,6 +389,26 @@ cdef void responder_receive(roce_qp *q, const roce_env *env, const roce_packet *
         out_of_sequence(q, env, p)
     else:
         duplicate(q, env, p)
+
+
+cdef bint responder_receive_run(roce_qp *q, const roce_env *env, const roce_packet *p, uint32_t count,
+                                uint32_t stride) noexcept nogil:
+    cdef uint64_t total = <uint64_t>count * p.size
+    cdef bint send = (p.traits & FF_IS_SEND) != 0
+    if q.failed or q.held or q.nak != ROCE_NAK_NONE or q.epsn != p.psn or p.size == 0 or (q.ack_due and q.syndrome & FF_AETH_KIND):
+        return False
+    if send and (q.receiving != ROCE_SEND or not q.taken or total > q.receive_room - q.received):
+        return False
+    if not send and (q.receiving != ROCE_WRITE or not q.access & IBV_ACCESS_REMOTE_WRITE or total >= q.write_left):
+        return False
+    if env.put_run(env.context, q, p, count, stride):
+        return False
+    q.received += <uint32_t>total
+    if not send:
+        q.write_addr += total
+        q.write_left -= <uint32_t>total
+    accept(q, p, count)
+    return True
 
 
 # ---- answering ------------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 from ffcore.roce cimport *
 
 from ffr.roce.requester cimport ROCE_IDLE, requester_receive, requester_send
-from ffr.roce.responder cimport responder_due, responder_receive, responder_send
+from ffr.roce.responder cimport responder_due, responder_receive, responder_receive_run, responder_send
 from ffr.roce.unreliable cimport uc_receive, ud_receive
 
 
@@ -14,10 +14,19 @@ cdef inline bint speaks(const roce_qp *q, uint8_t opcode) noexcept nogil:
     return transport == FF_ROUTED_UC and q.transport == FF_UC and q.routed
 
 
-cdef void transport_receive(roce_qp *q, roce_path *path, const roce_env *env, const roce_packet *p,
-                            uint64_t now) noexcept nogil:
+cdef inline bint without_filler(const roce_qp *q, roce_packet *p) noexcept nogil:
+    """Of the payload, what belongs to the message (ffr/roce/cut.pxd). Others' reserved bits say nothing, 9.2."""
+    cdef uint32_t filler = sizeof(uint32_t) * p.filler if q.routed else 0
+    p.filler = 0
+    if filler >= p.size:
+        return filler == 0
+    p.size -= filler
+    return True
+
+
+cdef void transport_receive(roce_qp *q, roce_path *path, const roce_env *env, roce_packet *p, uint64_t now) noexcept nogil:
     env.counters.packets_received += 1
-    if not speaks(q, p.opcode) or (p.pkey ^ q.pkey) & 0x7FFF:
+    if not speaks(q, p.opcode) or (p.pkey ^ q.pkey) & 0x7FFF or not without_filler(q, p):
         env.counters.dropped += 1            # 9.6.1: not this QP's transport, not its partition
     elif q.transport == FF_UD:
         ud_receive(q, env, p)
@@ -27,6 +36,16 @@ cdef void transport_receive(roce_qp *q, roce_path *path, const roce_env *env, co
         requester_receive(q, path, env, p, now)
     else:
         responder_receive(q, env, p)
+
+
+cdef bint transport_receive_run(roce_qp *q, const roce_env *env, const roce_packet *p, uint32_t count,
+                                uint32_t stride) noexcept nogil:
+    if not q.routed or p.opcode & FF_TRANSPORT_MASK != q.transport or (p.pkey ^ q.pkey) & 0x7FFF or p.filler:
+        return False
+    if not responder_receive_run(q, env, p, count, stride):
+        return False
+    env.counters.packets_received += count
+    return True
 
 
 cdef int transport_respond(roce_qp *q, const roce_env *env, uint32_t budget) noexcept nogil:

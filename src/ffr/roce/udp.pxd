@@ -69,8 +69,13 @@ cdef void udp_free(udp_arena *a) noexcept nogil
 # Room for a packet of `size` bytes to `to`; NULL: the arena is full and the socket takes nothing now. *ident is the
 # IPv4 identification that it will have.
 cdef uint8_t *udp_room(udp_arena *a, int32_t fd, const ffr_udp_address *to, uint32_t size, uint16_t *ident) noexcept nogil
+# As udp_room, for up to *count packets of this size that lie end to end; *count becomes how many there is room for.
+cdef uint8_t *udp_room_for(udp_arena *a, int32_t fd, const ffr_udp_address *to, uint32_t size, uint32_t *count,
+                           uint16_t *ident) noexcept nogil
 # The packet is complete. Without this call the room is free again.
 cdef void udp_commit(udp_arena *a, uint32_t size) noexcept nogil
+# ... and so are `count` of them.
+cdef void udp_commit_all(udp_arena *a, uint32_t size, uint32_t count) noexcept nogil
 # Hand everything to the kernel, as far as it takes it.
 cdef void udp_flush(udp_arena *a) noexcept nogil
 # Whether runs of this socket are cut up by the kernel, as far as was tried.

@@ -8,8 +8,9 @@ cdef int udp_init(udp_arena *a, bint segments) noexcept nogil:
     cdef uint32_t i
     memset(a, 0, sizeof(udp_arena))
     a.segments = segments
-    if posix_memalign(<void **>&a.bytes, 4096, UDP_RUNS * UDP_RUN_BYTES):
+    if posix_memalign(<void **>&a.bytes, 4096, UDP_RUNS * UDP_RUN_BYTES + 4096):
         return ENOMEM
+    a.bytes += 2048
     if posix_memalign(<void **>&a.received, 4096, UDP_SLOTS * UDP_RUN_BYTES):
         udp_free(a)
         return ENOMEM
@@ -66,12 +67,31 @@ cdef uint8_t *udp_room(udp_arena *a, int32_t fd, const ffr_udp_address *to, uint
     return a.bytes + (a.first + a.count - 1) % UDP_RUNS * UDP_RUN_BYTES + run.size
 
 
-cdef void udp_commit(udp_arena *a, uint32_t size) noexcept nogil:
+cdef uint8_t *udp_room_for(udp_arena *a, int32_t fd, const ffr_udp_address *to, uint32_t size, uint32_t *count,
+                           uint16_t *ident) noexcept nogil:
+    cdef uint8_t *at = udp_room(a, fd, to, size, ident)
+    cdef udp_run *run
+    if at == NULL:
+        count[0] = 0
+        return NULL
+    run = newest(a)
+    if size != run.segment or not udp_segments(a, fd):
+        count[0] = 1
+    else:
+        count[0] = min(count[0], min((UDP_RUN_LIMIT - run.size) // size, UDP_RUN_PACKETS - run.packets))
+    return at
+
+
+cdef void udp_commit_all(udp_arena *a, uint32_t size, uint32_t count) noexcept nogil:
     cdef udp_run *run = newest(a)
-    run.size += size
-    a.bytes_ready += size
-    run.packets += 1
+    run.size += size * count
+    a.bytes_ready += size * count
+    run.packets += count
     run.closed = size < run.segment
+
+
+cdef void udp_commit(udp_arena *a, uint32_t size) noexcept nogil:
+    udp_commit_all(a, size, 1)
 
 
 cdef int gather(udp_arena *a, ffr_udp_out *out) noexcept nogil:

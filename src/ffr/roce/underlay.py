@@ -15,6 +15,7 @@ from ffr.roce.sockets import open_socket, path_mtu, puts_together, share
 log = logging.getLogger(__name__)
 
 PACKET_OVERHEAD = {4: 96, 6: 116}  # bytes beside a full payload: IP 20 or 40, UDP 8, the longest headers 64, ICRC 4
+IP_AND_UDP = {4: 28, 6: 48}  # bytes of a packet beside a datagram's
 MTUS = (4096, 2048, 1024, 512, 256)
 EARS = range(1025, 2049)  # numbers of the NIC's sockets (ROCE_SOCKETS) that hear one host each
 
@@ -78,6 +79,8 @@ class Underlay:
         """The RoCE MTU that fits the paths to all of these hosts."""
         self._hear(hosts)
         self._links = {host: self._links.get(host) or path_mtu(host) for host in hosts}
+        for host, link in self._links.items():
+            roce_map.set_link(str(host), link - IP_AND_UDP[host.version])
         room = min((link - PACKET_OVERHEAD[host.version] for host, link in self._links.items()), default=MTUS[0])
         mtu = next((mtu for mtu in MTUS if mtu <= room), MTUS[-1])
         if mtu != self.mtu:

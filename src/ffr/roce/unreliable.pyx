@@ -50,6 +50,8 @@ cdef bint take(roce_qp *q, const roce_env *env, const roce_packet *p) noexcept n
 
 
 cdef bint sized(const roce_qp *q, const roce_packet *p) noexcept nogil:
+    if q.routed:
+        return p.size or (p.traits & FF_IS_FIRST and p.traits & FF_IS_LAST)     # ffr/roce/cut.pxd
     if not p.traits & FF_IS_LAST:
         return p.size == q.mtu
     return p.size <= q.mtu and (p.size or p.traits & FF_IS_FIRST)

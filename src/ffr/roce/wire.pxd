@@ -13,6 +13,7 @@ ctypedef struct roce_packet:
     uint8_t solicited    # 0 or 1
     uint8_t migreq       # 0 or 1; nothing here reads it, foreign packets may set it
     uint8_t ackreq       # 0 or 1
+    uint8_t filler       # the BTH's reserved bits. Between routers: words of the payload, at its end, that are no part of it
     uint8_t ecn          # FECN and BECN in the top bits
     uint8_t pad          # 0..3 bytes after the payload
     uint8_t syndrome     # AETH

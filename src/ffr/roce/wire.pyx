@@ -57,6 +57,7 @@ cdef int roce_parse(roce_packet *packet, const uint8_t *bytes, uint32_t size) no
     packet.ecn = bth.ecn
     packet.qpn = ff_get24(bth.qpn)
     packet.ackreq = bth.ack >> 7
+    packet.filler = bth.ack & FF_BTH_FILLER
     packet.psn = ff_get24(bth.psn)
     parse_extensions(packet, bytes + sizeof(ff_bth))
     return ROCE_PARSED
@@ -110,7 +111,7 @@ cdef uint32_t roce_emit(roce_packet *packet, uint8_t *out) noexcept nogil:
     ff_put16(bth.pkey, packet.pkey)
     bth.ecn = packet.ecn
     ff_put24(bth.qpn, packet.qpn)
-    bth.ack = packet.ackreq << 7
+    bth.ack = packet.ackreq << 7 | packet.filler
     ff_put24(bth.psn, packet.psn)
     end = emit_extensions(packet, out + sizeof(ff_bth))
     packet.headers = <uint8_t>(end - out)
@@ -183,7 +184,8 @@ OPERATIONS = {
 TRANSPORTS = {"RC": FF_RC, "UC": FF_UC, "UD": FF_UD, "XRC": FF_XRC, "routed UD": FF_ROUTED_UD}
 OPCODES = {f"{t} {o}": tv | ov for t, tv in TRANSPORTS.items() for o, ov in OPERATIONS.items()
            if ff_roce_traits_of(tv | ov) and not (tv == FF_ROUTED_UD and ff_roce_traits_of(tv | ov) & FF_HAS_IETH)} | {
-               f"UC {o}": FF_ROUTED_UC | OPERATIONS[o] for o in ("SEND_LAST_INV", "SEND_ONLY_INV")} | {"MARK": FF_ROUTER | FF_MARK, "ECHO": FF_ROUTER | FF_ECHO}
+               f"UC {o}": FF_ROUTED_UC | OPERATIONS[o] for o in ("SEND_LAST_INV", "SEND_ONLY_INV")} | {"MARK": FF_ROUTER | FF_MARK, "ECHO": FF_ROUTER | FF_ECHO,
+               "PROBE": FF_ROUTER | FF_PROBE, "PROBED": FF_ROUTER | FF_PROBED}
 NAMES = {value: name for name, value in OPCODES.items()}
 
 
@@ -198,7 +200,7 @@ def parse(const uint8_t[::1] data):
              "syndrome": p.syndrome, "msn": p.msn, "original": p.original, "imm": p.imm, "inv_rkey": p.inv_rkey,
              "srqn": p.srqn, "qkey": p.qkey, "src_qpn": p.src_qpn,
              "grh": bytes(p.grh[:FF_GRH_SIZE]) if p.traits & FF_HAS_GRH else None}
-    packet = {"opcode": p.opcode, "solicited": p.solicited, "migreq": p.migreq, "ackreq": p.ackreq, "ecn": p.ecn,
+    packet = {"opcode": p.opcode, "solicited": p.solicited, "migreq": p.migreq, "ackreq": p.ackreq, "filler": p.filler, "ecn": p.ecn,
               "pkey": p.pkey, "qpn": p.qpn, "psn": p.psn, "payload": bytes(p.payload[:p.size])}
     packet.update({name: whole[name] for name, traits in FIELDS.items() if p.traits & traits})
     return packet
@@ -214,6 +216,7 @@ def emit(dict packet):
     p.size = len(payload)
     p.opcode, p.solicited, p.migreq = packet["opcode"], get("solicited", 0), get("migreq", 0)
     p.ackreq, p.ecn, p.pkey = get("ackreq", 0), get("ecn", 0), get("pkey", FF_DEFAULT_PKEY)
+    p.filler = get("filler", 0) & FF_BTH_FILLER
     p.qpn, p.psn, p.rkey, p.length = get("qpn", 0), get("psn", 0), get("rkey", 0), get("length", 0)
     p.addr, p.swap_add, p.compare = get("addr", 0), get("swap_add", 0), get("compare", 0)
     p.syndrome, p.msn, p.original = get("syndrome", 0), get("msn", 0), get("original", 0)

@@ -1,0 +1,34 @@
+cdef enum:
+    AGAIN_NS = 100000000       # while there is no answer yet: a router that has just come knows its peers soon
+    EAGER = 20                 # ... so many times, and then as seldom as when there was one
+    REFRESH_NS = 10000000000
+    GIVEN_UP = 3               # unanswered ones after which a path carries no more what it did
+
+
+cdef void probe_begin(roce_probe *p, uint32_t wanted, uint64_t now) noexcept nogil:
+    if wanted == p.wanted:
+        return
+    p.wanted = wanted
+    p.carries = p.unanswered = 0
+    p.due_ns = now
+
+
+cdef void probe_left(roce_probe *p, uint64_t now) noexcept nogil:
+    p.unanswered += p.unanswered < EAGER
+    if p.unanswered > GIVEN_UP:
+        p.carries = 0
+    p.due_ns = now + (REFRESH_NS if p.unanswered == EAGER or p.carries and p.unanswered == 1 else AGAIN_NS)
+
+
+cdef void probe_answered(roce_probe *p, uint32_t size, uint64_t now) noexcept nogil:
+    if size != p.wanted:
+        return                 # to one that was meant for another link, or forged
+    p.carries = size
+    p.unanswered = 0
+    p.due_ns = now + REFRESH_NS
+
+
+cdef void probe_woken(roce_probe *p, uint64_t now) noexcept nogil:
+    if p.carries == 0 and p.unanswered:
+        p.unanswered = 0
+        p.due_ns = now
