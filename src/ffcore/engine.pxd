@@ -10,6 +10,8 @@ from libc.string cimport memcpy
 
 cdef extern from "ffcore/copy.h" nogil:
     void ff_copy_publish(uint8_t *to, const uint8_t *source, size_t length)
+    void ff_soon_read(const uint8_t *at, size_t length)
+    void ff_soon_written(uint8_t *at, size_t length)
 
 
 ctypedef struct ff_segment:
@@ -89,6 +91,17 @@ cdef inline int ff_engine_move(void *context) noexcept nogil:
             source_at = 0
 
 
+cdef inline void ff_parts_soon(const ff_parts *p, const ff_segment *s, uint64_t at) noexcept nogil:
+    """What stands two parts on in this segment."""
+    at += 2 * p.size
+    if at >= s.length:
+        return
+    if p.collect:
+        ff_soon_written(s.at + at, min(<uint64_t>p.size, s.length - at))
+    else:
+        ff_soon_read(s.at + at, min(<uint64_t>p.size, s.length - at))
+
+
 cdef inline int ff_engine_parts(void *context) noexcept nogil:
     """Copies what the ff_parts at context describes; the list holds it all. Takes void * so that a guard can call it."""
     cdef ff_parts *p = <ff_parts *>context
@@ -96,6 +109,7 @@ cdef inline int ff_engine_parts(void *context) noexcept nogil:
     cdef uint32_t s = ff_segments_seek(p.segment, p.segment_count, &at), part, done, n
     cdef uint8_t *place = p.place
     for part in range(p.count):
+        ff_parts_soon(p, &p.segment[s], at)
         done = 0
         while done < p.size:                 # ends: each turn finishes a part or a segment
             n = <uint32_t>min(<uint64_t>(p.size - done), p.segment[s].length - at)
