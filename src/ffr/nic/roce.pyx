@@ -26,6 +26,7 @@ from ffr.nic.roce_probe cimport probes_send
 from ffr.nic.roce_map cimport map_connect, map_obey, map_route, roce_route
 from ffr.nic.roce_rings cimport rings_env, rings_forget
 from ffr.qp cimport qp_activate, qp_shared, qp_sq_slot, qp_unlist
+from ffr.roce.cut cimport cut_read_size
 from ffr.roce.held cimport held_drop
 from ffr.roce.qp cimport ROCE_RESOURCES, roce_resource
 from ffr.roce.requester cimport ROCE_IDLE, requester_start, requester_stop
@@ -483,7 +484,9 @@ cdef void roce_enter(ffr_router *r, uint32_t index, uint32_t before) noexcept no
         nic.tables.peer[s.path].references += 1
         q.routed = nic.tables.peer[s.path].gids != 0
         q.selective = q.routed and q.transport != FF_UC
-        q.carries = nic.tables.peer[s.path].probe.carries if q.routed else 0
+        if q.routed:
+            q.carries = nic.tables.peer[s.path].probe.carries
+            q.read_size = cut_read_size(nic.tables.peer[s.path].probe.heard)
         take_attributes(q, from_)
         responder_start(q, from_.attr.rq_psn)
         nic.tables.connected += 1

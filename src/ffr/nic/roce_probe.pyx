@@ -1,6 +1,6 @@
 from ffcore.roce cimport FF_OPERATION_MASK, FF_PROBE, FF_PROBED
 from ffr.nic.roce_marks cimport router_say
-from ffr.roce.probe cimport probe_answered, probe_begin, probe_left, probe_woken, roce_probe
+from ffr.roce.probe cimport probe_answered, probe_begin, probe_heard, probe_left, roce_probe
 
 
 cdef void ask(roce_nic *n, roce_peer *p) noexcept nogil:
@@ -32,5 +32,5 @@ cdef void probes_take(roce_nic *n, roce_peer *peer, const roce_packet *p, uint32
         probe_answered(&peer.probe, p.psn, n.router.now_ns)
     elif p.psn == size:
         router_say(n, peer, FF_PROBED, p.psn, 0)
-        probe_woken(&peer.probe, n.router.now_ns)
+        probe_heard(&peer.probe, size, n.router.now_ns)
     n.probes_ns = min(n.probes_ns, peer.probe.due_ns) if peer.probe.wanted else n.probes_ns

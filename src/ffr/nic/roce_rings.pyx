@@ -6,7 +6,8 @@ from libc.string cimport memcpy, memset
 
 from ffcore.engine cimport ff_engine_move, ff_engine_parts, ff_move, ff_parts, ff_segment
 from ffcore.icrc cimport ff_icrc_of, ff_icrc_write
-from ffcore.roce cimport FF_BTH_ACKREQ, FF_COMPARE_SWAP, FF_ICRC_SIZE, FF_IS_SEND, FF_IS_WRITE, FF_ROCE_MAX_HEADERS, FF_UC, FF_XRC, ff_bth, ff_psn_add, ff_put24
+from ffcore.roce cimport (FF_BTH_ACKREQ, FF_BTH_FILLER, FF_COMPARE_SWAP, FF_ICRC_SIZE, FF_IS_RESPONSE, FF_IS_SEND,
+                          FF_IS_WRITE, FF_ROCE_MAX_HEADERS, FF_UC, FF_XRC, ff_bth, ff_psn_add, ff_put24)
 from ffcore.shm cimport (FF_CQE_SOLICITED, FF_MAX_SGE, FF_OP_LAST, FF_OP_LOCAL_INV, FF_OP_READ, FF_RECV_HEADER, FF_WQE_HEADER,
                          FF_WQE_INLINE, ff_guest_cmp_swp, ff_guest_fetch_add, ff_load32_acquire, ff_recv_wqe, ff_sge,
                          ff_wqe, ff_wqe_srqn)
@@ -25,7 +26,7 @@ from ffr.roce.qp cimport *
 from ffr.roce.requester cimport asks, reliable, requester_stop
 from ffr.roce.responder cimport responder_flush
 from ffr.roce.udp cimport udp_commit, udp_commit_all, udp_room, udp_room_for
-from ffr.roce.wire cimport roce_emit
+from ffr.roce.wire cimport roce_emit, roce_zeros
 from ffr.rq cimport rq_hold, rq_of, rq_ready, rq_slot
 from ffr.srq cimport xrc_pd, xrc_select
 from ffr.state cimport FFR_FAR, FFR_FAR_MORE, FFR_NONE, ffr_mr, ffr_qp, ffr_router, ffr_rq
@@ -260,14 +261,14 @@ cdef int remote(roce_nic *n, roce_qp *q, uint32_t rkey, uint64_t addr, uint64_t 
     return 0
 
 
-cdef int answered(roce_nic *n, roce_qp *q, const roce_out *out, roce_resolved *memory) noexcept nogil:
-    """What a READ's response carries: of XRC the memory of the SRQ that the READ named."""
+cdef int answered(roce_nic *n, roce_qp *q, const roce_out *out, uint32_t size, roce_resolved *memory) noexcept nogil:
+    """What `size` bytes of a READ's response carry: of XRC the memory of the SRQ that the READ named."""
     cdef const ffr_qp *qp = qp_of(n, q)
     if q.transport != FF_XRC:
-        return remote(n, q, out.rkey, out.addr, out.head.size, IBV_ACCESS_REMOTE_READ, memory)
+        return remote(n, q, out.rkey, out.addr, size, IBV_ACCESS_REMOTE_READ, memory)
     memory.count = 0
-    memory.length = out.head.size
-    return resolve_in(n.router, xrc_pd(n.router, qp, out.head.srqn), qp, out.rkey, out.addr, out.head.size,
+    memory.length = size
+    return resolve_in(n.router, xrc_pd(n.router, qp, out.head.srqn), qp, out.rkey, out.addr, size,
                       IBV_ACCESS_REMOTE_READ, memory.segment, &memory.count)
 
 
@@ -395,7 +396,7 @@ cdef int fill(roce_nic *n, roce_qp *q, roce_out *out, uint8_t *to) noexcept nogi
         memcpy(to, out.bytes, out.head.size)
         return 0
     if out.source == ROCE_FROM_REMOTE:
-        if answered(n, q, out, &memory):
+        if answered(n, q, out, out.head.size, &memory):
             return IBV_WC_REM_ACCESS_ERR
         n.router.session_stats[qp_of(n, q).o.session].tx_bytes += out.head.size
         return fault(n, q, IBV_WC_REM_ACCESS_ERR) if gather(&memory, 0, to, out.head.size) == FFR_FAULT else 0
@@ -406,8 +407,8 @@ cdef int emit(void *context, roce_qp *q, roce_out *out) noexcept nogil:
     cdef roce_nic *n = <roce_nic *>context
     cdef roce_peer *peer = &n.tables.peer[n.tables.side[q.handle].path]
     cdef uint8_t headers[FF_ROCE_MAX_HEADERS]
-    cdef uint32_t begin = roce_emit(&out.head, headers), beside = out.head.pad + 4 * out.head.filler
-    cdef uint32_t end = begin + out.head.size + beside
+    cdef uint32_t begin = roce_emit(&out.head, headers), zeros = roce_zeros(&out.head)
+    cdef uint32_t end = begin + out.head.size + zeros
     cdef uint16_t ident
     cdef uint8_t *at = udp_room(&n.arena, n.tables.socket[peer.socket].fd, &peer.address, end + FF_ICRC_SIZE, &ident)
     cdef int status
@@ -417,7 +418,7 @@ cdef int emit(void *context, roce_qp *q, roce_out *out) noexcept nogil:
     if status:
         return status
     memcpy(at, headers, begin)
-    memset(at + begin + out.head.size, 0, beside)
+    memset(at + begin + out.head.size, 0, zeros)
     ff_icrc_write(at + end, ff_icrc_of(&peer.flow, ident, at, <uint16_t>(end + FF_ICRC_SIZE)))
     udp_commit(&n.arena, end + FF_ICRC_SIZE)
     if q.transport == FF_UC:
@@ -425,11 +426,13 @@ cdef int emit(void *context, roce_qp *q, roce_out *out) noexcept nogil:
     return ROCE_SENT
 
 
-cdef inline void put_bth(uint8_t *at, const uint8_t *headers, uint32_t size, uint32_t psn, bint reliable) noexcept nogil:
+cdef inline void put_headers(uint8_t *at, const uint8_t *headers, uint32_t size, uint32_t psn, bint asking) noexcept nogil:
     """The headers of a run's packet: those of its first one, but for what differs."""
     memcpy(at, headers, size)
     ff_put24((<ff_bth *>at).psn, psn)
-    (<ff_bth *>at).ack = FF_BTH_ACKREQ if reliable and asks(psn) else 0
+    (<ff_bth *>at).ack &= FF_BTH_FILLER
+    if asking and asks(psn):
+        (<ff_bth *>at).ack |= FF_BTH_ACKREQ
 
 
 cdef int emit_run(void *context, roce_qp *q, roce_out *out, uint32_t count) noexcept nogil:
@@ -438,7 +441,10 @@ cdef int emit_run(void *context, roce_qp *q, roce_out *out, uint32_t count) noex
     cdef roce_nic *n = <roce_nic *>context
     cdef roce_peer *peer = &n.tables.peer[n.tables.side[q.handle].path]
     cdef uint8_t headers[FF_ROCE_MAX_HEADERS]
-    cdef uint32_t begin = roce_emit(&out.head, headers), end = begin + out.head.size, i, done = 0
+    cdef uint32_t begin = roce_emit(&out.head, headers), end = begin + out.head.size + roce_zeros(&out.head), i, done = 0
+    cdef bint asking = reliable(q) and not out.head.traits & FF_IS_RESPONSE
+    cdef roce_resolved memory
+    cdef roce_resolved *source = &n.send
     cdef uint16_t ident, size = <uint16_t>(end + FF_ICRC_SIZE)
     cdef uint8_t *at
     cdef ff_parts s
@@ -447,16 +453,23 @@ cdef int emit_run(void *context, roce_qp *q, roce_out *out, uint32_t count) noex
     at = udp_room_for(&n.arena, n.tables.socket[peer.socket].fd, &peer.address, size, &count, &ident)
     if count == 0:
         return 0
-    if not resolved(n, q, out.index, out.offset + <uint64_t>count * out.head.size):
+    if out.source == ROCE_FROM_REMOTE:
+        source = &memory
+        if answered(n, q, out, count * out.head.size, source):
+            return -IBV_WC_REM_ACCESS_ERR
+        n.router.session_stats[qp_of(n, q).o.session].tx_bytes += count * out.head.size
+    elif not resolved(n, q, out.index, out.offset + <uint64_t>count * out.head.size):
         return -IBV_WC_LOC_PROT_ERR
-    s.segment, s.segment_count, s.collect = n.send.segment, n.send.count, False
+    s.segment, s.segment_count, s.collect = source.segment, source.count, False
     s.size, s.stride = out.head.size, size
     while done < count:
-        s.start, s.place, s.count = out.offset + done * s.size, at + begin, min(count - done, <uint32_t>AT_ONCE)
+        s.start = (0 if source == &memory else out.offset) + done * s.size
+        s.place, s.count = at + begin, min(count - done, <uint32_t>AT_ONCE)
         if guarded(ff_engine_parts, &s) == FFR_FAULT:
-            return -fault(n, q, IBV_WC_LOC_PROT_ERR)
+            return -fault(n, q, IBV_WC_REM_ACCESS_ERR if source == &memory else IBV_WC_LOC_PROT_ERR)
         for i in range(s.count):
-            put_bth(at + i * size, headers, begin, ff_psn_add(out.head.psn, done + i), reliable(q))
+            put_headers(at + i * size, headers, begin, ff_psn_add(out.head.psn, done + i), asking)
+            memset(at + i * size + begin + s.size, 0, end - begin - s.size)
         for i in range(s.count):
             ff_icrc_write(at + end, ff_icrc_of(&peer.flow, <uint16_t>(ident + done + i), at, size))
             at += size

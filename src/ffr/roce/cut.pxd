@@ -5,15 +5,22 @@ have there, and 4096 of 8972. Each packet costs the same whatever is in it. So S
 cut by what the path carries, and into packets of one size, FIRST with its RETH as well as LAST, whose payload is followed
 by as many words of filler as make it as long as the others: the kernel cuts up large datagrams that are all packets of one
 size (UDP_SEGMENT), so messages can follow one another in them. Where each byte belongs follows from the order of packets,
-as in the standard, so the receiver takes packets of any length from another router. READ responses, whose packets both
-ends count, stay as the standard has them.
+as in the standard, so the receiver takes packets of any length from another router.
+
+The packets of a READ's response are counted by both ends, so the request says how long their payload is (READ_UNIT, in
+the bits in which others count filler): as much as the other router's own probe has brought here.
 """
 
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint8_t, uint32_t
 
-from ffcore.roce cimport FF_BTH_FILLER, FF_ICRC_SIZE, FF_XRC, ff_bth, ff_immdt, ff_packets_of, ff_reth, ff_xrceth
-from ffcore.shm cimport FF_OP_SEND_IMM, FF_OP_SEND_INV, FF_OP_WRITE, FF_OP_WRITE_IMM
+from ffcore.roce cimport (FF_BTH_FILLER, FF_ICRC_SIZE, FF_XRC, ff_aeth, ff_bth, ff_immdt, ff_packets_of, ff_reth,
+                          ff_xrceth)
+from ffcore.shm cimport FF_OP_READ, FF_OP_SEND_IMM, FF_OP_SEND_INV, FF_OP_WRITE, FF_OP_WRITE_IMM
 from ffr.roce.qp cimport roce_message, roce_qp
+
+
+cdef enum:
+    READ_UNIT = 128        # bytes
 
 
 cdef inline uint32_t cut_reth(const roce_message *m) noexcept nogil:
@@ -34,6 +41,8 @@ cdef inline uint32_t cut_room(const roce_qp *q) noexcept nogil:
 cdef inline uint32_t cut_packets(const roce_qp *q, const roce_message *m) noexcept nogil:
     if not m.carried:
         return ff_packets_of(m.length, q.mtu)
+    if m.opcode == FF_OP_READ:
+        return ff_packets_of(m.length, q.read_size)
     return ff_packets_of(m.length + cut_reth(m) + cut_imm(m), cut_room(q))
 
 
@@ -42,6 +51,8 @@ cdef inline uint32_t cut_rest(const roce_qp *q, const roce_message *m) noexcept 
     simply shorter."""
     if not m.carried:
         return q.mtu
+    if m.opcode == FF_OP_READ:
+        return q.read_size
     if m.packets > FF_BTH_FILLER:
         return cut_room(q)
     return ((m.length + cut_reth(m) + cut_imm(m) + m.packets - 1) // m.packets + 3) & ~<uint32_t>3
@@ -65,3 +76,31 @@ cdef inline uint32_t cut_filler(const roce_qp *q, const roce_message *m, uint32_
     if not m.carried or m.packets == 1 or m.packets > FF_BTH_FILLER:
         return 0
     return (cut_rest(q, m) - cut_imm(m) - size) // 4
+
+
+# ---- READ responses ----
+
+cdef inline uint32_t cut_read_size(uint32_t heard) noexcept nogil:
+    """The payload to ask for where datagrams of so many bytes come through; 0: the MTU's."""
+    cdef uint32_t beside = sizeof(ff_bth) + sizeof(ff_aeth) + FF_ICRC_SIZE
+    return min(heard - beside, <uint32_t>(FF_BTH_FILLER * READ_UNIT)) // READ_UNIT * READ_UNIT if heard > beside else 0
+
+
+cdef inline bint cut_sends(const roce_qp *q, uint8_t unit) noexcept nogil:
+    """Whether responses that are cut like this can be sent."""
+    return unit == 0 or sizeof(ff_bth) + sizeof(ff_aeth) + unit * <uint32_t>READ_UNIT + FF_ICRC_SIZE <= q.carries
+
+
+cdef inline uint32_t cut_unit_size(const roce_qp *q, uint8_t unit) noexcept nogil:
+    return unit * <uint32_t>READ_UNIT if unit else q.mtu
+
+
+cdef inline uint32_t cut_read_filler(uint8_t unit, bint first, bint last, uint32_t size) noexcept nogil:
+    """Words behind the payload, which make all packets of a response as long as FIRST, with its AETH."""
+    cdef uint32_t words
+    if unit == 0 or first:
+        return 0
+    if not last:
+        return sizeof(ff_aeth) // 4
+    words = (unit * <uint32_t>READ_UNIT - size) // 4
+    return words if words <= FF_BTH_FILLER else 0

@@ -16,12 +16,12 @@ from ffr.ibv cimport (IBV_ACCESS_REMOTE_ATOMIC, IBV_ACCESS_REMOTE_READ, IBV_ACCE
 from ffr.roce.held cimport HELD_PACKETS, held_free, held_init, held_table
 from ffr.roce.marks cimport MARKS_EVERY, MARKS_WINDOW, marks_due, marks_echo, marks_left, marks_open, roce_marks
 from ffr.roce.qp cimport *
-from ffr.roce.requester cimport (ROCE_BLOCKED, ROCE_FULL, ROCE_IDLE, ROCE_MORE, requester_start, requester_stop)
+from ffr.roce.requester cimport (ROCE_BLOCKED, ROCE_FULL, ROCE_IDLE, ROCE_MORE, asks, reliable, requester_start, requester_stop)
 from ffr.roce.requester_timer cimport requester_timer
 from ffr.roce.responder cimport responder_due, responder_flush, responder_start
 from ffr.roce.transport cimport transport_receive, transport_request, transport_respond
 from ffr.roce.window cimport path_init, roce_path
-from ffr.roce.wire cimport ROCE_PARSED, roce_emit, roce_parse
+from ffr.roce.wire cimport ROCE_PARSED, roce_emit, roce_parse, roce_zeros
 
 TURNS = {ROCE_IDLE: "idle", ROCE_MORE: "more", ROCE_BLOCKED: "blocked", ROCE_FULL: "full"}
 SEND_OPCODES = {"send": FF_OP_SEND, "send_imm": FF_OP_SEND_IMM, "send_inv": FF_OP_SEND_INV, "write": FF_OP_WRITE,
@@ -330,7 +330,7 @@ cdef int emit(void *context, roce_qp *q, roce_out *out) noexcept with gil:
             return IBV_WC_LOC_PROT_ERR
         assert len(payload) == out.head.size, "a payload reference outside its message"
         size = roce_emit(&out.head, headers)
-        self.sent.append(bytes(headers[:size]) + payload + bytes(out.head.pad + 4 * out.head.filler))
+        self.sent.append(bytes(headers[:size]) + payload + bytes(roce_zeros(&out.head)))
     except BaseException as e:
         self.error = e
     return ROCE_SENT
@@ -347,7 +347,9 @@ cdef int emit_run(void *context, roce_qp *q, roce_out *out, uint32_t count) noex
             return done if done else -result
         done += 1
         out.head.psn = ff_psn_add(out.head.psn, 1)
+        out.head.ackreq = not out.head.traits & FF_IS_RESPONSE and reliable(q) and asks(out.head.psn)
         out.offset += out.head.size
+        out.addr += out.head.size
     return done
 
 

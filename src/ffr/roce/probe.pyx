@@ -28,7 +28,8 @@ cdef void probe_answered(roce_probe *p, uint32_t size, uint64_t now) noexcept no
     p.due_ns = now + REFRESH_NS
 
 
-cdef void probe_woken(roce_probe *p, uint64_t now) noexcept nogil:
+cdef void probe_heard(roce_probe *p, uint32_t size, uint64_t now) noexcept nogil:
+    p.heard = size
     if p.carries == 0 and p.unanswered:
         p.unanswered = 0
         p.due_ns = now

@@ -47,7 +47,7 @@ ctypedef struct roce_resource:
     uint8_t operation      # FF_READ_REQUEST, FF_COMPARE_SWAP or FF_FETCH_ADD
     uint8_t pending        # a response is to be sent
     uint8_t again          # that one is for a duplicate request
-    uint8_t pad
+    uint8_t unit           # READ: how its response is cut, as the request's filler says it (ffr/roce/cut.pxd)
 
 cdef enum roce_receiving:
     ROCE_BETWEEN = 0       # no message is open
@@ -69,6 +69,7 @@ ctypedef struct roce_qp:
     uint32_t qkey
     uint32_t mtu                 # 256..4096 bytes
     uint32_t carries             # bytes of a datagram that the path to the peer's router carries; 0: mtu alone counts
+    uint32_t read_size           # payload bytes of READ responses that are asked for; 0: mtu
     uint32_t access              # enum ibv_access_flags
     uint64_t ack_timeout_ns      # 0: never
     uint16_t pkey
@@ -220,9 +221,9 @@ ctypedef struct roce_env:
     bint (*peek_send)(void *context, roce_qp *q, uint32_t index, roce_send *wqe) noexcept nogil
     # Copy the payload, checksum and queue the packet: enum roce_emitted. out is the driver's to change.
     int (*emit)(void *context, roce_qp *q, roce_out *out) noexcept nogil
-    # As emit, for `count` packets of a send WQE (ROCE_FROM_SEND) which differ from `out` in this alone: each has the PSN
-    # after the one before it, and the bytes behind its; and of a reliable QP those ask for an ACK whose PSN says so
-    # (requester.pxd: asks). How many were queued (fewer: no buffer), or minus a status.
+    # As emit, for `count` MIDDLE packets of a message or response (ROCE_FROM_SEND, ROCE_FROM_REMOTE) which differ from
+    # `out` in this alone: each has the PSN after the one before it, and the bytes behind its; and a reliable QP's requests
+    # ask for an ACK where the PSN says so (requester.pxd: asks). How many were queued (fewer: no buffer), or minus a status.
     int (*emit_run)(void *context, roce_qp *q, roce_out *out, uint32_t count) noexcept nogil
     # Store bytes of a READ's or atomic's result at an offset of the list of send WQE `index`. Status.
     int (*put_send)(void *context, roce_qp *q, uint32_t index, uint32_t offset, const uint8_t *data,

@@ -50,10 +50,12 @@ cdef inline bint answered(const roce_message *m) noexcept nogil:
     return m.opcode == FF_OP_READ or m.opcode == FF_OP_CMP_SWP or m.opcode == FF_OP_FETCH_ADD
 
 
-cdef inline uint32_t cell(const roce_qp *q) noexcept nogil:
+cdef inline uint32_t cell(const roce_qp *q, const roce_message *m) noexcept nogil:
     """Packets of one READ request. A long READ is asked for in cells, since nothing but asking for less slows a
     responder down; they lie on a grid that begins at the message's first PSN, so that a request that is repeated
-    never spans two of the responder's resources. 16 to 64 KB."""
+    never spans two of the responder's resources. 16 to 70 KB."""
+    if m.carried:
+        return 48 if q.read_size < 2048 else 8
     return 16 if q.mtu >= 2048 else 32 if q.mtu == 1024 else 64
 
 

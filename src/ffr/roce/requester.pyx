@@ -13,7 +13,7 @@ from ffr.ibv cimport (IBV_WC_BAD_RESP_ERR, IBV_WC_LOC_LEN_ERR, IBV_WC_LOC_QP_OP_
 from libc.string cimport memset
 
 from ffr.roce.codes cimport operation_of, status_of_nak
-from ffr.roce.cut cimport cut_filler, cut_offset, cut_packets, cut_size
+from ffr.roce.cut cimport READ_UNIT, cut_filler, cut_offset, cut_packets, cut_rest, cut_size
 from ffr.roce.held cimport HELD_AHEAD
 from ffr.roce.qp cimport *
 from ffr.roce.selective cimport selective_repair
@@ -221,7 +221,7 @@ cdef bint admit(roce_qp *q, const roce_env *env) noexcept nogil:
         if w.opcode == FF_OP_LOCAL_INV or w.opcode == FF_OP_BIND_MW:
             m.status = env.local_operation(env.context, q, q.sq_next, &w)
         else:
-            m.carried = q.carries != 0 and not answered(m)
+            m.carried = (q.read_size if m.opcode == FF_OP_READ else 0 if answered(m) else q.carries) != 0
             m.packets = cut_packets(q, m)
             q.reads_open += answered(m)
     q.next_psn = ff_psn_add(q.next_psn, m.packets)
@@ -251,8 +251,9 @@ cdef uint32_t compose(const roce_qp *q, const roce_message *m, const roce_send *
     if answered(m):
         h.ackreq, out.source = 1, ROCE_NO_PAYLOAD
         if m.opcode == FF_OP_READ:
-            n = min(cell(q) - at % cell(q), m.packets - at)
-            h.length = min(n * q.mtu, m.length - offset)
+            n = min(cell(q, m) - at % cell(q, m), m.packets - at)
+            h.length = min(n * cut_rest(q, m), m.length - offset)
+            h.filler = q.read_size // READ_UNIT if m.carried else 0
         else:
             h.swap_add = w.swap if m.opcode == FF_OP_CMP_SWP else w.compare_add
             h.compare = w.compare_add if m.opcode == FF_OP_CMP_SWP else 0
@@ -499,7 +500,7 @@ cdef void deliver(roce_qp *q, roce_path *path, const roce_env *env, const uint8_
 
 cdef void read_response(roce_qp *q, roce_path *path, const roce_env *env, const roce_packet *p, uint64_t now) noexcept nogil:
     cdef roce_message *m
-    cdef uint32_t at
+    cdef uint32_t at, offset
     cdef bint ends
     if not acknowledge(q, path, env, p.psn, now):
         go_back(q, path, now)    # an earlier response is missing
@@ -509,11 +510,12 @@ cdef void read_response(roce_qp *q, roce_path *path, const roce_env *env, const 
         env.counters.ghosts += 1
         return
     at = ff_psn_diff(p.psn, m.first_psn)
-    ends = at == m.packets - 1 or at % cell(q) == cell(q) - 1
-    if ends != ((p.traits & FF_IS_LAST) != 0) or p.size != min(q.mtu, m.length - at * q.mtu):
+    offset = cut_offset(q, m, at)
+    ends = at == m.packets - 1 or at % cell(q, m) == cell(q, m) - 1
+    if ends != ((p.traits & FF_IS_LAST) != 0) or p.size != cut_size(q, m, at, offset):
         fail_oldest(q, env, IBV_WC_BAD_RESP_ERR)     # 9.9.2: not the response to what was asked
         return
-    deliver(q, path, env, p.payload, at * q.mtu, p.size, ends, now)
+    deliver(q, path, env, p.payload, offset, p.size, ends, now)
 
 
 cdef void atomic_response(roce_qp *q, roce_path *path, const roce_env *env, const roce_packet *p,

@@ -9,6 +9,7 @@ from ffr.ibv cimport (IBV_ACCESS_REMOTE_ATOMIC, IBV_ACCESS_REMOTE_READ, IBV_ACCE
                       IBV_WC_WR_FLUSH_ERR)
 from libc.string cimport memset
 
+from ffr.roce.cut cimport cut_read_filler, cut_sends, cut_unit_size
 from ffr.roce.held cimport HELD_AHEAD, HELD_MAP_BYTES, held_drop, held_map, held_put, held_take
 from ffr.roce.qp cimport *
 from ffr.roce.requester cimport ROCE_FULL, ROCE_IDLE, ROCE_MORE
@@ -259,7 +260,7 @@ cdef void remember(roce_qp *q, const roce_packet *p, roce_resource *r, uint32_t 
 
 cdef void read_request(roce_qp *q, const roce_env *env, const roce_packet *p) noexcept nogil:
     cdef roce_resource *r
-    if not q.access & IBV_ACCESS_REMOTE_READ or p.length > FF_ROCE_MAX_MESSAGE:
+    if not q.access & IBV_ACCESS_REMOTE_READ or p.length > FF_ROCE_MAX_MESSAGE or not cut_sends(q, p.filler):
         invalid(q, env)
         return
     if p.length and env.check_remote(env.context, q, p.rkey, p.addr, p.length, IBV_ACCESS_REMOTE_READ):
@@ -270,7 +271,8 @@ cdef void read_request(roce_qp *q, const roce_env *env, const roce_packet *p) no
         invalid(q, env)          # 9.7.4.1: too many outstanding
         return
     r.addr = p.addr
-    remember(q, p, r, ff_packets_of(p.length, q.mtu))
+    remember(q, p, r, ff_packets_of(p.length, cut_unit_size(q, p.filler)))
+    r.unit = p.filler
 
 
 cdef void atomic_request(roce_qp *q, const roce_env *env, const roce_packet *p) noexcept nogil:
@@ -334,9 +336,9 @@ cdef void catch_up(roce_qp *q, const roce_env *env) noexcept nogil:
 cdef bint repeats(const roce_qp *q, const roce_resource *r, const roce_packet *p, uint32_t at) noexcept nogil:
     """9.4.4: a READ that is asked for again is a part of the one before, packet for packet; p begins at its packet
     `at`."""
-    cdef uint32_t left = r.length - at * q.mtu
-    return (p.rkey == r.rkey and p.addr == r.addr + at * q.mtu
-            and (p.length == left or (p.length < left and p.length and p.length % q.mtu == 0)))
+    cdef uint32_t size = cut_unit_size(q, r.unit), left = r.length - at * size
+    return (p.rkey == r.rkey and p.filler == r.unit and p.addr == r.addr + at * size
+            and (p.length == left or (p.length < left and p.length and p.length % size == 0)))
 
 
 cdef roce_resource *find(roce_qp *q, const roce_env *env, const roce_packet *p) noexcept nogil:
@@ -364,7 +366,7 @@ cdef void duplicate(roce_qp *q, const roce_env *env, const roce_packet *p) noexc
     r = find(q, env, p)
     if r == NULL:
         return                   # forgotten, or not what was asked for: dropped
-    end = ff_psn_add(p.psn, ff_packets_of(p.length, q.mtu))
+    end = ff_psn_add(p.psn, ff_packets_of(p.length, cut_unit_size(q, r.unit)))
     if r.pending and ff_psn_diff(p.psn, r.emit_psn) >= 0 and ff_psn_diff(end, r.emit_end) <= 0:
         return                   # about to be sent anyway
     if not r.pending:
@@ -425,7 +427,7 @@ cdef void head(const roce_qp *q, roce_out *out, uint8_t operation, uint32_t psn,
 
 cdef uint32_t compose(const roce_qp *q, const roce_resource *r, roce_out *out) noexcept nogil:
     """The packet at r.emit_psn."""
-    cdef uint32_t at = ff_psn_add(r.emit_psn, -r.first_psn), offset = at * q.mtu
+    cdef uint32_t size = cut_unit_size(q, r.unit), offset = ff_psn_add(r.emit_psn, -r.first_psn) * size
     cdef bint first = r.emit_psn == r.emit_start, last = ff_psn_add(r.emit_psn, 1) == r.emit_end
     if r.operation != FF_READ_REQUEST:
         head(q, out, FF_ATOMIC_ACKNOWLEDGE, r.emit_psn, r.msn)
@@ -435,7 +437,8 @@ cdef uint32_t compose(const roce_qp *q, const roce_resource *r, roce_out *out) n
         head(q, out, FF_READ_RESPONSE_ONLY if first else FF_READ_RESPONSE_LAST, r.emit_psn, r.msn)
     else:
         head(q, out, FF_READ_RESPONSE_FIRST if first else FF_READ_RESPONSE_MIDDLE, r.emit_psn, r.msn)
-    out.head.size = min(q.mtu, r.length - offset)
+    out.head.size = min(size, r.length - offset)
+    out.head.filler = cut_read_filler(r.unit, first, last, (out.head.size + 3) & ~<uint32_t>3)
     out.source = ROCE_FROM_REMOTE if out.head.size else ROCE_NO_PAYLOAD
     out.head.srqn = r.srqn       # XRC: the memory is of this one's PD, whatever SRQ an open SEND goes to. Not on the wire
     out.rkey = r.rkey
@@ -443,14 +446,32 @@ cdef uint32_t compose(const roce_qp *q, const roce_resource *r, roce_out *out) n
     return last
 
 
+cdef uint32_t middle_of(const roce_resource *r, uint32_t budget) noexcept nogil:
+    """How many packets from emit_psn on are MIDDLE ones of a READ's response."""
+    if r.operation != FF_READ_REQUEST or r.emit_psn == r.emit_start:
+        return 0
+    return min(budget, <uint32_t>ff_psn_diff(r.emit_end, r.emit_psn) - 1)
+
+
 cdef int respond(roce_qp *q, const roce_env *env, roce_resource *r, uint32_t *budget) noexcept nogil:
     """Send r's response as far as the budget goes. ROCE_IDLE when all of it is sent."""
     cdef roce_out out
     cdef bint last
+    cdef uint32_t run
     cdef int result
     while budget[0]:
         last = compose(q, r, &out)
-        result = env.emit(env.context, q, &out)
+        run = middle_of(r, budget[0])
+        if run > 1:
+            result = env.emit_run(env.context, q, &out, run)
+            if result > 0:
+                env.counters.packets_sent += result
+                budget[0] -= result
+                r.emit_psn = ff_psn_add(r.emit_psn, result)
+                continue
+            result = ROCE_NO_ROOM if result == 0 else -result
+        else:
+            result = env.emit(env.context, q, &out)
         if result == ROCE_NO_ROOM:
             return ROCE_FULL
         if result > 0:           # the memory region is gone since the request was checked

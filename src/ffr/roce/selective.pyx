@@ -12,7 +12,7 @@ cdef inline bint there(const roce_packet *p, uint32_t i) noexcept nogil:
 
 cdef inline bint is_request(const roce_qp *q, const roce_message *m, uint32_t psn) noexcept nogil:
     """Whether a packet has this PSN: those of a READ are its response's, but for the requests that ask for it."""
-    return m.opcode != FF_OP_READ or <uint32_t>ff_psn_diff(psn, m.first_psn) % cell(q) == 0
+    return m.opcode != FF_OP_READ or <uint32_t>ff_psn_diff(psn, m.first_psn) % cell(q, m) == 0
 
 
 cdef void selective_repair(roce_qp *q, roce_path *path, const roce_env *env, const roce_packet *p, uint64_t now) noexcept nogil:

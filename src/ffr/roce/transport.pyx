@@ -16,10 +16,14 @@ cdef inline bint speaks(const roce_qp *q, uint8_t opcode) noexcept nogil:
 
 cdef inline bint without_filler(const roce_qp *q, roce_packet *p) noexcept nogil:
     """Of the payload, what belongs to the message (ffr/roce/cut.pxd). Others' reserved bits say nothing, 9.2."""
-    cdef uint32_t filler = sizeof(uint32_t) * p.filler if q.routed else 0
+    cdef uint32_t filler = sizeof(uint32_t) * p.filler
+    if not q.routed:
+        p.filler = 0
+    if p.filler == 0 or not p.traits & FF_HAS_PAYLOAD:
+        return True
     p.filler = 0
     if filler >= p.size:
-        return filler == 0
+        return False
     p.size -= filler
     return True
 

@@ -6,6 +6,8 @@ state machines has passed it.
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
+from ffcore.roce cimport FF_HAS_PAYLOAD
+
 
 ctypedef struct roce_packet:
     uint32_t traits      # enum ff_roce_traits of the opcode; says which of the fields below count
@@ -13,7 +15,8 @@ ctypedef struct roce_packet:
     uint8_t solicited    # 0 or 1
     uint8_t migreq       # 0 or 1; nothing here reads it, foreign packets may set it
     uint8_t ackreq       # 0 or 1
-    uint8_t filler       # the BTH's reserved bits. Between routers: words of the payload, at its end, that are no part of it
+    uint8_t filler       # the BTH's reserved bits. Between routers (ffr/roce/cut.pxd): words of the payload, at its end, that
+                         # are no part of it; of a READ request, how its response is cut
     uint8_t ecn          # FECN and BECN in the top bits
     uint8_t pad          # 0..3 bytes after the payload
     uint8_t syndrome     # AETH
@@ -50,3 +53,6 @@ cdef int roce_parse(roce_packet *packet, const uint8_t *bytes, uint32_t size) no
 # Write the headers of `packet` (opcode decides which) to `out`, which has room for FF_ROCE_MAX_HEADERS; pad is
 # taken from packet.size. Result: bytes written, also stored in packet.headers.
 cdef uint32_t roce_emit(roce_packet *packet, uint8_t *out) noexcept nogil
+# Bytes behind the payload of an emitted packet: zeros.
+cdef inline uint32_t roce_zeros(const roce_packet *packet) noexcept nogil:
+    return packet.pad + (sizeof(uint32_t) * packet.filler if packet.traits & FF_HAS_PAYLOAD else 0)
