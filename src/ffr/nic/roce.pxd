@@ -29,7 +29,6 @@ cdef enum:
     ROCE_TICK_BITS = 18        # a slot is 262 us: the wheel goes round in 67 ms
     ROCE_HOT = 64              # sockets that are looked at in each pass; others wait for their turn at epoll
     ROCE_QUANTUM = 65536       # bytes of requests that a QP sends before it is another one's turn: what the kernel takes at once
-    ROCE_QUANTUM_LEAST = 16    # ... in packets
 
 # ---- tables: no pointers ---------------------------------------------------------------------------------------------
 

@@ -12,7 +12,8 @@ from cpython.pycapsule cimport PyCapsule_GetPointer
 from libc.string cimport memset
 from posix.mman cimport MAP_FAILED, MAP_SHARED, PROT_READ, PROT_WRITE, mmap
 
-from ffcore.roce cimport FF_DEFAULT_PKEY, FF_RC, FF_UC, FF_UD, FF_XRC, ff_ack_timeout_ns
+from ffcore.roce cimport (FF_DEFAULT_PKEY, FF_RC, FF_UC, FF_UD, FF_XRC, ff_ack_timeout_ns, ff_immdt, ff_packets_of,
+                          ff_reth)
 from ffcore.shm cimport ff_load32_acquire, ff_store32_release
 from ffr.cq cimport cq_rouse
 from ffr.ibv cimport IBV_QPS_ERR, IBV_QPS_RTR, IBV_QPS_RTS, IBV_QPS_SQD, IBV_QPS_SQE, IBV_QPT_RC, IBV_QPT_UC
@@ -26,7 +27,7 @@ from ffr.nic.roce_probe cimport probes_send
 from ffr.nic.roce_map cimport map_connect, map_obey, map_route, roce_route
 from ffr.nic.roce_rings cimport rings_env, rings_forget
 from ffr.qp cimport qp_activate, qp_shared, qp_sq_slot, qp_unlist
-from ffr.roce.cut cimport cut_read_size
+from ffr.roce.cut cimport cut_read_size, cut_room
 from ffr.roce.held cimport held_drop
 from ffr.roce.qp cimport ROCE_RESOURCES, roce_resource
 from ffr.roce.requester cimport ROCE_IDLE, requester_start, requester_stop
@@ -221,12 +222,19 @@ cdef inline bint awaits(const roce_qp *q) noexcept nogil:
     return q.sq_done != q.sq_next or q.timer != 0
 
 
+cdef inline uint32_t quantum(const roce_qp *q) noexcept nogil:
+    """Packets of a turn: a message of that length is one."""
+    if q.carries:
+        return ff_packets_of(ROCE_QUANTUM + sizeof(ff_reth) + sizeof(ff_immdt), cut_room(q))
+    return ROCE_QUANTUM // q.mtu
+
+
 cdef int take_turn(roce_nic *n, uint32_t index) noexcept nogil:
     """A quantum of requests; how many packets."""
     cdef roce_tables *t = n.tables
     cdef uint64_t before = n.counters.packets_sent
     cdef int turn = transport_request(&t.qp[index], &t.peer[t.side[index].path].window, &n.env, n.router.now_ns,
-                                      max(<uint32_t>ROCE_QUANTUM_LEAST, ROCE_QUANTUM // t.qp[index].mtu if not t.qp[index].carries else 3 + ROCE_QUANTUM // t.qp[index].carries))
+                                      quantum(&t.qp[index]))
     publish(n, index)
     watch(t, index)
     if n.router.state.qp[index].state != IBV_QPS_RTS:
