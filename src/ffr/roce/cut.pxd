@@ -7,6 +7,9 @@ by as many words of filler as make it as long as the others: the kernel cuts up 
 size (UDP_SEGMENT), so messages can follow one another in them. Where each byte belongs follows from the order of packets,
 as in the standard, so the receiver takes packets of any length from another router. READ responses, whose packets both
 ends count, stay as the standard has them.
+
+LAST of a message of more packets than the BTH's bits can count filler for is simply shorter. Nobody takes a LAST without
+payload, so where nothing would be left for it beside its own header, each packet leaves as much room.
 """
 
 from libc.stdint cimport uint32_t
@@ -14,6 +17,12 @@ from libc.stdint cimport uint32_t
 from ffcore.roce cimport FF_BTH_FILLER, FF_ICRC_SIZE, FF_XRC, ff_bth, ff_immdt, ff_packets_of, ff_reth, ff_xrceth
 from ffcore.shm cimport FF_OP_SEND_IMM, FF_OP_SEND_INV, FF_OP_WRITE, FF_OP_WRITE_IMM
 from ffr.roce.qp cimport roce_message, roce_qp
+
+
+cdef enum:
+    # Bytes that a datagram must carry: what IPv4 carries anywhere (576, RFC 791). From 532 on, 126 packets that are rounded
+    # up to words leave LAST a byte beside its own header.
+    CUT_LEAST = 548
 
 
 cdef inline uint32_t cut_reth(const roce_message *m) noexcept nogil:
@@ -31,19 +40,27 @@ cdef inline uint32_t cut_room(const roce_qp *q) noexcept nogil:
     return q.carries - sizeof(ff_bth) - FF_ICRC_SIZE - (sizeof(ff_xrceth) if q.transport == FF_XRC else 0)
 
 
+cdef inline bint cut_full(const roce_qp *q, const roce_message *m, uint32_t packets) noexcept nogil:
+    """Whether LAST has payload when all others are as long as they may be."""
+    return (packets - 1) * cut_room(q) < m.length + cut_reth(m)
+
+
 cdef inline uint32_t cut_packets(const roce_qp *q, const roce_message *m) noexcept nogil:
+    cdef uint32_t packets
     if not m.carried:
         return ff_packets_of(m.length, q.mtu)
-    return ff_packets_of(m.length + cut_reth(m) + cut_imm(m), cut_room(q))
+    packets = ff_packets_of(m.length + cut_reth(m) + cut_imm(m), cut_room(q))
+    if packets <= FF_BTH_FILLER or cut_full(q, m, packets):
+        return packets
+    return ff_packets_of(m.length + cut_reth(m), cut_room(q) - cut_imm(m))
 
 
 cdef inline uint32_t cut_rest(const roce_qp *q, const roce_message *m) noexcept nogil:
-    """Payload bytes of each packet but FIRST and LAST. In so many packets that the filler could not be counted, LAST is
-    simply shorter."""
+    """Payload bytes of each packet but FIRST and LAST."""
     if not m.carried:
         return q.mtu
     if m.packets > FF_BTH_FILLER:
-        return cut_room(q)
+        return cut_room(q) if cut_full(q, m, m.packets) else cut_room(q) - cut_imm(m)
     return ((m.length + cut_reth(m) + cut_imm(m) + m.packets - 1) // m.packets + 3) & ~<uint32_t>3
 
 

@@ -389,6 +389,7 @@ cdef bint requester_repeat(roce_qp *q, const roce_env *env, uint32_t index, uint
     if record(q, index).status or not load(q, env, index, &w):
         settle(q, env)
         return False
+    memset(&out, 0, sizeof(roce_out))
     compose(q, record(q, index), &w, index, psn, &out)
     out.head.ackreq = 1
     if env.emit(env.context, q, &out) != ROCE_SENT:

@@ -15,11 +15,14 @@ cdef inline bint speaks(const roce_qp *q, uint8_t opcode) noexcept nogil:
 
 
 cdef inline bint without_filler(const roce_qp *q, roce_packet *p) noexcept nogil:
-    """Of the payload, what belongs to the message (ffr/roce/cut.pxd). Others' reserved bits say nothing, 9.2."""
+    """Of the payload, what belongs to the message (ffr/roce/cut.pxd). Others' reserved bits say nothing, 9.2. False: filler
+    where no router puts it."""
     cdef uint32_t filler = sizeof(uint32_t) * p.filler if q.routed else 0
     p.filler = 0
-    if filler >= p.size:
-        return filler == 0
+    if filler == 0:
+        return True
+    if p.traits & (FF_IS_FIRST | FF_IS_LAST | FF_IS_RESPONSE) != FF_IS_LAST or filler >= p.size:
+        return False
     p.size -= filler
     return True
 
