@@ -4,13 +4,17 @@ from libc.string cimport memcmp, memset
 from posix.stdlib cimport posix_memalign
 
 
+cdef enum:
+    ASIDE = 2048               # bytes before the first packet
+
+
 cdef int udp_init(udp_arena *a, bint segments) noexcept nogil:
     cdef uint32_t i
     memset(a, 0, sizeof(udp_arena))
     a.segments = segments
-    if posix_memalign(<void **>&a.bytes, 4096, UDP_RUNS * UDP_RUN_BYTES + 4096):
+    if posix_memalign(<void **>&a.bytes, 4096, UDP_RUNS * UDP_RUN_BYTES + 2 * ASIDE):
         return ENOMEM
-    a.bytes += 2048
+    a.bytes += ASIDE
     if posix_memalign(<void **>&a.received, 4096, UDP_SLOTS * UDP_RUN_BYTES):
         udp_free(a)
         return ENOMEM
@@ -20,7 +24,8 @@ cdef int udp_init(udp_arena *a, bint segments) noexcept nogil:
 
 
 cdef void udp_free(udp_arena *a) noexcept nogil:
-    free(a.bytes)
+    if a.bytes != NULL:
+        free(a.bytes - ASIDE)
     free(a.received)
     a.bytes = a.received = NULL
 
