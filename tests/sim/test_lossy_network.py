@@ -19,14 +19,26 @@ def faults_of(rng):
                   delay=rng.choice([2, 20, 200]) * MICROSECOND)
 
 
+def routers_of(rng):
+    """In half of the runs both ends are routers of ours, whose packets may be longer than the MTU and are all of one size
+    (ffr/roce/cut.pxd), and are taken in runs when they come together."""
+    if rng.random() < 0.5:
+        return {}
+    carries = rng.choice([0, 1472, 8972, 4 * (2 * rng.randrange(68, 1121) + 1)])
+    most = (carries - 20) // 128     # a READ's response carries as much, in units of 128 bytes
+    return dict(routed=True, carries=carries, read_size=128 * rng.choice([0, 1, most // 2, most]) if carries else 0,
+                polls=rng.choice([0, 20, 100]) * MICROSECOND)
+
+
 def run_one(seed):
     rng = random.Random(seed)
     reads = rng.choice([1, 2, 4, 16])
+    routers = routers_of(rng)
     sim = Simulation(seed, faults_of(rng), mtu=rng.choice([256, 512, 1024, 2048, 4096]),
                      sq_psn=rng.choice([None, 0xFFFFF0]), timeout=rng.choice([14, 16, 18]),
                      max_rd_atomic=reads, max_dest_rd_atomic=reads, selective=rng.random() < 0.5,
-                     held=rng.choice([0, 3, 2048]))
-    traffic = Traffic(sim, 40, late_receives=rng.choice([0, 0, 0.3]))
+                     held=rng.choice([0, 3, 2048]), **routers)
+    traffic = Traffic(sim, 40, late_receives=rng.choice([0, 0, 0.3]), size_max=30_000 if routers else 9000)
     sim.run(traffic.complete)
     sim.run(lambda: all(e.qp.state["charged"] == 0 for e in traffic.ends))
     traffic.check()
@@ -48,6 +60,15 @@ def test_runs_are_a_function_of_their_seed():
     assert first.now == second.now and first.describe() == second.describe()
 
 
+def test_routers_take_runs(seed):
+    """Packets that came together, as they do in the simulations above."""
+    sim = Simulation(f"{seed}:runs", Faults(), selective=True, routed=True, carries=1472, polls=100 * MICROSECOND)
+    traffic = Traffic(sim, 40, operations=("send", "write"), size_max=60_000)
+    sim.run(traffic.complete)
+    traffic.check()
+    assert any(end.runs for end in traffic.ends)
+
+
 @pytest.mark.parametrize("pairs, messages, runs", [(20, 30, 8), (100, 10, 2)])
 def test_many_qps_share_a_path(seed, pairs, messages, runs):
     for n in range(runs):
@@ -55,7 +76,8 @@ def test_many_qps_share_a_path(seed, pairs, messages, runs):
         rng = random.Random(this)
         sim = Simulation(this, Faults(drop=rng.choice([0.001, 0.01, 0.05]), duplicate=rng.choice([0, 0.01]),
                                       reorder=rng.choice([0, 0.01]), corrupt=0.01, burst=rng.choice([0, 0.5])),
-                         pairs=pairs, mtu=rng.choice([256, 1024, 4096]), selective=rng.random() < 0.5)
+                         pairs=pairs, mtu=rng.choice([256, 1024, 4096]), selective=rng.random() < 0.5,
+                         **routers_of(rng))
         traffic = Traffic(sim, messages, size_max=30_000)
         try:
             sim.run(traffic.complete)
@@ -84,7 +106,7 @@ def test_errors_complete_everything_once(seed):
     for n in range(150):
         this = f"{seed}:errors:{n}"
         rng = random.Random(this)
-        sim = Simulation(this, faults_of(rng), timeout=12, retry_cnt=7, selective=rng.random() < 0.5)
+        sim = Simulation(this, faults_of(rng), timeout=12, retry_cnt=7, selective=rng.random() < 0.5, **routers_of(rng))
         traffic = Traffic(sim, 25)
         end = rng.choice(traffic.ends)
         what = rng.choice(["key", "short", "fault", "gone", "length"])
@@ -124,7 +146,7 @@ def test_uc_delivers_whole_messages_at_most_once(seed):
         this = f"{seed}:uc:{n}"
         rng = random.Random(this)
         sim = Simulation(this, Faults(drop=rng.choice([0, 0.01, 0.1]), duplicate=rng.choice([0, 0.1]), corrupt=0.01),
-                         transport="UC", mtu=rng.choice([256, 1024]))
+                         transport="UC", mtu=rng.choice([256, 1024]), **routers_of(rng))
         a, b = sim.pairs[0]
         messages = [rng.randbytes(rng.choice([1, 100, 1024, 3000])) for _ in range(100)]
         for _ in messages:

@@ -71,6 +71,17 @@ class Network:
             self.sim.at(at, to.arrive, packet)
 
 
+def run_length(packets, at):
+    """How many packets from `at` on are the middle of one message, as nic/roce_listen.pyx sees it (alike)."""
+    count = 1
+    for a, b in zip(packets[at:], packets[at + 1:]):
+        psn = int.from_bytes(a[9:12], "big") + 1 & 0xFFFFFF
+        if a[:4] != b[:4] or a[5:8] != b[5:8] or b[8] & 0x7F or int.from_bytes(b[9:12], "big") != psn or len(a) != len(b):
+            break
+        count += 1
+    return count
+
+
 class End:
     """A QP and its program. Its host's driver is Host."""
 
@@ -78,6 +89,8 @@ class End:
         self.sim, self.qp, self.network, self.host = sim, qp, network, host
         self.peer = None
         self.wakes = set()
+        self.inbox = []
+        self.runs = 0  # that were taken at once
 
     def pump(self):
         self.host.want(self)
@@ -94,7 +107,27 @@ class End:
             self.sim.at(max(timer, self.sim.now), self.wake, timer)
 
     def arrive(self, packet):
-        self.qp.receive(packet, self.sim.now, send=False)
+        if not self.sim.polls:
+            self.take([packet])
+            return
+        self.inbox.append(packet)
+        if len(self.inbox) == 1:
+            self.sim.at(self.sim.now + self.sim.rng.randrange(self.sim.polls), self.poll)
+
+    def poll(self):
+        packets, self.inbox = self.inbox, []
+        self.take(packets)
+
+    def take(self, packets):
+        """Packets that came together, in the NIC's way (roce_listen.pyx): after one, a run if one follows."""
+        at = 0
+        while at < len(packets):
+            self.qp.receive(packets[at], self.sim.now, send=False)
+            at += 1
+            count = run_length(packets, at) if at < len(packets) else 0
+            if count > 1 and self.qp.receive_run(packets[at:at + count], self.sim.now, send=False):
+                self.runs += 1
+                at += count
         while self.qp.respond() == "more":
             pass
         self.flush_out()
@@ -135,8 +168,10 @@ class Host:
 
 
 class Simulation:
-    def __init__(self, seed, faults=Faults(), pairs=1, mtu=1024, sq_psn=None, **attributes):
-        self.rng = random.Random(seed)
+    """polls: how long, at most, packets wait for their host to look at them, all together; 0: each is taken as it comes."""
+
+    def __init__(self, seed, faults=Faults(), pairs=1, mtu=1024, sq_psn=None, polls=0, **attributes):
+        self.rng, self.polls = random.Random(seed), polls
         self.now, self.order, self.heap = MILLISECOND, 0, []
         self.paths = h.Path(), h.Path()
         self.hosts = [Host(self, path) for path in self.paths]
@@ -199,7 +234,8 @@ class Traffic:
         end.posted, end.expected, end.written = [], [], []
 
     def size(self):
-        return self.rng.choice([0, 1, 3, 64, 256, 1023, 1024, 1025, 4096, self.rng.randrange(self.size_max)])
+        sizes = [0, 1, 3, 64, 256, 1023, 1024, 1025, 4096, self.rng.randrange(self.size_max)]
+        return self.rng.choice(sizes if self.size_max < 20_000 else sizes[4:])
 
     def program(self, end, messages, operations):
         rng, peer, added, swapped = self.rng, end.peer, 0, 0

@@ -26,6 +26,7 @@ from ffr.nic.roce_marks cimport marks_allow
 from ffr.nic.roce_probe cimport probes_send
 from ffr.nic.roce_map cimport map_connect, map_obey, map_route, roce_route
 from ffr.nic.roce_rings cimport rings_env, rings_forget
+from ffr.nic.roce_wheel cimport watch, wheel_deadline, wheel_unlink
 from ffr.qp cimport qp_activate, qp_shared, qp_sq_slot, qp_unlist
 from ffr.roce.cut cimport cut_read_size, cut_room
 from ffr.roce.held cimport held_drop
@@ -69,53 +70,6 @@ cdef roce_nic *roce_nic_of() noexcept nogil:
 
 
 # ---- timers: a wheel ------------------------------------------------------------------------------------------------
-
-cdef void wheel_unlink(roce_tables *t, uint32_t index) noexcept nogil:
-    cdef roce_side *s = &t.side[index]
-    if not s.wheel_slot:
-        return
-    if s.wheel_prev == FFR_NONE:
-        t.wheel[s.wheel_slot - 1] = s.wheel_next
-    else:
-        t.side[s.wheel_prev].wheel_next = s.wheel_next
-    if s.wheel_next != FFR_NONE:
-        t.side[s.wheel_next].wheel_prev = s.wheel_prev
-    s.wheel_slot = 0
-    t.wheel_count -= 1
-
-
-cdef void wheel_link(roce_tables *t, uint32_t index, uint64_t at) noexcept nogil:
-    """Into the slot of its time, or the farthest one; from there it is put on again."""
-    cdef roce_side *s = &t.side[index]
-    cdef uint64_t tick = max((at >> ROCE_TICK_BITS) + 1, t.now_tick)
-    cdef uint32_t slot = min(tick, t.now_tick + ROCE_WHEEL - 1) & (ROCE_WHEEL - 1)
-    s.wheel_slot = slot + 1
-    s.wheel_prev = FFR_NONE
-    s.wheel_next = t.wheel[slot]
-    if s.wheel_next != FFR_NONE:
-        t.side[s.wheel_next].wheel_prev = index
-    t.wheel[slot] = index
-    t.wheel_count += 1
-
-
-cdef inline uint32_t ahead(const roce_tables *t, uint32_t slot) noexcept nogil:
-    """How many slots lie before this one."""
-    return (slot - <uint32_t>t.now_tick) & (ROCE_WHEEL - 1)
-
-
-cdef void watch(roce_tables *t, uint32_t index) noexcept nogil:
-    """See to a QP's timer. One that has moved on or gone stays where it is: its slot will tell."""
-    cdef roce_side *s = &t.side[index]
-    cdef uint64_t at = t.qp[index].timer, tick
-    if at == 0:
-        return
-    if s.wheel_slot:
-        tick = max((at >> ROCE_TICK_BITS) + 1, t.now_tick)
-        if tick - t.now_tick >= ahead(t, s.wheel_slot - 1):
-            return
-        wheel_unlink(t, index)
-    wheel_link(t, index, at)
-
 
 cdef int turn_wheel(roce_nic *n, uint64_t now) noexcept nogil:
     cdef roce_tables *t = n.tables
@@ -428,7 +382,6 @@ cdef uint64_t roce_deadline(ffr_router *r) noexcept nogil:
 
 cdef uint64_t own_deadline(ffr_router *r) noexcept nogil:
     cdef roce_tables *t = nic.tables
-    cdef uint32_t i
     if nic.touched_count and nic.patience:
         return r.now_ns                       # an ACK waits for some passes
     if nic.touched_count or nic.arena.count:
@@ -440,10 +393,7 @@ cdef uint64_t own_deadline(ffr_router *r) noexcept nogil:
     if nic.held:
         nic.held = False
         return r.now_ns + 1000000             # so is a datagram's
-    for i in range(ROCE_WHEEL if t.wheel_count else 0):
-        if t.wheel[(t.now_tick + i) & (ROCE_WHEEL - 1)] != FFR_NONE:
-            return min(nic.probes_ns, (t.now_tick + i) << ROCE_TICK_BITS)
-    return nic.probes_ns
+    return min(nic.probes_ns, wheel_deadline(t))
 
 
 # ---- QPs come and go ------------------------------------------------------------------------------------------------
@@ -494,7 +444,7 @@ cdef void roce_enter(ffr_router *r, uint32_t index, uint32_t before) noexcept no
         q.selective = q.routed and q.transport != FF_UC
         if q.routed:
             q.carries = nic.tables.peer[s.path].probe.carries
-            q.read_size = cut_read_size(nic.tables.peer[s.path].probe.heard)
+            q.read_size = cut_read_size(nic.tables.peer[s.path].probe.heard) if q.carries else 0
         take_attributes(q, from_)
         responder_start(q, from_.attr.rq_psn)
         nic.tables.connected += 1

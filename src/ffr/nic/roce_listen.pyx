@@ -106,6 +106,8 @@ cdef uint32_t take_run(roce_nic *n, uint32_t index, const ffr_udp_in *d, uint32_
         count += 1
     if count < 2 or p.qpn != n.router.state.qp[index].qpn or not roce_receives(n.router.state.qp[index].state):
         return 0
+    if not n.tables.side[index].touched:
+        return 0                              # it was not delivered, and nobody would send this one's ACK
     return count if transport_receive_run(&n.tables.qp[index], &n.env, &p, count, d.segment) else 0
 
 

@@ -7,6 +7,9 @@ by as many words of filler as make it as long as the others: the kernel cuts up 
 size (UDP_SEGMENT), so messages can follow one another in them. Where each byte belongs follows from the order of packets,
 as in the standard, so the receiver takes packets of any length from another router.
 
+LAST of a message of more packets than the BTH's bits can count filler for is simply shorter. Nobody takes a LAST without
+payload, so where nothing would be left for it beside its own header, each packet leaves as much room.
+
 The packets of a READ's response are counted by both ends, so the request says how long their payload is (READ_UNIT, in
 the bits in which others count filler): as much as the other router's own probe has brought here.
 """
@@ -21,6 +24,9 @@ from ffr.roce.qp cimport roce_message, roce_qp
 
 cdef enum:
     READ_UNIT = 128        # bytes
+    # Bytes that a datagram must carry: what IPv4 carries anywhere (576, RFC 791). From 532 on, 126 packets that are rounded
+    # up to words leave LAST a byte beside its own header.
+    CUT_LEAST = 548
 
 
 cdef inline uint32_t cut_reth(const roce_message *m) noexcept nogil:
@@ -38,23 +44,31 @@ cdef inline uint32_t cut_room(const roce_qp *q) noexcept nogil:
     return q.carries - sizeof(ff_bth) - FF_ICRC_SIZE - (sizeof(ff_xrceth) if q.transport == FF_XRC else 0)
 
 
+cdef inline bint cut_full(const roce_qp *q, const roce_message *m, uint32_t packets) noexcept nogil:
+    """Whether LAST has payload when all others are as long as they may be."""
+    return (packets - 1) * cut_room(q) < m.length + cut_reth(m)
+
+
 cdef inline uint32_t cut_packets(const roce_qp *q, const roce_message *m) noexcept nogil:
+    cdef uint32_t packets
     if not m.carried:
         return ff_packets_of(m.length, q.mtu)
     if m.opcode == FF_OP_READ:
         return ff_packets_of(m.length, q.read_size)
-    return ff_packets_of(m.length + cut_reth(m) + cut_imm(m), cut_room(q))
+    packets = ff_packets_of(m.length + cut_reth(m) + cut_imm(m), cut_room(q))
+    if packets <= FF_BTH_FILLER or cut_full(q, m, packets):
+        return packets
+    return ff_packets_of(m.length + cut_reth(m), cut_room(q) - cut_imm(m))
 
 
 cdef inline uint32_t cut_rest(const roce_qp *q, const roce_message *m) noexcept nogil:
-    """Payload bytes of each packet but FIRST and LAST. In so many packets that the filler could not be counted, LAST is
-    simply shorter."""
+    """Payload bytes of each packet but FIRST and LAST."""
     if not m.carried:
         return q.mtu
     if m.opcode == FF_OP_READ:
         return q.read_size
     if m.packets > FF_BTH_FILLER:
-        return cut_room(q)
+        return cut_room(q) if cut_full(q, m, m.packets) else cut_room(q) - cut_imm(m)
     return ((m.length + cut_reth(m) + cut_imm(m) + m.packets - 1) // m.packets + 3) & ~<uint32_t>3
 
 
@@ -83,7 +97,7 @@ cdef inline uint32_t cut_filler(const roce_qp *q, const roce_message *m, uint32_
 cdef inline uint32_t cut_read_size(uint32_t heard) noexcept nogil:
     """The payload to ask for where datagrams of so many bytes come through; 0: the MTU's."""
     cdef uint32_t beside = sizeof(ff_bth) + sizeof(ff_aeth) + FF_ICRC_SIZE
-    return min(heard - beside, <uint32_t>(FF_BTH_FILLER * READ_UNIT)) // READ_UNIT * READ_UNIT if heard > beside else 0
+    return min(heard - beside, <uint32_t>(FF_BTH_FILLER * READ_UNIT)) // READ_UNIT * READ_UNIT if heard >= CUT_LEAST else 0
 
 
 cdef inline bint cut_sends(const roce_qp *q, uint8_t unit) noexcept nogil:

@@ -15,11 +15,13 @@ from ffr.ibv cimport (IBV_ACCESS_REMOTE_ATOMIC, IBV_ACCESS_REMOTE_READ, IBV_ACCE
                       IBV_WC_WR_FLUSH_ERR)
 from ffr.roce.held cimport HELD_PACKETS, held_free, held_init, held_table
 from ffr.roce.marks cimport MARKS_EVERY, MARKS_WINDOW, marks_due, marks_echo, marks_left, marks_open, roce_marks
+from ffr.roce.probe cimport probe_answered, probe_begin, probe_heard, probe_left, roce_probe
 from ffr.roce.qp cimport *
-from ffr.roce.requester cimport (ROCE_BLOCKED, ROCE_FULL, ROCE_IDLE, ROCE_MORE, asks, reliable, requester_start, requester_stop)
+from ffr.roce.requester cimport (ROCE_BLOCKED, ROCE_FULL, ROCE_IDLE, ROCE_MORE, asks, reliable, requester_start,
+                                 requester_stop)
 from ffr.roce.requester_timer cimport requester_timer
 from ffr.roce.responder cimport responder_due, responder_flush, responder_start
-from ffr.roce.transport cimport transport_receive, transport_request, transport_respond
+from ffr.roce.transport cimport transport_receive, transport_receive_run, transport_request, transport_respond
 from ffr.roce.window cimport path_init, roce_path
 from ffr.roce.wire cimport ROCE_PARSED, roce_emit, roce_parse, roce_zeros
 
@@ -91,6 +93,35 @@ cdef class Marks:
         marks_echo(&self.marks, count & FF_PSN_MASK)
 
 
+cdef class Probe:
+    """How long a packet to another router may be."""
+    cdef roce_probe probe
+
+    def begin(self, uint32_t wanted, uint64_t now):
+        probe_begin(&self.probe, wanted, now)
+
+    def send(self, uint64_t now):
+        """The length of the probe that leaves now, if one is due (nic/roce_probe.pyx: probes_send); or None."""
+        if not self.probe.wanted or self.probe.due_ns > now:
+            return None
+        probe_left(&self.probe, now)
+        return self.probe.wanted
+
+    def answered(self, uint32_t size, uint64_t now):
+        probe_answered(&self.probe, size, now)
+
+    def heard(self, uint32_t size, uint64_t now):
+        probe_heard(&self.probe, size, now)
+
+    @property
+    def carries(self):
+        return self.probe.carries
+
+    @property
+    def due_ns(self):
+        return self.probe.due_ns
+
+
 class Region:
     """Memory registered for remote access under a key. srqn: in the PD of this XRC SRQ; None: in each."""
 
@@ -136,14 +167,16 @@ cdef class QP:
 
     def __init__(self, *, str transport="RC", int mtu=1024, int qpn=0x11, int dest_qpn=0x22, int sq_psn=0, int rq_psn=0,
                  int access=ALL_ACCESS, int max_rd_atomic=16, int max_dest_rd_atomic=16, int min_rnr_timer=12,
-                 int retry_cnt=7, int rnr_retry=7, int timeout=14, unsigned int qkey=0x11111111, Path path=None, bint selective=False, bint routed=False,
-                 int held=HELD_PACKETS):
+                 int retry_cnt=7, int rnr_retry=7, int timeout=14, unsigned int qkey=0x11111111, Path path=None,
+                 bint selective=False, bint routed=False, int carries=0, int read_size=0, int held=HELD_PACKETS):
+        """With routed: `carries`, bytes of a datagram that the path carries, and `read_size`, the payload bytes of READ
+        responses that are asked for, a multiple of 128; 0: the MTU alone counts."""
         memset(&self.q, 0, sizeof(self.q))
         self.q.transport, self.q.mtu, self.q.qpn, self.q.dest_qpn = TRANSPORTS[transport], mtu, qpn, dest_qpn
         self.q.access, self.q.max_rd_atomic, self.q.max_dest_rd_atomic = access, max_rd_atomic, max_dest_rd_atomic
         self.q.min_rnr_timer, self.q.retry_cnt, self.q.rnr_retry = min_rnr_timer, retry_cnt, rnr_retry
         self.q.ack_timeout_ns, self.q.qkey, self.q.pkey = ff_ack_timeout_ns(timeout), qkey, FF_DEFAULT_PKEY
-        self.q.selective, self.q.routed = selective, routed
+        self.q.selective, self.q.routed, self.q.carries, self.q.read_size = selective, routed, carries, read_size
         held_init(&self.held, held)
         requester_start(&self.q, sq_psn, 0)
         responder_start(&self.q, rq_psn)
@@ -207,6 +240,26 @@ cdef class QP:
         self.done()
         return self.send(now, budget) if send else None
 
+    def receive_run(self, list packets, uint64_t now, bint send=True):
+        """MIDDLE packets of equal size that came together and follow one another (nic/roce_listen.pyx: take_run). Whether
+        they were taken; if not, they are to be given to receive one by one."""
+        cdef roce_packet p
+        cdef bint taken
+        cdef uint32_t stride = len(packets[0]), count = len(packets)
+        cdef bytes whole = b"".join(packets)
+        cdef const uint8_t *first = whole
+        assert len(whole) == count * stride, "packets of a run are of one size"
+        if (first[0] != FF_RC | FF_SEND_MIDDLE and first[0] != FF_RC | FF_WRITE_MIDDLE
+                or roce_parse(&p, first, stride) != ROCE_PARSED):
+            return False
+        p.ackreq = any(packet[8] & FF_BTH_ACKREQ for packet in packets)
+        with nogil:
+            taken = transport_receive_run(&self.q, &self.env, &p, count, stride)
+        self.done()
+        if taken and send:
+            self.send(now)
+        return taken
+
     def send(self, uint64_t now, int budget=64):
         """Answers, then requests."""
         turn = self.respond(budget)
@@ -236,6 +289,10 @@ cdef class QP:
 
     def drain(self, bint on):
         self.q.draining = on
+
+    def allow(self, int access):
+        """What modify_qp says of a connected QP."""
+        self.q.access = access
 
     def take_sent(self):
         """The packets sent since the last call."""
@@ -277,7 +334,9 @@ cdef class QP:
         return {"una": q.una, "send_psn": q.send_psn, "sent_psn": q.sent_psn, "next_psn": q.next_psn, "epsn": q.epsn,
                 "msn": q.msn, "retries": q.retries, "rnr_retries": q.rnr_retries, "wait_ns": q.wait_ns,
                 "sq_done": q.sq_done, "sq_next": q.sq_next, "reads": q.reads, "reads_open": q.reads_open,
-                "pending": q.pending, "held": q.held, "ack_ns": q.ack_ns, "probe_ns": q.probe_ns, "charged": q.charged}
+                "pending": q.pending, "held": q.held, "ack_ns": q.ack_ns, "probe_ns": q.probe_ns, "charged": q.charged,
+                "timed_psn": q.timed_psn if q.timed_ns else None, "receiving": q.receiving, "taken": q.taken, "nak": q.nak,
+                "ack_due": q.ack_due, "received": q.received, "write_addr": q.write_addr, "write_left": q.write_left}
 
     @property
     def due(self):
@@ -337,20 +396,22 @@ cdef int emit(void *context, roce_qp *q, roce_out *out) noexcept with gil:
 
 
 cdef int emit_run(void *context, roce_qp *q, roce_out *out, uint32_t count) noexcept with gil:
-    cdef uint32_t done = 0
-    cdef int result
+    """Packet by packet; `out` is the first one again afterwards, since the requester looks at it."""
+    cdef roce_packet first = out.head
+    cdef uint32_t done = 0, offset = out.offset
+    cdef uint64_t addr = out.addr
+    cdef int result = ROCE_SENT
     while done < count:
+        out.head.ackreq = not out.head.traits & FF_IS_RESPONSE and reliable(q) and asks(out.head.psn)
         result = emit(context, q, out)
-        if result == ROCE_NO_ROOM:
+        if result != ROCE_SENT:
             break
-        if result > 0:
-            return done if done else -result
         done += 1
         out.head.psn = ff_psn_add(out.head.psn, 1)
-        out.head.ackreq = not out.head.traits & FF_IS_RESPONSE and reliable(q) and asks(out.head.psn)
         out.offset += out.head.size
         out.addr += out.head.size
-    return done
+    out.head, out.offset, out.addr = first, offset, addr
+    return -result if result > 0 and done == 0 else <int>done
 
 
 cdef int put_send(void *context, roce_qp *q, uint32_t index, uint32_t offset, const uint8_t *data,

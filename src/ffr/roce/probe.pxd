@@ -14,7 +14,7 @@ ctypedef struct roce_probe:
     uint32_t unanswered        # probes in a row
     uint64_t due_ns            # when the next one is
 
-# The link carries so much: ask whether the path does.
+# The link carries so much: ask whether the path does. Too little for ffr/roce/cut.pxd: nothing is asked.
 cdef void probe_begin(roce_probe *p, uint32_t wanted, uint64_t now) noexcept nogil
 # A probe leaves now.
 cdef void probe_left(roce_probe *p, uint64_t now) noexcept nogil

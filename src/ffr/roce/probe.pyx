@@ -1,3 +1,6 @@
+from ffr.roce.cut cimport CUT_LEAST
+
+
 cdef enum:
     AGAIN_NS = 100000000       # while there is no answer yet: a router that has just come knows its peers soon
     EAGER = 20                 # ... so many times, and then as seldom as when there was one
@@ -6,6 +9,7 @@ cdef enum:
 
 
 cdef void probe_begin(roce_probe *p, uint32_t wanted, uint64_t now) noexcept nogil:
+    wanted = wanted if wanted >= CUT_LEAST else 0
     if wanted == p.wanted:
         return
     p.wanted = wanted
@@ -17,7 +21,9 @@ cdef void probe_left(roce_probe *p, uint64_t now) noexcept nogil:
     p.unanswered += p.unanswered < EAGER
     if p.unanswered > GIVEN_UP:
         p.carries = 0
-    p.due_ns = now + (REFRESH_NS if p.unanswered == EAGER or p.carries and p.unanswered == 1 else AGAIN_NS)
+    p.due_ns = now + AGAIN_NS
+    if p.unanswered == EAGER or p.carries and p.unanswered == 1:
+        p.due_ns = now + REFRESH_NS          # written out: Cython's `x if y else z` of an enum's constants has 32 bits
 
 
 cdef void probe_answered(roce_probe *p, uint32_t size, uint64_t now) noexcept nogil:

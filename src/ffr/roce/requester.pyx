@@ -22,6 +22,7 @@ from ffr.roce.window cimport path_acked, path_lost, path_probe_ns
 
 cdef enum:
     NO_EVENT = -1
+    PACKET_LEAST = 512   # payload of a packet that is cut by what the path carries, at least (cut.pxd)
 
 
 cdef void requester_start(roce_qp *q, uint32_t sq_psn, uint32_t sq_index) noexcept nogil:
@@ -208,7 +209,7 @@ cdef bint admit(roce_qp *q, const roce_env *env) noexcept nogil:
     if w.flags & FF_WQE_FENCE and q.reads_open:
         return False             # 10.8.3: after the READs and atomics before it
     if (w.length and q.next_psn != q.una
-            and ((q.next_psn - q.una) & FF_PSN_MASK) + (w.length - 1) // q.mtu + 1 > FF_PSN_MASK // 2):
+            and ((q.next_psn - q.una) & FF_PSN_MASK) + (w.length - 1) // min(q.mtu, <uint32_t>PACKET_LEAST) + 1 > FF_PSN_MASK // 2):
         return False             # PSNs are compared over half the circle, 9.7.2
     m = record(q, q.sq_next)
     memset(m, 0, sizeof(roce_message))
@@ -390,6 +391,7 @@ cdef bint requester_repeat(roce_qp *q, const roce_env *env, uint32_t index, uint
     if record(q, index).status or not load(q, env, index, &w):
         settle(q, env)
         return False
+    memset(&out, 0, sizeof(roce_out))
     compose(q, record(q, index), &w, index, psn, &out)
     out.head.ackreq = 1
     if env.emit(env.context, q, &out) != ROCE_SENT:

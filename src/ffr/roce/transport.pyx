@@ -15,16 +15,19 @@ cdef inline bint speaks(const roce_qp *q, uint8_t opcode) noexcept nogil:
 
 
 cdef inline bint without_filler(const roce_qp *q, roce_packet *p) noexcept nogil:
-    """Of the payload, what belongs to the message (ffr/roce/cut.pxd). Others' reserved bits say nothing, 9.2."""
-    cdef uint32_t filler = sizeof(uint32_t) * p.filler
-    if not q.routed:
-        p.filler = 0
-    if p.filler == 0 or not p.traits & FF_HAS_PAYLOAD:
-        return True
+    """Of the payload, what belongs to the message (ffr/roce/cut.pxd). Others' reserved bits say nothing, 9.2. False: filler
+    where no router puts it."""
+    cdef uint32_t words = p.filler if q.routed else 0
+    if p.opcode & FF_OPERATION_MASK == FF_READ_REQUEST and words:
+        return True              # says how the response is to be cut
     p.filler = 0
-    if filler >= p.size:
+    if words == 0:
+        return True
+    if p.traits & FF_IS_FIRST or words * sizeof(uint32_t) >= p.size:
         return False
-    p.size -= filler
+    if not p.traits & FF_IS_LAST and not (p.traits & FF_IS_RESPONSE and words == 1):
+        return False
+    p.size -= words * sizeof(uint32_t)
     return True
 
 
