@@ -9,7 +9,7 @@ from guest import TAP
 from pairs import pair
 
 # What a payload might be taken for, by its first bytes: they are perftest's, and mean nothing.
-GUESSES = ["smc", "smb_direct", "rpcordma", "nvme-rdma", "lnet", "iser", "infiniband_sdp"]
+GUESSES = ["lapbether", "smc", "smb_direct", "rpcordma", "nvme-rdma", "lnet", "iser", "infiniband_sdp"]
 WARN = 0x600000  # epan/proto.h: PI_WARN
 FEW = ["-F", "-n", "10"]
 PAIRS = [["ib_send_bw", "-s", "3000", *FEW], ["ib_write_bw", "-s", "3001", *FEW], ["ib_read_bw", "-s", "3002", "-o", "16", *FEW],
