@@ -5,7 +5,7 @@
  *   wire --from NETNS --to NETNS --from-address A --to-address B [--packet BYTES] [--ms N]
  *        [--memory MIB] [--stage | --vector] [--unpack]
  *
- * Packets have BYTES of payload (a power of 2), 12 of header and a CRC; as many as fit leave as one datagram. At most
+ * Packets have BYTES of payload, 12 of header and a CRC; as many as fit leave as one datagram. At most
  * WINDOW datagrams are under way. Nothing is checked, looked up or accounted for.
  *
  * --memory  from how much memory, and into how much: 1 stays in a second-level cache, 32 is what 512 QPs use
@@ -46,16 +46,20 @@ static uint32_t crc32_of(uint32_t running, const uint8_t *data, uint64_t size)
 	return running;
 }
 
-/* Header, payload copied, CRC: end to end. */
+/* Header, payload copied, CRC: end to end. Some are copied, then summed: a sum right behind its copy waits for it. */
 static void compose(uint8_t *to, const uint8_t *from)
 {
-	for (size_t i = 0; i < packets; i++, to += packet, from += payload) {
-		uint32_t crc;
+	for (size_t done = 0, some; done < packets; done += some, to += some * packet, from += some * payload) {
+		some = packets - done < 8 ? packets - done : 8;
+		for (size_t i = 0; i < some; i++) {
+			memset(to + i * packet, 0, HEADER);
+			memcpy(to + i * packet + HEADER, from + i * payload, payload);
+		}
+		for (size_t i = 0; i < some; i++) {
+			uint32_t crc = crc32_of(0, to + i * packet + HEADER, payload);
 
-		memset(to, 0, HEADER);
-		memcpy(to + HEADER, from, payload);
-		crc = crc32_of(0, to + HEADER, payload);
-		memcpy(to + HEADER + payload, &crc, CRC);
+			memcpy(to + i * packet + HEADER + payload, &crc, CRC);
+		}
 	}
 }
 
@@ -112,10 +116,10 @@ static void take(uint8_t *to, const uint8_t *from, size_t size)
 {
 	uint32_t crc = 0;
 
-	for (; size >= packet; size -= packet, from += packet, to += payload) {
-		crc ^= crc32_of(0, from + HEADER, payload);
+	for (size_t at = 0; at + packet <= size; at += packet)
+		crc ^= crc32_of(0, from + at + HEADER, payload);
+	for (; size >= packet; size -= packet, from += packet, to += payload)
 		memcpy(to, from + HEADER, payload);
-	}
 	sink = crc;
 }
 
@@ -153,8 +157,8 @@ int main(int argc, char **argv)
 	unpack_ = (int)option(argc, argv, "--unpack", 0);
 	packet = HEADER + payload + CRC;
 	packets = LIMIT / packet < SEGMENTS ? LIMIT / packet : SEGMENTS;
-	if (payload < 64 || payload > 8192 || (payload & (payload - 1)) || memory_size == 0)
-		return fprintf(stderr, "wire: --packet 64 to 8192, a power of 2; --memory from 1\n"), 2;
+	if (payload < 64 || payload > 8956 || memory_size == 0)
+		return fprintf(stderr, "wire: --packet 64 to 8956; --memory from 1\n"), 2;
 	find_crc();
 	received = shared_memory(sizeof *received);
 	enter(word(argc, argv, "--to"));
