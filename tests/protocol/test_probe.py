@@ -200,3 +200,15 @@ def test_the_same_link_again_changes_nothing():
     due = probe.due_ns
     probe.begin(JUMBO, NOW + 3 * SECOND)
     assert probe.due_ns == due
+
+
+def test_what_comes_from_the_other_router_is_what_its_latest_probes_did():
+    """READs are asked for by that: a path that carries less in that direction alone loses their responses, and the other
+    router's probes with them. Two of those may be lost by chance."""
+    probe = begun()
+    assert probe.hears(NOW) == 0
+    probe.heard(1472, NOW)
+    assert probe.hears(NOW) == probe.hears(NOW + 21 * SECOND) == 1472
+    assert probe.hears(NOW + 26 * SECOND) == 0
+    probe.heard(1000, NOW + 30 * SECOND)
+    assert probe.hears(NOW + 31 * SECOND) == 1000

@@ -72,8 +72,13 @@ def test_a_part_that_was_lost_is_asked_for_and_cut_the_same_way():
     assert statuses(a) == [("send", "ok")] and bytes(w.data) == bytes(b.memory.data[:5 * 1408])
 
 
+def test_who_does_not_know_yet_what_its_path_carries_answers_as_it_is_asked():
+    """The other router has heard a probe; that it came is still on its way back, or was lost."""
+    read(20_000, a={"carries": 1472, "read_size": 1408}, b={"carries": 0, "answers": 1472}, routed=True)
+
+
 def test_who_cannot_send_such_packets_refuses():
-    """A unit that its own path does not carry is no request of a router that has heard its probes."""
+    """A unit that its own link does not carry is no request of a router that has heard its probes."""
     a, b = pair(a={"carries": 8972, "read_size": 8832}, b={"carries": 1472}, routed=True)
     a.post_send("read", bytes(20_000), addr=AT, rkey=KEY)
     converse(a, b)

@@ -30,6 +30,7 @@ from ffr.nic.roce_wheel cimport watch, wheel_deadline, wheel_unlink
 from ffr.qp cimport qp_activate, qp_shared, qp_sq_slot, qp_unlist
 from ffr.roce.cut cimport cut_read_size, cut_room
 from ffr.roce.held cimport held_drop
+from ffr.roce.probe cimport probe_hears
 from ffr.roce.qp cimport ROCE_RESOURCES, roce_resource
 from ffr.roce.requester cimport ROCE_IDLE, requester_start, requester_stop
 from ffr.roce.requester_timer cimport requester_timer
@@ -444,7 +445,8 @@ cdef void roce_enter(ffr_router *r, uint32_t index, uint32_t before) noexcept no
         q.selective = q.routed and q.transport != FF_UC
         if q.routed:
             q.carries = nic.tables.peer[s.path].probe.carries
-            q.read_size = cut_read_size(nic.tables.peer[s.path].probe.heard) if q.carries else 0
+            q.read_size = cut_read_size(probe_hears(&nic.tables.peer[s.path].probe, r.now_ns)) if q.carries else 0
+            q.answers = nic.tables.peer[s.path].probe.wanted
         take_attributes(q, from_)
         responder_start(q, from_.attr.rq_psn)
         nic.tables.connected += 1

@@ -1,4 +1,4 @@
-from ffcore.roce cimport FF_OPERATION_MASK, FF_PROBE, FF_PROBED
+from ffcore.roce cimport FF_OPERATION_MASK, FF_PROBE, FF_PROBED, FF_ROCE_MAX_PACKET
 from ffr.nic.roce_marks cimport router_say
 from ffr.roce.probe cimport probe_answered, probe_begin, probe_heard, probe_left, roce_probe
 
@@ -30,7 +30,7 @@ cdef void probes_begin(roce_nic *n, roce_peer *p, uint32_t wanted) noexcept nogi
 cdef void probes_take(roce_nic *n, roce_peer *peer, const roce_packet *p, uint32_t size) noexcept nogil:
     if p.opcode & FF_OPERATION_MASK == FF_PROBED:
         probe_answered(&peer.probe, p.psn, n.router.now_ns)
-    elif p.psn == size:
+    elif p.psn == size and size <= FF_ROCE_MAX_PACKET:           # longer ones no router sends
         router_say(n, peer, FF_PROBED, p.psn, 0)
         probe_heard(&peer.probe, size, n.router.now_ns)
     n.probes_ns = min(n.probes_ns, peer.probe.due_ns) if peer.probe.wanted else n.probes_ns

@@ -101,8 +101,9 @@ cdef inline uint32_t cut_read_size(uint32_t heard) noexcept nogil:
 
 
 cdef inline bint cut_sends(const roce_qp *q, uint8_t unit) noexcept nogil:
-    """Whether responses that are cut like this can be sent."""
-    return unit == 0 or sizeof(ff_bth) + sizeof(ff_aeth) + unit * <uint32_t>READ_UNIT + FF_ICRC_SIZE <= q.carries
+    """Whether responses that are cut like this can be sent. By what the link carries: who asks has heard a probe of such a
+    length, and this router, which sent it, need not have heard yet that it came."""
+    return unit == 0 or sizeof(ff_bth) + sizeof(ff_aeth) + unit * <uint32_t>READ_UNIT + FF_ICRC_SIZE <= q.answers
 
 
 cdef inline uint32_t cut_unit_size(const roce_qp *q, uint8_t unit) noexcept nogil:

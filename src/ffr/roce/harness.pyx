@@ -15,7 +15,7 @@ from ffr.ibv cimport (IBV_ACCESS_REMOTE_ATOMIC, IBV_ACCESS_REMOTE_READ, IBV_ACCE
                       IBV_WC_WR_FLUSH_ERR)
 from ffr.roce.held cimport HELD_PACKETS, held_free, held_init, held_table
 from ffr.roce.marks cimport MARKS_EVERY, MARKS_WINDOW, marks_due, marks_echo, marks_left, marks_open, roce_marks
-from ffr.roce.probe cimport probe_answered, probe_begin, probe_heard, probe_left, roce_probe
+from ffr.roce.probe cimport probe_answered, probe_begin, probe_heard, probe_hears, probe_left, roce_probe
 from ffr.roce.qp cimport *
 from ffr.roce.requester cimport (ROCE_BLOCKED, ROCE_FULL, ROCE_IDLE, ROCE_MORE, asks, reliable, requester_start,
                                  requester_stop)
@@ -113,6 +113,9 @@ cdef class Probe:
     def heard(self, uint32_t size, uint64_t now):
         probe_heard(&self.probe, size, now)
 
+    def hears(self, uint64_t now):
+        return probe_hears(&self.probe, now)
+
     @property
     def carries(self):
         return self.probe.carries
@@ -168,15 +171,18 @@ cdef class QP:
     def __init__(self, *, str transport="RC", int mtu=1024, int qpn=0x11, int dest_qpn=0x22, int sq_psn=0, int rq_psn=0,
                  int access=ALL_ACCESS, int max_rd_atomic=16, int max_dest_rd_atomic=16, int min_rnr_timer=12,
                  int retry_cnt=7, int rnr_retry=7, int timeout=14, unsigned int qkey=0x11111111, Path path=None,
-                 bint selective=False, bint routed=False, int carries=0, int read_size=0, int held=HELD_PACKETS):
-        """With routed: `carries`, bytes of a datagram that the path carries, and `read_size`, the payload bytes of READ
-        responses that are asked for, a multiple of 128; 0: the MTU alone counts."""
+                 bint selective=False, bint routed=False, int carries=0, int read_size=0, answers=None,
+                 int held=HELD_PACKETS):
+        """With routed: `carries`, bytes of a datagram that the path carries, `read_size`, the payload bytes of READ
+        responses that are asked for, a multiple of 128 (0: the MTU alone counts), and `answers`, bytes of the datagrams in
+        which the peer may have them; None: as many as `carries`."""
         memset(&self.q, 0, sizeof(self.q))
         self.q.transport, self.q.mtu, self.q.qpn, self.q.dest_qpn = TRANSPORTS[transport], mtu, qpn, dest_qpn
         self.q.access, self.q.max_rd_atomic, self.q.max_dest_rd_atomic = access, max_rd_atomic, max_dest_rd_atomic
         self.q.min_rnr_timer, self.q.retry_cnt, self.q.rnr_retry = min_rnr_timer, retry_cnt, rnr_retry
         self.q.ack_timeout_ns, self.q.qkey, self.q.pkey = ff_ack_timeout_ns(timeout), qkey, FF_DEFAULT_PKEY
         self.q.selective, self.q.routed, self.q.carries, self.q.read_size = selective, routed, carries, read_size
+        self.q.answers = carries if answers is None else answers
         held_init(&self.held, held)
         requester_start(&self.q, sq_psn, 0)
         responder_start(&self.q, rq_psn)

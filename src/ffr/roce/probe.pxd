@@ -10,9 +10,10 @@ from libc.stdint cimport uint32_t, uint64_t
 ctypedef struct roce_probe:
     uint32_t wanted            # bytes of a datagram that the link carries; 0: not known, nothing is asked
     uint32_t carries           # ... that the path does, as far as is known; 0: as many as the standard's packets have
-    uint32_t heard             # length of the other router's last probe: that much comes from there
+    uint32_t heard             # length of the other router's last probe: that much came from there
     uint32_t unanswered        # probes in a row
     uint64_t due_ns            # when the next one is
+    uint64_t heard_ns          # when the other's last one came
 
 # The link carries so much: ask whether the path does. Too little for ffr/roce/cut.pxd: nothing is asked.
 cdef void probe_begin(roce_probe *p, uint32_t wanted, uint64_t now) noexcept nogil
@@ -22,3 +23,5 @@ cdef void probe_left(roce_probe *p, uint64_t now) noexcept nogil
 cdef void probe_answered(roce_probe *p, uint32_t size, uint64_t now) noexcept nogil
 # The other router asks, by one of this length. It is new, perhaps, and was not there when it was asked itself.
 cdef void probe_heard(roce_probe *p, uint32_t size, uint64_t now) noexcept nogil
+# Bytes of a datagram that comes from there, as far as is known; 0 once its probes stay away.
+cdef uint32_t probe_hears(const roce_probe *p, uint64_t now) noexcept nogil

@@ -6,6 +6,7 @@ cdef enum:
     EAGER = 20                 # ... so many times, and then as seldom as when there was one
     REFRESH_NS = 10000000000
     GIVEN_UP = 3               # unanswered ones after which a path carries no more what it did
+    STALE_NS = 25000000000     # after the other router's last one: two at least were lost since
 
 
 cdef void probe_begin(roce_probe *p, uint32_t wanted, uint64_t now) noexcept nogil:
@@ -36,6 +37,11 @@ cdef void probe_answered(roce_probe *p, uint32_t size, uint64_t now) noexcept no
 
 cdef void probe_heard(roce_probe *p, uint32_t size, uint64_t now) noexcept nogil:
     p.heard = size
+    p.heard_ns = now
     if p.carries == 0 and p.unanswered:
         p.unanswered = 0
         p.due_ns = now
+
+
+cdef uint32_t probe_hears(const roce_probe *p, uint64_t now) noexcept nogil:
+    return p.heard if now - p.heard_ns <= <uint64_t>STALE_NS else 0

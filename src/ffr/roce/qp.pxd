@@ -70,6 +70,7 @@ ctypedef struct roce_qp:
     uint32_t mtu                 # 256..4096 bytes
     uint32_t carries             # bytes of a datagram that the path to the peer's router carries; 0: mtu alone counts
     uint32_t read_size           # payload bytes of READ responses that are asked for; 0: mtu
+    uint32_t answers             # bytes of a datagram that one may have which the peer asks for; 0: as long as mtu makes it
     uint32_t access              # enum ibv_access_flags
     uint64_t ack_timeout_ns      # 0: never
     uint16_t pkey
