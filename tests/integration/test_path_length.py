@@ -2,6 +2,7 @@
 
 import shlex
 import subprocess
+import time
 
 import pytest
 
@@ -73,6 +74,19 @@ def test_behind_a_firewall_that_drops_long_ones_packets_are_the_standard_s(narro
 def test_one_side_may_know_what_the_path_carries_before_the_other_does(one_sided, program, client):
     """A READ asks for packets as long as the other router's probe was; that one need not know yet that it came."""
     assert run(one_sided, program, client=client)["#iterations"] >= 500
+
+
+def test_routers_whose_answers_are_lost_do_not_ask_without_end():
+    """Each hears the other's probes, and takes it for one that has just come."""
+    lab = Lab("-mute", host_count=2, container_count=1, router_command=behind(PROBED))
+    try:
+        wait_for(lambda: carries(lab) == [0, 0])
+        time.sleep(2)
+        for host in lab.plan.hosts:
+            with lab.control(host.name) as router:
+                assert router.call("status")["roce"]["counters"]["packets_sent"] < 200, "ten a second, and ten answers"
+    finally:
+        lab.down()
 
 
 @pytest.fixture(scope="module")

@@ -168,6 +168,19 @@ def test_who_has_an_answer_is_not_woken():
     assert sent == 2 and a.carries == b.carries == JUMBO
 
 
+def test_two_routers_that_hear_no_answers_do_not_drive_each_other():
+    """Each one's probe wakes the other: ten times a second, as without that, not once a round trip."""
+    a, b = begun(), begun()
+    sent, now = 0, NOW
+    while now < NOW + 5 * SECOND:
+        for one, other in (a, b), (b, a):
+            if one.send(now):
+                sent += 1
+                other.heard(JUMBO, now)
+        now += MS
+    assert 4 * EAGER <= sent <= 2 * 5 * 10
+
+
 def test_a_probe_that_is_due_is_not_due_twice():
     """A router that has not asked yet is about to."""
     probe = begun()

@@ -13,6 +13,7 @@ ctypedef struct roce_probe:
     uint32_t heard             # length of the other router's last probe: that much came from there
     uint32_t unanswered        # probes in a row
     uint64_t due_ns            # when the next one is
+    uint64_t left_ns           # when the last one left
     uint64_t heard_ns          # when the other's last one came
 
 # The link carries so much: ask whether the path does. Too little for ffr/roce/cut.pxd: nothing is asked.
@@ -21,7 +22,8 @@ cdef void probe_begin(roce_probe *p, uint32_t wanted, uint64_t now) noexcept nog
 cdef void probe_left(roce_probe *p, uint64_t now) noexcept nogil
 # One of this length came back.
 cdef void probe_answered(roce_probe *p, uint32_t size, uint64_t now) noexcept nogil
-# The other router asks, by one of this length. It is new, perhaps, and was not there when it was asked itself.
+# The other router asks, by one of this length. It is new, perhaps, and was not there when it was asked itself: it is asked
+# again, but not sooner than any other.
 cdef void probe_heard(roce_probe *p, uint32_t size, uint64_t now) noexcept nogil
 # Bytes of a datagram that comes from there, as far as is known; 0 once its probes stay away.
 cdef uint32_t probe_hears(const roce_probe *p, uint64_t now) noexcept nogil

@@ -22,6 +22,7 @@ cdef void probe_left(roce_probe *p, uint64_t now) noexcept nogil:
     p.unanswered += p.unanswered < EAGER
     if p.unanswered > GIVEN_UP:
         p.carries = 0
+    p.left_ns = now
     p.due_ns = now + AGAIN_NS
     if p.unanswered == EAGER or p.carries and p.unanswered == 1:
         p.due_ns = now + REFRESH_NS          # written out: Cython's `x if y else z` of an enum's constants has 32 bits
@@ -40,7 +41,7 @@ cdef void probe_heard(roce_probe *p, uint32_t size, uint64_t now) noexcept nogil
     p.heard_ns = now
     if p.carries == 0 and p.unanswered:
         p.unanswered = 0
-        p.due_ns = now
+        p.due_ns = min(p.due_ns, max(now, p.left_ns + AGAIN_NS))     # two that hear no answers would wake each other at once
 
 
 cdef uint32_t probe_hears(const roce_probe *p, uint64_t now) noexcept nogil:
