@@ -448,8 +448,6 @@ cdef int emit_run(void *context, roce_qp *q, roce_out *out, uint32_t count) noex
     cdef uint16_t ident, size = <uint16_t>(end + FF_ICRC_SIZE)
     cdef uint8_t *at
     cdef ff_parts s
-    if out.head.pad:
-        return 0                              # not of a run: a length that is no multiple of 4 ends its message
     at = udp_room_for(&n.arena, n.tables.socket[peer.socket].fd, &peer.address, size, &count, &ident)
     if count == 0:
         return 0

@@ -59,6 +59,7 @@ class Underlay:
         self._hear(self._links)
         if self.nic == "roce":
             roce_map.place(ip.gid(address), str(address))
+            roce_map.set_link(str(address), path_mtu(address) - IP_AND_UDP[address.version])
 
     def moved(self, changes):
         """Listens to the map (ffr/map/hosts.py). Connections that exist stay where they are."""
