@@ -35,10 +35,6 @@ def flood(tmp_path_factory):
     return built
 
 
-def enter(lab):
-    return lambda place: ["env", f"FREEFLOW_LAB={lab.name}", *lab.words(place)]
-
-
 def counters(lab, host="h1"):
     with lab.control(host) as router:
         return router.call("status")["roce"]["counters"]
@@ -53,7 +49,7 @@ def await_count(lab, name, least):
 
 
 def rate(lab, client):
-    return gbit_per_s(Perftest(enter(lab), "h1c1", client, timeout_s=40).run("ib_send_bw", "-D", "2").row)
+    return gbit_per_s(Perftest(lab.enter, "h1c1", client, timeout_s=40).run("ib_send_bw", "-D", "2").row)
 
 
 @pytest.mark.parametrize("client", ["h1c2", "h2c1"])
@@ -93,9 +89,9 @@ def test_forged_packets_reach_no_memory(hosts):
     """To the queue pair of a program that looks at every byte that it gets: from elsewhere with everything right, from its
     peer's host with a wrong ICRC, from there with PSNs that are not expected, and again what it had before."""
     inside = {place: hosts.put(place, program("hosts_exchange")) for place in ("h1c1", "h2c1")}
-    server = Side([*enter(hosts)("h1c1"), inside["h1c1"], "serve", PORT, "rc"])
+    server = Side([*hosts.enter("h1c1"), inside["h1c1"], "serve", PORT, "rc"])
     server.wait_listening(PORT, 20)
-    client = Side([*enter(hosts)("h2c1"), inside["h2c1"], "connect", PORT, "rc", hosts.plan.find("h1c1").address, 6])
+    client = Side([*hosts.enter("h2c1"), inside["h2c1"], "connect", PORT, "rc", hosts.plan.find("h1c1").address, 6])
     deadline = time.monotonic() + 15
     while not (words := server.ended().stdout.split()) and time.monotonic() < deadline:
         time.sleep(0.1)

@@ -31,10 +31,6 @@ def hosts():
     made.down()
 
 
-def enter(lab):
-    return lambda place: ["env", f"FREEFLOW_LAB={lab.name}", *lab.words(place)]
-
-
 def forge(lab, source, target, kind, seconds, rng):
     addresses = [lab.plan.find(host).address for host in (source, target)]
     return lab.popen(source, "env", f"PYTHONPATH={ROOT / 'src'}", sys.executable, SOURCES / "forger.py", *addresses,
@@ -53,7 +49,7 @@ def routers(lab):
 
 
 def works(lab, *words):
-    return Perftest(enter(lab), client="h2c1", timeout_s=40).run(*words, "-n", "200", "-F").row["#iterations"] >= 200
+    return Perftest(lab.enter, client="h2c1", timeout_s=40).run(*words, "-n", "200", "-F").row["#iterations"] >= 200
 
 
 def kill(side):
@@ -98,9 +94,9 @@ def test_routers_outlive_what_is_forged_for_live_queue_pairs(hosts, rng):
         sides = []
         for port, words in enumerate(rng.sample(PROGRAMS, 2), PORT + 2 * n):
             words = [*words, "-F", "-n", "100000", "-p", port]
-            sides.append(Side([*enter(hosts)("h1c1"), *words]))
+            sides.append(Side([*hosts.enter("h1c1"), *words]))
             sides[-1].wait_listening(port, 20)
-            sides.append(Side([*enter(hosts)("h2c1"), *words, "h1c1"]))
+            sides.append(Side([*hosts.enter("h2c1"), *words, "h1c1"]))
         time.sleep(rng.random())
         for side in rng.sample(sides, len(sides)):
             kill(side)

@@ -24,10 +24,6 @@ def lab():
     made.down()
 
 
-def enter(lab):
-    return lambda container: ["env", f"FREEFLOW_LAB={lab.name}", *lab.words(container)]
-
-
 def router(lab, host):
     return Control(str(lab.plan.find(host).router_directory), ROUTER_NAME)
 
@@ -45,15 +41,15 @@ def wait_for(condition, timeout_s=15.0):
 
 
 def pair(lab, program, *options, server="h1c1", client="h2c1"):
-    return Perftest(enter(lab), server, client, timeout_s=60).run(program, *options, "-F")
+    return Perftest(lab.enter, server, client, timeout_s=60).run(program, *options, "-F")
 
 
 def both(lab, program, *options, server="h1c1", client="h2c1", address="h1c1"):
     """Both ends of a perftest that goes on while the test does something: (Side, Side)."""
     words = [program, *options, "-F", "-p", str(PORT)]
-    listening = Side([*enter(lab)(server), *words])
+    listening = Side([*lab.enter(server), *words])
     listening.wait_listening(PORT, 20)
-    return listening, Side([*enter(lab)(client), *words, address])
+    return listening, Side([*lab.enter(client), *words, address])
 
 
 def kill_etcd(lab):

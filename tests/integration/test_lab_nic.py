@@ -14,12 +14,8 @@ PROGRAMS = [("ib_send_bw", "-c", "RC"), ("ib_write_bw", "-c", "RC"), ("ib_read_l
             ("ib_send_lat", "-c", "UD", "-g")]
 
 
-def enter(lab):
-    return lambda container: ["env", f"FREEFLOW_LAB={lab.name}", *lab.words(container)]
-
-
 def iterations(lab, server, client, *words):
-    return Perftest(enter(lab), server, client, timeout_s=30).run(*words, "-n", "300", "-F").row["#iterations"]
+    return Perftest(lab.enter, server, client, timeout_s=30).run(*words, "-n", "300", "-F").row["#iterations"]
 
 
 def nic_of(lab, host="h1"):

@@ -31,10 +31,6 @@ def hosts():
     made.down()
 
 
-def enter(lab):
-    return lambda container: ["env", f"FREEFLOW_LAB={lab.name}", *lab.words(container)]
-
-
 def nic(lab, host):
     """What a host's router says of its roce NIC."""
     with Control(str(lab.plan.find(host).router_directory), ROUTER_NAME) as router:
@@ -63,7 +59,7 @@ CASES = [(verb, kind, variation) for verb in ("send", "write", "read", "atomic")
 @pytest.mark.parametrize("verb, kind, variation", CASES)
 def test_rc(hosts, verb, kind, variation):
     options = [*VARIATIONS[variation], "-n", FEW.get(variation, "208"), "-F"]
-    result = Perftest(enter(hosts), client="h2c1", timeout_s=60).run(f"ib_{verb}_{kind}", *options)
+    result = Perftest(hosts.enter, client="h2c1", timeout_s=60).run(f"ib_{verb}_{kind}", *options)
     assert len(result.rows) == (23 if variation == "all-sizes" else 1)
     assert all(row["#iterations"] > 0 and math.isfinite(sum(row.values())) for row in result.rows)
 
@@ -76,7 +72,7 @@ UNRELIABLE = [(transport, verb, kind, variation) for transport, verbs in (("UC",
 @pytest.mark.parametrize("transport, verb, kind, variation", UNRELIABLE)
 def test_unreliable(hosts, transport, verb, kind, variation):
     options = [*VARIATIONS[variation], "-n", FEW.get(variation, "208"), "-F", "-c", transport]
-    result = Perftest(enter(hosts), client="h2c1", timeout_s=60).run(f"ib_{verb}_{kind}", *options)
+    result = Perftest(hosts.enter, client="h2c1", timeout_s=60).run(f"ib_{verb}_{kind}", *options)
     rows = 1 if variation != "all-sizes" else 23 if transport == "UC" else 10  # a datagram is at most the MTU, 2^10
     assert len(result.rows) == rows and all(row["#iterations"] > 0 for row in result.rows)
 
@@ -96,9 +92,9 @@ def test_unacknowledged_waits_for_a_router_that_does_not_run(hosts):
     """UC loses what a socket's buffer cannot hold, and ib_send_bw never ends then: a router that gets no core for some
     time holds its senders up instead."""
     words = ["ib_send_bw", "-c", "UC", "-n", "6000", "-r", "6000", "-F", "-p", "18600"]
-    server = Side([*enter(hosts)("h1c1"), *words])
+    server = Side([*hosts.enter("h1c1"), *words])
     server.wait_listening(18600, 20)
-    client = Side([*enter(hosts)("h2c1"), *words, "h1c1"])
+    client = Side([*hosts.enter("h2c1"), *words, "h1c1"])
     stall(hosts.status()["hosts"][0]["router"]["pid"], lambda: client.process.poll() is not None)
     ended = [client.wait(30), server.wait(10)]
     assert [side.status for side in ended] == [0, 0], f"{ended[0]}\n{ended[1]}"
@@ -115,7 +111,7 @@ XRC = [("-cXRC", verb, kind, options) for verb, kind, options in (
 
 @pytest.mark.parametrize("how, verb, kind, options", SHARED + XRC, ids=str)
 def test_shared_queues(hosts, how, verb, kind, options):
-    result = Perftest(enter(hosts), client="h2c1", timeout_s=60).run(f"ib_{verb}_{kind}", how, "-n", "208", "-F", *options)
+    result = Perftest(hosts.enter, client="h2c1", timeout_s=60).run(f"ib_{verb}_{kind}", how, "-n", "208", "-F", *options)
     assert result.row["#iterations"] > 0
 
 
@@ -124,22 +120,22 @@ IPV4_GROUP = "0:0:0:0:0:0:0:0:0:0:255:255:239:1:1:1"
 
 @pytest.mark.parametrize("program", ["ib_send_bw", "ib_send_lat"])
 def test_multicast(hosts, program):
-    result = Perftest(enter(hosts), client="h2c1").run(program, "-c", "UD", "-n", 200, "-g", "-M", IPV4_GROUP)
+    result = Perftest(hosts.enter, client="h2c1").run(program, "-c", "UD", "-n", 200, "-g", "-M", IPV4_GROUP)
     assert result.row["#iterations"] > 0
 
 
 def test_a_datagram_says_who_sent_it(hosts):
     """The virtual addresses, which the outer IP header does not have, in completion, GRH and the handle made of them."""
     words = {name: ["/usr/bin/python3", hosts.put(name, SOURCES / "pyverbs_ud.py")] for name in ("h1c1", "h2c1")}
-    server, client = run_pair([*enter(hosts)("h1c1"), *words["h1c1"], "server"],
-                              [*enter(hosts)("h2c1"), *words["h2c1"], "client", "h1c1"], 18517)
+    server, client = run_pair([*hosts.enter("h1c1"), *words["h1c1"], "server"],
+                              [*hosts.enter("h2c1"), *words["h2c1"], "client", "h1c1"], 18517)
     assert (server.stdout, client.stdout) == ("ok\n", "ok\n"), f"{server}\n{client}"
 
 
 @pytest.mark.parametrize("transport", ["rc", "uc", "ud", "srq", "xsrq"])
 def test_pingpong(hosts, transport):
     words = [f"ibv_{transport}_pingpong", "-g", "0"]
-    server, client = run_pair([*enter(hosts)("h1c1"), *words], [*enter(hosts)("h2c1"), *words, "h1c1"], 18515)
+    server, client = run_pair([*hosts.enter("h1c1"), *words], [*hosts.enter("h2c1"), *words, "h1c1"], 18515)
     assert (server.status, client.status) == (0, 0), f"{server}\n{client}"
 
 
@@ -161,11 +157,11 @@ def test_a_router_that_echoes_nothing_holds_up_only_what_nobody_acknowledges(hos
     assert hosts.exec("h2", "nft", echo_lost).returncode == 0
     try:
         words = ["ib_send_bw", "-c", "UC", "-D", "12", "-F", "-p", "18601"]
-        server = Side([*enter(hosts)("h1c1"), *words])
+        server = Side([*hosts.enter("h1c1"), *words])
         server.wait_listening(18601, 20)
-        client = Side([*enter(hosts)("h2c1"), *words, "h1c1"])
+        client = Side([*hosts.enter("h2c1"), *words, "h1c1"])
         time.sleep(1)
-        result = Perftest(enter(hosts), client="h2c1").run("ib_write_bw", "-n", "1000", "-F")
+        result = Perftest(hosts.enter, client="h2c1").run("ib_write_bw", "-n", "1000", "-F")
         assert result.row["BW average[MB/sec]"] > 40, "16 turns in a tenth of a second are 10"
         client.stop()
         server.stop()

@@ -1,7 +1,10 @@
 /* See verbs_test.h. */
 #include "verbs_test.h"
 
+#include <arpa/inet.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 
@@ -550,4 +553,26 @@ void join(pid_t child)
 
 	CHECK(waitpid(child, &status, 0) == child, "waitpid: %s", strerror(errno));
 	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the other process ended with status %#x", status);
+}
+
+int meet_the_other(const char *peer, uint16_t port)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
+	int one = 1, fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	if (peer) {
+		CHECK_EQ(inet_pton(AF_INET, peer, &address.sin_addr), 1);
+		for (double limit = now_ms() + 10000; connect(fd, (struct sockaddr *)&address, sizeof address); usleep(20000)) {
+			CHECK(now_ms() < limit, "connect: %s", strerror(errno));
+			close(fd);
+			fd = socket(AF_INET, SOCK_STREAM, 0);
+		}
+	} else {
+		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+		CHECK(bind(fd, (struct sockaddr *)&address, sizeof address) == 0 && listen(fd, 1) == 0, "listen: %s", strerror(errno));
+		fd = accept(fd, NULL, NULL);
+		CHECK(fd >= 0, "accept: %s", strerror(errno));
+	}
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); /* short words, often two in a row */
+	return fd;
 }

@@ -136,5 +136,6 @@ void say(int socket, const void *message, size_t length);
 void hear(int socket, void *message, size_t length);
 void meet(int socket, struct end *end, struct address *peer, const struct wish *wish); /* swap addresses, connect */
 void join(pid_t child); /* fails when the child failed */
+int meet_the_other(const char *peer, uint16_t port); /* of two hosts: a socket to who listens at peer; NULL: listens */
 
 #endif

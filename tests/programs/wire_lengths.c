@@ -5,10 +5,7 @@
  */
 #include "verbs_test.h"
 
-#include <arpa/inet.h>
 #include <endian.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/mman.h>
 
 enum { PORT = 7472, LONGEST = 1 << 20, PARTS = 7, GAP = 100, SPARE = PARTS * GAP + 64, AREA = LONGEST + 2 * SPARE,
@@ -205,35 +202,11 @@ static void other(int socket, struct end *b, const struct one *o, char *image)
 
 /* ---- all of them ------------------------------------------------------------------------------------------------ */
 
-static int meet_the_other(void)
-{
-	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(PORT)};
-	const char *peer = getenv("LENGTHS_PEER");
-	int one = 1, fd = socket(AF_INET, SOCK_STREAM, 0);
-
-	if (peer) {
-		CHECK_EQ(inet_pton(AF_INET, peer, &address.sin_addr), 1);
-		for (double limit = now_ms() + 10000; connect(fd, (struct sockaddr *)&address, sizeof address); usleep(20000)) {
-			CHECK(now_ms() < limit, "connect: %s", strerror(errno));
-			close(fd);
-			fd = socket(AF_INET, SOCK_STREAM, 0);
-		}
-		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-		return fd;
-	}
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-	CHECK(bind(fd, (struct sockaddr *)&address, sizeof address) == 0 && listen(fd, 1) == 0, "listen: %s", strerror(errno));
-	fd = accept(fd, NULL, NULL);
-	CHECK(fd >= 0, "accept: %s", strerror(errno));
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); /* short words, often two in a row */
-	return fd;
-}
-
 static void every_length(const void *row)
 {
 	const struct kind *kind = row;
 	const struct wish wish = {.type = kind->transport, .size = AREA, .sge = PARTS};
-	int socket = meet_the_other(), one_piece = kind->opcode != IBV_WR_SEND && kind->opcode != IBV_WR_SEND_WITH_IMM;
+	int socket = meet_the_other(getenv("LENGTHS_PEER"), PORT), one_piece = kind->opcode != IBV_WR_SEND && kind->opcode != IBV_WR_SEND_WITH_IMM;
 	uint32_t lengths[BORDERS];
 	size_t count = lengths_of(lengths);
 	uint64_t state = seed();
@@ -268,7 +241,7 @@ static void punched(const void *row)
 {
 	const struct hole *hole = row;
 	const struct wish wish = {.size = LONGEST};
-	int socket = meet_the_other(), post_side = getenv("LENGTHS_PEER") != NULL, sends = hole->opcode == IBV_WR_SEND;
+	int socket = meet_the_other(getenv("LENGTHS_PEER"), PORT), post_side = getenv("LENGTHS_PEER") != NULL, sends = hole->opcode == IBV_WR_SEND;
 	struct address peer;
 	struct ibv_mr theirs;
 	struct end end, far;

@@ -4,35 +4,11 @@
  */
 #include "verbs_test.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 
 enum { PORT = 7471, LENGTH = 65536, BINDABLE = IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_MW_BIND,
        REMOTE = IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_READ };
 
 static const uint32_t lengths[] = {8, 5000, LENGTH / 2}; /* one packet, some, many */
-
-static int meet_the_other(void)
-{
-	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(PORT)};
-	const char *peer = getenv("WINDOWS_PEER");
-	int one = 1, fd = socket(AF_INET, SOCK_STREAM, 0), taken;
-
-	if (peer) {
-		CHECK_EQ(inet_pton(AF_INET, peer, &address.sin_addr), 1);
-		for (double limit = now_ms() + 10000; connect(fd, (struct sockaddr *)&address, sizeof address); usleep(20000)) {
-			CHECK(now_ms() < limit, "connect: %s", strerror(errno));
-			close(fd);
-			fd = socket(AF_INET, SOCK_STREAM, 0);
-		}
-		return fd;
-	}
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-	CHECK(bind(fd, (struct sockaddr *)&address, sizeof address) == 0 && listen(fd, 1) == 0, "listen: %s", strerror(errno));
-	taken = accept(fd, NULL, NULL);
-	CHECK(taken >= 0, "accept: %s", strerror(errno));
-	return taken;
-}
 
 /* ---- the side that binds -------------------------------------------------------------------------------------------- */
 
@@ -139,7 +115,7 @@ static void connected(const void *row)
 {
 	const struct kind *kind = row;
 	const struct wish wish = {.type = kind->transport, .mr_access = BINDABLE, .size = LENGTH};
-	int socket = meet_the_other();
+	int socket = meet_the_other(getenv("WINDOWS_PEER"), PORT);
 	struct address peer;
 	struct end end;
 
@@ -156,7 +132,7 @@ static void xrc(const void *row)
 {
 	const struct wish sends = {.type = IBV_QPT_XRC_SEND, .mr_access = BINDABLE, .size = LENGTH};
 	const struct wish receives = {.type = IBV_QPT_XRC_RECV, .mr_access = BINDABLE, .size = LENGTH};
-	int socket = meet_the_other(), binder = getenv("WINDOWS_PEER") == NULL;
+	int socket = meet_the_other(getenv("WINDOWS_PEER"), PORT), binder = getenv("WINDOWS_PEER") == NULL;
 	struct address peer;
 	struct end end, back;
 

@@ -99,6 +99,10 @@ class Lab:
         """The words that run `command` in `place` (h1c1). mode: None, "plain" or "tcp"."""
         return [*FREEFLOW, "lab", "exec", place, *([f"--{mode}"] if mode else []), "--", *map(str, command)]
 
+    def enter(self, place):
+        """The words before a command that run it in `place`, in whatever environment."""
+        return ["env", f"FREEFLOW_LAB={self.name}", *self.words(place)]
+
     def exec(self, place, *command, mode=None, **options):
         """subprocess.run inside; output captured as text unless told otherwise."""
         options = {"capture_output": True, "text": True, "timeout": PROGRAM_TIMEOUT_S, "env": self.variables()} | options

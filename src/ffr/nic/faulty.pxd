@@ -11,7 +11,7 @@ from ffr.roce.udp cimport ffr_udp_address
 
 
 cdef enum:
-    FAULTY_HELD = 4096         # packets on their way, 18 MB when all are; more are dropped, as by any queue
+    FAULTY_HELD = 4096         # packets on their way, 37 MB when all are; more are dropped, as by any queue
     FAULTY_BYTES = 8976        # room for one: FF_ROCE_MAX_PACKET fits, and a packet that is longer passes
 
 ctypedef struct faulty_plan:

@@ -112,7 +112,7 @@ ctypedef struct roce_resolved:
 
 # Packets that wait for a receive WQE: roce_backlog.pxd.
 cdef enum:
-    BACKLOG_PACKETS = 2048     # of all QPs, 8 MB; a page is touched only when it is needed
+    BACKLOG_PACKETS = 2048     # of all QPs, 18 MB; a page is touched only when it is needed
     BACKLOG_QP_PACKETS = 1024  # of one
     BACKLOG_QPS = 256          # that wait at a time
     BACKLOG_BYTES = 8976       # room for a packet: FF_ROCE_MAX_PACKET fits (roce_backlog.pyx looks)

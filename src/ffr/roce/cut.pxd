@@ -16,10 +16,11 @@ the bits in which others count filler): as much as the other router's own probe 
 
 from libc.stdint cimport uint8_t, uint32_t
 
-from ffcore.roce cimport (FF_BTH_FILLER, FF_ICRC_SIZE, FF_XRC, ff_aeth, ff_bth, ff_immdt, ff_packets_of, ff_reth,
+from ffcore.roce cimport (FF_BTH_FILLER, FF_ICRC_SIZE, FF_IS_FIRST, FF_IS_LAST, FF_XRC, ff_aeth, ff_bth, ff_immdt, ff_packets_of, ff_reth,
                           ff_xrceth)
 from ffcore.shm cimport FF_OP_READ, FF_OP_SEND_IMM, FF_OP_SEND_INV, FF_OP_WRITE, FF_OP_WRITE_IMM
 from ffr.roce.qp cimport roce_message, roce_qp
+from ffr.roce.wire cimport roce_packet
 
 
 cdef enum:
@@ -27,6 +28,7 @@ cdef enum:
     # Bytes that a datagram must carry: what IPv4 carries anywhere (576, RFC 791). From 532 on, 126 packets that are rounded
     # up to words leave LAST a byte beside its own header.
     CUT_LEAST = 548
+    CUT_PAYLOAD_LEAST = 512  # of a packet in such a datagram, all headers taken off
 
 
 cdef inline uint32_t cut_reth(const roce_message *m) noexcept nogil:
@@ -90,6 +92,16 @@ cdef inline uint32_t cut_filler(const roce_qp *q, const roce_message *m, uint32_
     if not m.carried or m.packets == 1 or m.packets > FF_BTH_FILLER:
         return 0
     return (cut_rest(q, m) - cut_imm(m) - size) // 4
+
+
+cdef inline bint cut_taken(const roce_qp *q, const roce_packet *p) noexcept nogil:
+    """Whether a SEND's or WRITE's packet, without its filler, is as long as it may be. 9.7.4.1: FIRST and MIDDLE carry
+    exactly an MTU, LAST at least a byte, nothing more than an MTU. Between routers any length but none."""
+    if q.routed:
+        return p.size or (p.traits & FF_IS_FIRST and p.traits & FF_IS_LAST)
+    if not p.traits & FF_IS_LAST:
+        return p.size == q.mtu
+    return p.size <= q.mtu and (p.size or p.traits & FF_IS_FIRST)
 
 
 # ---- READ responses ----

@@ -10,7 +10,7 @@ from ffr.roce.wire cimport roce_packet
 cdef enum:
     HELD_AHEAD = 1024          # PSNs that one may be ahead of what is expected: the largest window
     HELD_MAP_BYTES = 128       # a bit for each
-    HELD_PACKETS = 2048        # of all QPs, 9 MB; a page is touched only when it is needed
+    HELD_PACKETS = 2048        # of all QPs, 18 MB; a page is touched only when it is needed
     HELD_CHAINS = 2048         # a power of 2
     HELD_BYTES = 8976          # room for a packet: FF_ROCE_MAX_PACKET fits (held.pyx looks)
     HELD_NONE = 0xFFFF

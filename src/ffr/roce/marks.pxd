@@ -10,7 +10,8 @@ from libc.stdint cimport uint32_t, uint64_t
 
 
 cdef enum:
-    MARKS_WINDOW = 1024        # packets; at 4 KB, 4 MB: a quarter of the socket's buffer, since several may send at a time
+    MARKS_WINDOW = 1024        # packets; at 4 KB, 4 MB: a quarter of the socket's buffer (of jumbo frames half), since several may
+                               # send at a time
     MARKS_EVERY = 64           # packets behind which a mark is due
 
 ctypedef struct roce_marks:

@@ -13,7 +13,7 @@ from ffr.ibv cimport (IBV_WC_BAD_RESP_ERR, IBV_WC_LOC_LEN_ERR, IBV_WC_LOC_QP_OP_
 from libc.string cimport memset
 
 from ffr.roce.codes cimport operation_of, status_of_nak
-from ffr.roce.cut cimport READ_UNIT, cut_filler, cut_offset, cut_packets, cut_rest, cut_size
+from ffr.roce.cut cimport CUT_PAYLOAD_LEAST, READ_UNIT, cut_filler, cut_offset, cut_packets, cut_rest, cut_size
 from ffr.roce.held cimport HELD_AHEAD
 from ffr.roce.qp cimport *
 from ffr.roce.selective cimport selective_repair
@@ -22,7 +22,6 @@ from ffr.roce.window cimport path_acked, path_lost, path_probe_ns
 
 cdef enum:
     NO_EVENT = -1
-    PACKET_LEAST = 512   # payload of a packet that is cut by what the path carries, at least (cut.pxd)
 
 
 cdef void requester_start(roce_qp *q, uint32_t sq_psn, uint32_t sq_index) noexcept nogil:
@@ -209,7 +208,7 @@ cdef bint admit(roce_qp *q, const roce_env *env) noexcept nogil:
     if w.flags & FF_WQE_FENCE and q.reads_open:
         return False             # 10.8.3: after the READs and atomics before it
     if (w.length and q.next_psn != q.una
-            and ((q.next_psn - q.una) & FF_PSN_MASK) + (w.length - 1) // min(q.mtu, <uint32_t>PACKET_LEAST) + 1 > FF_PSN_MASK // 2):
+            and ((q.next_psn - q.una) & FF_PSN_MASK) + (w.length - 1) // min(q.mtu, <uint32_t>CUT_PAYLOAD_LEAST) + 1 > FF_PSN_MASK // 2):
         return False             # PSNs are compared over half the circle, 9.7.2
     m = record(q, q.sq_next)
     memset(m, 0, sizeof(roce_message))

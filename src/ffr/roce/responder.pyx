@@ -9,7 +9,7 @@ from ffr.ibv cimport (IBV_ACCESS_REMOTE_ATOMIC, IBV_ACCESS_REMOTE_READ, IBV_ACCE
                       IBV_WC_WR_FLUSH_ERR)
 from libc.string cimport memset
 
-from ffr.roce.cut cimport cut_read_filler, cut_sends, cut_unit_size
+from ffr.roce.cut cimport cut_read_filler, cut_sends, cut_taken, cut_unit_size
 from ffr.roce.held cimport HELD_AHEAD, HELD_MAP_BYTES, held_drop, held_map, held_put, held_take
 from ffr.roce.qp cimport *
 from ffr.roce.requester cimport ROCE_FULL, ROCE_IDLE, ROCE_MORE
@@ -133,15 +133,6 @@ cdef bint take(roce_qp *q, const roce_env *env, const roce_packet *p) noexcept n
     return True
 
 
-cdef bint sized(const roce_qp *q, const roce_packet *p) noexcept nogil:
-    """9.7.4.1: FIRST and MIDDLE carry exactly an MTU, LAST at least a byte, nothing more than an MTU."""
-    if q.routed:
-        return p.size or (p.traits & FF_IS_FIRST and p.traits & FF_IS_LAST)     # ffr/roce/cut.pxd
-    if not p.traits & FF_IS_LAST:
-        return p.size == q.mtu
-    return p.size <= q.mtu and (p.size or p.traits & FF_IS_FIRST)
-
-
 cdef void accept(roce_qp *q, const roce_packet *p, uint32_t packets) noexcept nogil:
     """The request is executed: the next one is expected."""
     q.epsn = ff_psn_add(q.epsn, packets)
@@ -160,7 +151,7 @@ cdef void send_request(roce_qp *q, const roce_env *env, const roce_packet *p) no
         return
     if p.traits & FF_IS_FIRST:
         q.received = 0
-    if not sized(q, p):
+    if not cut_taken(q, p):
         invalid(q, env)
         return
     if p.size > q.receive_room - q.received:
@@ -203,7 +194,7 @@ cdef void write_request(roce_qp *q, const roce_env *env, const roce_packet *p) n
         return
     if p.traits & FF_IS_FIRST and not open_write(q, env, p):
         return
-    if not sized(q, p) or p.size > q.write_left or last != (p.size == q.write_left):
+    if not cut_taken(q, p) or p.size > q.write_left or last != (p.size == q.write_left):
         invalid(q, env)          # 9.7.4.1: the RETH's length is what the packets carry
         return
     if p.size and env.put_remote(env.context, q, q.write_rkey, q.write_addr, p.payload, p.size, last):

@@ -6,6 +6,7 @@ from ffcore.shm cimport FF_CQE_GRH, FF_CQE_IMM, FF_CQE_INV, FF_CQE_SOLICITED
 from ffr.ibv cimport IBV_ACCESS_REMOTE_WRITE, IBV_WC_SUCCESS
 from libc.string cimport memset
 
+from ffr.roce.cut cimport cut_taken
 from ffr.roce.qp cimport *
 
 
@@ -49,14 +50,6 @@ cdef bint take(roce_qp *q, const roce_env *env, const roce_packet *p) noexcept n
     return True
 
 
-cdef bint sized(const roce_qp *q, const roce_packet *p) noexcept nogil:
-    if q.routed:
-        return p.size or (p.traits & FF_IS_FIRST and p.traits & FF_IS_LAST)     # ffr/roce/cut.pxd
-    if not p.traits & FF_IS_LAST:
-        return p.size == q.mtu
-    return p.size <= q.mtu and (p.size or p.traits & FF_IS_FIRST)
-
-
 # ---- UC -------------------------------------------------------------------------------------------------------------
 
 cdef bint uc_send(roce_qp *q, const roce_env *env, const roce_packet *p) noexcept nogil:
@@ -64,7 +57,7 @@ cdef bint uc_send(roce_qp *q, const roce_env *env, const roce_packet *p) noexcep
     cdef int status
     if p.traits & FF_IS_FIRST:
         q.received = 0
-    if not sized(q, p) or not take(q, env, p) or p.size > q.receive_room - q.received:
+    if not cut_taken(q, p) or not take(q, env, p) or p.size > q.receive_room - q.received:
         return False
     status = env.put_receive(env.context, q, q.receive_index, q.received, p.payload, p.size) if p.size else 0
     if status:
@@ -90,7 +83,7 @@ cdef bint uc_write(roce_qp *q, const roce_env *env, const roce_packet *p) noexce
         q.write_rkey = p.rkey
         q.write_left = p.length
         q.received = 0
-    if not sized(q, p) or p.size > q.write_left or last != (p.size == q.write_left):
+    if not cut_taken(q, p) or p.size > q.write_left or last != (p.size == q.write_left):
         return False
     if p.traits & FF_HAS_IMM and not take(q, env, p):
         return False

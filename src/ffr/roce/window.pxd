@@ -14,7 +14,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 cdef enum:
     ROCE_WINDOW_MIN = 2
     ROCE_WINDOW_START = 16     # also the least that a standing queue alone shrinks it to
-    ROCE_WINDOW_MAX = 1024     # packets; at 4 KB, 4 MB: the transport's receive buffer holds it
+    ROCE_WINDOW_MAX = 1024     # packets; of jumbo frames 9 MB: the transport's receive buffer holds it
 
 ctypedef struct roce_path:
     uint32_t window            # packets, 8 bits of fraction
