@@ -2,6 +2,7 @@
 
 import os
 import platform
+from functools import partial
 from glob import glob
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from setuptools.command.build_ext import build_ext
 
 os.chdir(Path(__file__).parent)
 # An edited header rebuilds every consumer; so do other flags.
-HEADERS = sorted(glob("src/*/*.h") + glob("src/*/*/*.h") + glob("src/*/*.def")) + ["setup.py"]
+HEADERS = sorted(glob("src/**/*.h", recursive=True) + glob("src/*/*.def")) + ["setup.py"]
 DIRECTIVES = {"language_level": 3, "cdivision": True, "boundscheck": False, "wraparound": False,
               "initializedcheck": False, "legacy_implicit_noexcept": False}
 OPTIMISE = ["-O2", "-g1", "-std=gnu11", "-fno-strict-aliasing", "-Wall", "-Wno-unused-function"]
@@ -24,8 +25,8 @@ BUILD = "build/cython"
 MODULE_FLOORS = ["ffcore", "ffr", "freeflow"]
 
 # Libraries that programs without Python load: name -> the sources of floor 1 that are linked into it.
-SOCKET_SOURCES = sorted(glob("src/ffl/sock_*.pyx") + glob("src/ffl/sock_*.c"))
-VERBS_SOURCES = sorted(set(glob("src/ffl/*.pyx") + glob("src/ffl/*.c")) - set(SOCKET_SOURCES))
+SOCKET_SOURCES = sorted(glob("src/ffl/tcp/*.pyx") + glob("src/ffl/tcp/*.c"))
+VERBS_SOURCES = sorted({*glob("src/ffl/**/*.pyx", recursive=True), *glob("src/ffl/**/*.c", recursive=True)} - {*SOCKET_SOURCES})
 LIBRARIES = {"libibverbs": VERBS_SOURCES, "libfsocket": SOCKET_SOURCES}
 # No interpreter: what would touch it is unreferenced, and the linker drops it. -z defs makes the linker the lint.
 NO_PYTHON = ["-ffunction-sections", "-fdata-sections", "-DCYTHON_NO_PYINIT_EXPORT", "-DCYTHON_WITHOUT_ASSERTIONS",
@@ -52,10 +53,19 @@ def library(name, sources):
                      extra_compile_args=OPTIMISE + NO_PYTHON, extra_link_args=link)
 
 
+def compile_one(compile_, target, source, ext, arguments, last, *rest):
+    """A library has modules of one name in several folders, and Cython names PyInit_ by the file alone."""
+    if source.startswith(f"{BUILD}/src/ffl/"):
+        module = Path(source).relative_to(f"{BUILD}/src").with_suffix("")
+        last = [*last, f"-DPyInit_{module.name}=PyInit_{'_'.join(module.parts)}"]
+    return compile_(target, source, ext, arguments, last, *rest)
+
+
 class BuildExt(build_ext):
     def build_extensions(self):
         # Some interpreters hand their own library's folder to every link (pyenv). It means nothing in a container.
         self.compiler.linker_so = [word for word in self.compiler.linker_so if not word.startswith("-Wl,-rpath")]
+        self.compiler._compile = partial(compile_one, self.compiler._compile)
         super().build_extensions()
 
     def get_ext_filename(self, fullname):

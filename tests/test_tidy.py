@@ -19,7 +19,7 @@ FLOORS = {  # floor -> the floors that it may use besides itself (docs/design.md
 FUNCTION_LINES_MAX = 70
 FILE_LINES_MAX = 600
 ASSEMBLY = {"wait_at_gate"}  # one instruction a line, for two processors
-LONG = {"src/ffl/verbs.pxd"}  # nothing but the declarations of verbs.h, in its order
+LONG = {"src/ffl/ibv.pxd"}  # nothing but the declarations of verbs.h, in its order
 GENERATED = {"build", ".venv", ".git", ".pytest_cache", ".benchmarks", "__pycache__", "results"}
 CODE = {".py", ".pyx", ".pxd", ".c", ".h"}
 TEXT = CODE | {".md", ".toml", ".map", ".def", ".in", ".sh", ".yml", ".cfg", ""}
@@ -71,7 +71,7 @@ def test_the_arrows_are_seen_at_all(tmp_path):
     for suffix, line in [(".py", "from ffr.state import x"), (".py", "import ffr"), (".pyx", "cimport ffr.state as s"),
                          (".pyx", "from ffr.state cimport x"), (".pyx", "    import os, ffr.state"),
                          (".pxd", 'cdef extern from "ffr/state.h" nogil:'), (".c", '#include "ffr/state.h"'),
-                         (".h", "# include <ffr/loop.h>")]:
+                         (".h", "# include <ffr/reactor/loop.h>")]:
         source = tmp_path / f"source{suffix}"
         source.write_text(f"\n{line}\n")
         assert used_floors(source) == {"ffr"}, line

@@ -7,7 +7,7 @@
  *   control   page 0      struct ff_session: constants, flags, doorbell bitmap, command slot
  *             page 1..16  payload of a command (struct ff_extent[]), FF_PAYLOAD_SIZE
  *             page 17..   rings, allocated by the router, named to FFL as byte offsets from the segment's start
- *   memory    pages of registered memory; FFL chooses the offsets (src/ffl/memory.pyx), the router checks them
+ *   memory    pages of registered memory; FFL chooses the offsets (src/ffl/memory/registration.pyx), the router checks them
  *
  * Everything is named by (segment, offset); no pointer crosses. The router trusts nothing it reads here:
  * it copies, then checks, then uses. FFL trusts the router, its device.

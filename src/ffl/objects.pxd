@@ -7,7 +7,7 @@ cast. Objects start as zero bytes; a zeroed mutex or condition of the visible pa
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from ffcore.shm cimport ff_a32, ff_a64, ff_cq_shared, ff_cqe, ff_qp_shared, ff_session, ff_srq_shared, ff_wqe
-from ffl.verbs cimport (ff_qp_ex, ff_verbs_context, ff_verbs_context_of, ibv_ah, ibv_comp_channel, ibv_context,
+from ffl.ibv cimport (ff_qp_ex, ff_verbs_context, ff_verbs_context_of, ibv_ah, ibv_comp_channel, ibv_context,
                         ibv_cq_ex, ibv_dm, ibv_mr, ibv_mw, ibv_parent_domain_init_attr, ibv_pd, ibv_srq, ibv_td, ibv_xrcd)
 
 
@@ -71,7 +71,7 @@ cdef struct ffl_ah:
 
 
 cdef enum ffl_behind:
-    FFL_PAGES = 0             # of the application's memory, pinned (memory_api.pxd)
+    FFL_PAGES = 0             # of the application's memory, pinned (memory/api.pxd)
     FFL_NOTHING = 1           # a null MR
     FFL_DEVICE = 2            # device memory
     FFL_IMPORTED = 3          # whatever another MR object has

@@ -7,8 +7,8 @@ import random
 import pytest
 from roce_pair import AT, KEY, NOW
 
-from ffr.roce import harness as h
-from ffr.roce import wire
+from ffr.nic.roce.protocol import harness as h
+from ffr.nic.roce.protocol import wire
 
 PACKETS = int(os.environ.get("FUZZ_PACKETS", 120_000))
 EDGES = [0, 1, 3, 4, 7, 8, 255, 256, 1023, 1024, 1025, 4096, 65535, 65536, 1 << 31, (1 << 31) + 1, (1 << 32) - 1]

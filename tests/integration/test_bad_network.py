@@ -1,5 +1,5 @@
 """Programs of two hosts over a network that loses, damages, doubles and reorders what their routers send: the routers do
-that to themselves (src/ffr/nic/faulty.pxd), packet by packet."""
+that to themselves (src/ffr/nic/roce/faulty.pxd), packet by packet."""
 
 import pytest
 

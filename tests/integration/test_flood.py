@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from ffr.roce import wire
+from ffr.nic.roce.protocol import wire
 from freeflow.pair import Side
 from freeflow.perftest import Perftest, gbit_per_s
 from places import Lab

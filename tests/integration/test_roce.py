@@ -9,7 +9,7 @@ import time
 import pytest
 
 from ffcore import icrc
-from ffr.roce import wire
+from ffr.nic.roce.protocol import wire
 from freeflow.control import Control
 from freeflow.lab.model import ROUTER_NAME
 from freeflow.pair import Side, run_pair

@@ -15,8 +15,8 @@ import pytest
 from router_process import EmptyNamespace, Peer, RouterProcess, eventually
 
 from ffcore.handshake import HELLO_SIZE, LAYOUT_VERSION, WELCOME_SIZE, pack_hello, parse_welcome
-from ffr.admission import ADMISSIONS_PER_S, HELLO_TIMEOUT_S, PENDING_PER_CONTAINER, SESSIONS_PER_CONTAINER
-from ffr.interfaces import Watch
+from ffr.control.admission import ADMISSIONS_PER_S, HELLO_TIMEOUT_S, PENDING_PER_CONTAINER, SESSIONS_PER_CONTAINER
+from ffr.network.interfaces import Watch
 from freeflow.errors import FreeFlowError, RouterRefused
 
 NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]

@@ -1,5 +1,5 @@
 """Messages of every length around packets' borders, byte for byte, on paths of either size: by the hands of the NIC
-(nic/roce_rings.pyx, nic/roce_listen.pyx), which tests/protocol does not reach."""
+(nic/roce/rings.pyx, nic/roce/listen.pyx), which tests/protocol does not reach."""
 
 import pytest
 

@@ -13,7 +13,7 @@ import time
 from collections import OrderedDict, deque
 
 from ffcore import icrc
-from ffr.roce import wire
+from ffr.nic.roce.protocol import wire
 
 SO_REUSEPORT, IP_MTU_DISCOVER, IP_PMTUDISC_DO, UDP_LEVEL, UDP_SEGMENT, ETH_P_ALL = 15, 10, 2, 17, 103, 3
 PORT, CARRIED, KEPT = 4791, 1472, 40

@@ -1,11 +1,11 @@
-"""Between two routers SENDs and WRITEs are cut by what the path carries, into packets of one size (ffr/roce/cut.pxd).
+"""Between two routers SENDs and WRITEs are cut by what the path carries, into packets of one size (ffr/nic/roce/protocol/cut.pxd).
 Not the standard's, which cuts by the MTU (IBTA volume 1, 9.7.2): so it is for everybody else."""
 
 import pytest
 from roce_pair import AT, KEY, NOW, ack, converse, nak, names, packet, pair, parsed, psns, rnr, statuses
 
-from ffr.roce import harness as h
-from ffr.roce import wire
+from ffr.nic.roce.protocol import harness as h
+from ffr.nic.roce.protocol import wire
 
 BTH, XRCETH, RETH, IMM, ICRC = 12, 4, 16, 4, 4
 FILLED = 127  # packets of a message whose filler can be counted

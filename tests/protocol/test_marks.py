@@ -1,7 +1,7 @@
 """What nobody acknowledges, between routers: marks go out, and come back when the peer has read that far."""
 
 import pytest
-from ffr.roce.harness import EVERY, WINDOW, Marks
+from ffr.nic.roce.protocol.harness import EVERY, WINDOW, Marks
 
 MS = 1_000_000
 NOW = 1000 * MS

@@ -1,7 +1,7 @@
-"""How long packets between two routers may be: a probe of that length has to come back (ffr/roce/probe.pxd)."""
+"""How long packets between two routers may be: a probe of that length has to come back (ffr/nic/roce/protocol/probe.pxd)."""
 
 import pytest
-from ffr.roce.harness import Probe
+from ffr.nic.roce.protocol.harness import Probe
 
 MS, SECOND = 1_000_000, 1_000_000_000
 NOW = 1000 * SECOND
@@ -39,7 +39,7 @@ def test_nothing_is_asked_of_a_link_that_is_not_known():
 
 @pytest.mark.parametrize("wanted", [0, 40, 544])
 def test_nothing_is_asked_of_a_link_that_carries_too_little(wanted):
-    """Of messages that are cut into so small packets nothing might be left for the last one (ffr/roce/cut.pxd)."""
+    """Of messages that are cut into so small packets nothing might be left for the last one (ffr/nic/roce/protocol/cut.pxd)."""
     probe = begun(wanted)
     assert times(probe, NOW + 20 * SECOND) == [] and probe.carries == 0
     probe, due = known()

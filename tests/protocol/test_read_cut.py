@@ -1,10 +1,10 @@
-"""READs between routers: the request says how its response is cut, in units of 128 bytes (ffr/roce/cut.pxd)."""
+"""READs between routers: the request says how its response is cut, in units of 128 bytes (ffr/nic/roce/protocol/cut.pxd)."""
 
 import pytest
 from roce_pair import AT, KEY, NOW, converse, names, pair, parsed, psns, statuses
 
-from ffr.roce import harness as h
-from ffr.roce import wire
+from ffr.nic.roce.protocol import harness as h
+from ffr.nic.roce.protocol import wire
 
 ROUTED = dict(routed=True, carries=1472, read_size=1408)
 FIRST_BYTES = 12 + 4 + 1408  # BTH, AETH, payload

@@ -4,7 +4,7 @@ import pytest
 from pcaps import CAPTURES, roce_packets
 
 from ffcore import icrc
-from ffr.roce import wire
+from ffr.nic.roce.protocol import wire
 
 FILES = sorted(CAPTURES.glob("*.pcap"))
 

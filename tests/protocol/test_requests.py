@@ -3,7 +3,7 @@
 import pytest
 from roce_pair import AT, KEY, NOW, ack, converse, names, nak, packet, pair, parsed, psns, statuses
 
-from ffr.roce import harness as h
+from ffr.nic.roce.protocol import harness as h
 
 
 @pytest.mark.parametrize("mtu", [256, 512, 1024, 2048, 4096])

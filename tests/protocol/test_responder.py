@@ -3,7 +3,7 @@
 import pytest
 from roce_pair import AT, KEY, NOW, names, packet, pair, parsed, psns, statuses
 
-from ffr.roce import harness as h
+from ffr.nic.roce.protocol import harness as h
 
 READ, WRITE, ATOMIC = 4, 2, 8  # IBV_ACCESS_REMOTE_*
 

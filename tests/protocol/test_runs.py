@@ -4,7 +4,7 @@ alone: what comes of it is what packets that come singly make."""
 import pytest
 from roce_pair import AT, KEY, NOW, ack, converse, nak, names, packet, pair, parsed, psns, statuses
 
-from ffr.roce import harness as h
+from ffr.nic.roce.protocol import harness as h
 
 RTT = 50_000
 

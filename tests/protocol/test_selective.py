@@ -3,7 +3,7 @@ its requester goes back (9.7.5.2), and so does ours where the peer is not one of
 
 from roce_pair import AT, KEY, NOW, names, packet, pair, parsed, psns, statuses
 
-from ffr.roce import wire
+from ffr.nic.roce.protocol import wire
 
 SELECTIVE = wire.OPCODES["routed UD ACKNOWLEDGE"]
 RTT = 50_000

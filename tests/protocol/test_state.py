@@ -2,8 +2,8 @@
 
 from roce_pair import NOW, converse, pair, statuses
 
-from ffr.nic import roce
-from ffr.roce import harness as h
+from ffr.nic.roce import driver as roce
+from ffr.nic.roce.protocol import harness as h
 
 
 def test_idle_state_is_under_2_kilobytes():

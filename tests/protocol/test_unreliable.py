@@ -3,7 +3,7 @@
 import pytest
 from roce_pair import AT, KEY, NOW, converse, names, packet, pair, parsed, psns, statuses
 
-from ffr.roce import harness as h
+from ffr.nic.roce.protocol import harness as h
 
 FULL = bytes(range(256)) * 4
 GRH = b"\x60" + bytes(range(39))

@@ -76,7 +76,7 @@ def test_never_closes():
 
 
 def test_silence_of_one_qp_does_not_close_the_window_of_others():
-    from ffr.roce import harness as h
+    from ffr.nic.roce.protocol import harness as h
     path = h.Path()
     path.window = 50
     dead = h.QP(path=path, timeout=8, sq_psn=0)

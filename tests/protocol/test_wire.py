@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from ffr.roce import wire
+from ffr.nic.roce.protocol import wire
 
 SIZES = {  # bytes of headers, table 38
     "RC SEND_ONLY": 12, "RC SEND_ONLY_IMM": 16, "RC SEND_ONLY_INV": 16, "RC WRITE_FIRST": 28, "RC WRITE_MIDDLE": 12,

@@ -7,7 +7,7 @@ import random
 import pytest
 from roce_sim import MICROSECOND, SECOND, Faults, Simulation, Traffic
 
-from ffr.roce import harness as h
+from ffr.nic.roce.protocol import harness as h
 
 SEEDS = int(os.environ.get("SIM_SEEDS", 600))
 
@@ -21,7 +21,7 @@ def faults_of(rng):
 
 def routers_of(rng):
     """In half of the runs both ends are routers of ours, whose packets may be longer than the MTU and are all of one size
-    (ffr/roce/cut.pxd), and are taken in runs when they come together."""
+    (ffr/nic/roce/protocol/cut.pxd), and are taken in runs when they come together."""
     if rng.random() < 0.5:
         return {}
     carries = rng.choice([0, 1472, 8972, 4 * (2 * rng.randrange(68, 1121) + 1)])

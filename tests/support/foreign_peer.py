@@ -13,7 +13,7 @@ import sys
 import time
 
 from ffcore.icrc import Flow
-from ffr.roce import harness, wire
+from ffr.nic.roce.protocol import harness, wire
 
 PORT = 4791
 LINKS = {"rc": 18516, "ud": 18517}

@@ -13,11 +13,12 @@ PROGRAM_TIMEOUT_S = 110
 
 
 def memory_library():
-    """libffmem_test.so: memory*.pyx and world*.c alone, with all their functions exported."""
+    """libffmem_test.so: the room src/ffl/memory alone, with all their functions exported."""
     library = BUILD / "libffmem_test.so"
-    pyx = sorted((ROOT / "src/ffl").glob("memory*.pyx"))
-    sources = [GENERATED / f"{path.stem}.c" for path in pyx] + sorted((ROOT / "src/ffl").glob("world*.c"))
-    headers = [*(ROOT / "src/ffl").glob("*.h"), *(ROOT / "src/ffcore").glob("*.h")]
+    room = ROOT / "src/ffl/memory"
+    pyx = sorted(room.rglob("*.pyx"))
+    sources = [GENERATED / path.relative_to(ROOT / "src/ffl").with_suffix(".c") for path in pyx] + sorted(room.rglob("*.c"))
+    headers = [*(ROOT / "src/ffl").rglob("*.h"), *(ROOT / "src/ffcore").glob("*.h")]
     for path, source in zip(pyx, sources):
         assert source.exists() and source.stat().st_mtime >= path.stat().st_mtime, f"{path} is not built: make build"
     if is_older(library, sources + headers):

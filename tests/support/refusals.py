@@ -3,7 +3,7 @@
 import pytest
 
 from ffr.errors import Refused
-from ffr.identity import NamespaceId
+from ffr.control.identity import NamespaceId
 
 
 class StandIn:

@@ -1,7 +1,7 @@
 """Two connected queue pairs, and packets by name, for protocol tests: what goes in and out in given time."""
 
-from ffr.roce import harness as h
-from ffr.roce import wire
+from ffr.nic.roce.protocol import harness as h
+from ffr.nic.roce.protocol import wire
 
 NOW = 1_000_000  # ns; any time but 0
 KEY, AT = 0x4321, 0x7000_0000

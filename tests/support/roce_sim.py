@@ -9,7 +9,7 @@ import random
 from dataclasses import dataclass
 
 from ffcore import icrc
-from ffr.roce import harness as h
+from ffr.nic.roce.protocol import harness as h
 
 MICROSECOND, MILLISECOND, SECOND = 1_000, 1_000_000, 1_000_000_000
 READ_KEY, WRITE_KEY, ATOMIC_KEY = 0x100, 0x200, 0x300
@@ -72,7 +72,7 @@ class Network:
 
 
 def run_length(packets, at):
-    """How many packets from `at` on are the middle of one message, as nic/roce_listen.pyx sees it (alike)."""
+    """How many packets from `at` on are the middle of one message, as nic/roce/listen.pyx sees it (alike)."""
     count = 1
     for a, b in zip(packets[at:], packets[at + 1:]):
         psn = int.from_bytes(a[9:12], "big") + 1 & 0xFFFFFF
@@ -119,7 +119,7 @@ class End:
         self.take(packets)
 
     def take(self, packets):
-        """Packets that came together, in the NIC's way (roce_listen.pyx): after one, a run if one follows."""
+        """Packets that came together, in the NIC's way (nic/roce/listen.pyx): after one, a run if one follows."""
         at = 0
         while at < len(packets):
             self.qp.receive(packets[at], self.sim.now, send=False)

@@ -33,7 +33,7 @@ if len(sys.argv) > 3:
 
 
 class RouterProcess:
-    """`python -m ffr.daemon` on a directory that everybody can reach. Use with `with`.
+    """`python -m ffr.control.daemon` on a directory that everybody can reach. Use with `with`.
 
     within: words that start it under other circumstances, such as prlimit.
     """
@@ -44,7 +44,7 @@ class RouterProcess:
         self.paths = RouterPaths.of(self.directory, "router")
         self.log = Path(self.directory, "log")
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen([*within, sys.executable, "-m", "ffr.daemon", "--dir", self.directory,
+            self.process = subprocess.Popen([*within, sys.executable, "-m", "ffr.control.daemon", "--dir", self.directory,
                                              "--name", "router", *options], stdout=log, stderr=log)
         deadline = time.monotonic() + READY_S
         while "ready on" not in self.log.read_text() and self.process.poll() is None:

@@ -4,11 +4,11 @@ from libc.stdint cimport uint64_t
 from ffcore.control cimport (FF_NO_HANDLE, ff_cmd_create_cq, ff_cmd_handle, ff_cmd_resize_cq, ff_reply_create_cq,
                              ff_reply_resize_cq)
 from ffcore.shm cimport FF_CQ_LANES, FF_PAGE, ff_cq_shared, ff_cqe, ff_load32_acquire
-from ffr.cq cimport cq_refresh
-from ffr.events cimport events_forget
+from ffr.objects.cq cimport cq_refresh
+from ffr.objects.events cimport events_forget
 from ffr.handlers.base cimport owns_channel, owns_cq
 from ffr.mem.region cimport ring_alloc, ring_free
-from ffr.qp cimport qp_sq_slot
+from ffr.objects.qp cimport qp_sq_slot
 from ffr.state cimport (FFR_CQ, FFR_MAX_CQE, FFR_NONE, FFR_QP, ffr_cq, ffr_qp, ffr_session, object_free, object_new)
 
 
@@ -105,7 +105,7 @@ cdef uint32_t sends_to_come(ffr_router *r, uint32_t session, uint32_t index, uin
 
 
 cdef int resize_cq(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil:
-    """The next completion goes into a new ring. The library reads what waits in the one before (src/ffl/cq_resize.pyx says
+    """The next completion goes into a new ring. The library reads what waits in the one before (src/ffl/verbs/cq_resize.pyx says
     why nothing is lost), so that one is freed by the next resize, which the library does not ask for earlier."""
     cdef const ff_cmd_resize_cq *c = <const ff_cmd_resize_cq *>body
     cdef ff_reply_resize_cq *a = <ff_reply_resize_cq *>reply

@@ -5,7 +5,7 @@ from ffcore.control cimport ff_cmd_mcast
 from ffcore.grh cimport ff_gid_is_multicast
 from ffr.handlers.base cimport owns_qp
 from ffr.ibv cimport IBV_QPT_UD
-from ffr.mcast cimport mcast_link, mcast_next, mcast_unlink
+from ffr.objects.mcast cimport mcast_link, mcast_next, mcast_unlink
 from ffr.state cimport FFR_MCAST, FFR_MCAST_QPS, FFR_NONE, ffr_mcast, ffr_session, object_free, object_new
 
 

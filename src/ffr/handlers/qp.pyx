@@ -7,7 +7,7 @@ from ffcore.control cimport (FF_NO_HANDLE, FF_QP_OPENED, ff_cap, ff_cmd_create_q
 from ffcore.shm cimport (FF_MAX_INLINE, FF_MAX_SGE, FF_OP_BIND_MW, FF_OP_CMP_SWP, FF_OP_FETCH_ADD, FF_OP_LOCAL_INV,
                          FF_OP_READ, FF_OP_SEND, FF_OP_SEND_IMM, FF_OP_SEND_INV, FF_OP_WRITE, FF_OP_WRITE_IMM, FF_PAGE, FF_QPS_PER_SESSION, FF_RECV_HEADER,
                          FF_WQE_HEADER, ff_and64, ff_qp_shared, ff_session, ff_sge)
-from ffr.events cimport events_forget
+from ffr.objects.events cimport events_forget
 from ffr.handlers.base cimport owns_cq, owns_qp, owns_srq
 from ffr.handlers.importing cimport pd_context
 from ffr.handlers.transitions cimport transition_check
@@ -24,8 +24,8 @@ from ffr.ibv cimport (IBV_ACCESS_HUGETLB, IBV_ACCESS_LOCAL_WRITE, IBV_ACCESS_MW_
                       IBV_QP_SQ_PSN, IBV_QP_STATE, IBV_QP_TIMEOUT, IBV_SRQT_BASIC)
 from ffr.mem.region cimport ring_alloc, ring_free
 from ffr.nic.registry cimport nic_enter, nic_for, nic_leave, nic_mtu
-from ffr.qp cimport qp_activate, qp_error, qp_event, qp_reset, qp_set_state, qp_unlist
-from ffr.srq cimport srq_feed, srq_find
+from ffr.objects.qp cimport qp_activate, qp_error, qp_event, qp_reset, qp_set_state, qp_unlist
+from ffr.objects.srq cimport srq_feed, srq_find
 from ffr.state cimport (FFR_MAX_RD_ATOMIC, FFR_MAX_WR, FFR_NONE, FFR_QP, FFR_RUN, ffr_qp, ffr_session, has_gid, object_free,
                         object_new)
 

@@ -29,7 +29,7 @@ from ffr.handlers.xrc cimport close_xrcd, open_qp, open_xrcd
 from ffr.state cimport ffr_session
 
 
-cdef extern from "ffr/futex.h" nogil:
+cdef extern from "ffr/reactor/futex.h" nogil:
     void ffr_futex_wake(void *word)
 
 

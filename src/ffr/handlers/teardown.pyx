@@ -1,4 +1,4 @@
-from ffr.events cimport events_drop
+from ffr.objects.events cimport events_drop
 from ffr.handlers.ah cimport ah_free
 from ffr.handlers.cq cimport cq_free
 from ffr.handlers.importing cimport dm_leave, import_free, mr_leave, pd_leave

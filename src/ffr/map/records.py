@@ -10,7 +10,7 @@ own record is the last that it writes: whoever sees it sees all of the host's co
 import json
 from dataclasses import dataclass
 
-from ffr import addresses as ip
+from ffr.network import addresses as ip
 
 PREFIX = "/freeflow/"
 VALUE_BYTES_MAX = 1024

@@ -1,4 +1,4 @@
-"""The NIC contract: what a backend does for the reactor. nic/local.pyx is the example to copy from.
+"""The NIC contract: what a backend does for the reactor. nic/local/connected.pyx is the example to copy from.
 
 A backend runs in the reactor thread, without the GIL, never blocks, and does a bounded amount of work in each call.
 It executes the WQEs of the QPs that registry.pyx gives it, reports through qp_sent and qp_received (qp.pxd), and

@@ -4,11 +4,11 @@ from ffcore.grh cimport ff_gid_is_ipv4
 from ffcore.roce cimport FF_ROCE_BESIDE_IPV4, FF_ROCE_BESIDE_IPV6, FF_ROCE_MIN_MTU
 from ffr.ibv cimport IBV_QPT_UD
 from ffr.nic.base cimport ffr_nic
-from ffr.nic.local cimport local_expired, local_ready, local_run
-from ffr.nic.local_ud cimport local_ud_expired, local_ud_ready, local_ud_run
-from ffr.nic.local_message cimport owns
-from ffr.nic.roce_ud cimport roce_ud_enter, roce_ud_leave
-from ffr.nic.roce cimport roce_deadline, roce_enter, roce_is_foreign, roce_leave, roce_reaches, roce_poll, roce_run
+from ffr.nic.local.connected cimport local_expired, local_ready, local_run
+from ffr.nic.local.datagrams cimport local_ud_expired, local_ud_ready, local_ud_run
+from ffr.nic.local.message cimport owns
+from ffr.nic.roce.datagrams cimport roce_ud_enter, roce_ud_leave
+from ffr.nic.roce.driver cimport roce_deadline, roce_enter, roce_is_foreign, roce_leave, roce_reaches, roce_poll, roce_run
 from ffr.state cimport ffr_router, ffr_session, has_gid
 
 

@@ -36,7 +36,7 @@ class Policy(ABC):
 
     @abstractmethod
     def narrow(self, container, limits):
-        """A session of `container` (ffr.registry.Container) is being admitted. Returns a dict of the limits that are
+        """A session of `container` (ffr.control.registry.Container) is being admitted. Returns a dict of the limits that are
         to be lower than in `limits`, {} when it does not mind; raises ffr.errors.Refused, having reserved nothing.
         What it reserves for the session is given back by release()."""
 

@@ -14,7 +14,7 @@ import json
 import os
 import sys
 
-from ffr.addresses import gid
+from ffr.network.addresses import gid
 from ffr.tcp.broker import Broker
 from ffr.tcp.fence import Fence
 from ffr.tcp.hosts import Hosts

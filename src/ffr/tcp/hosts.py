@@ -12,7 +12,7 @@ import logging
 import os
 import socket
 
-from ffr.addresses import gid
+from ffr.network.addresses import gid
 
 log = logging.getLogger(__name__)
 

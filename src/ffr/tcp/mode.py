@@ -3,7 +3,7 @@
 import hashlib
 import logging
 
-from ffr.registry import HOST
+from ffr.control.registry import HOST
 from ffr.tcp.fence import Fence
 from ffr.tcp.hosts import Hosts
 

@@ -28,7 +28,7 @@ def command(directory, name, polling, policy, etcd, address, hosts, key, nic):
     Alone, it serves the containers of this host. With --etcd or --hosts they reach those of other hosts: each runs a
     router, and the map says which container is where.
     """
-    arguments = [sys.executable, "-m", "ffr.daemon", "--polling", polling, "--nic", nic,
+    arguments = [sys.executable, "-m", "ffr.control.daemon", "--polling", polling, "--nic", nic,
                  "--device-files", shlex.join([sys.executable, "-m", "freeflow.device_show"])]
     if directory:
         arguments += ["--dir", directory]

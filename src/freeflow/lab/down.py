@@ -54,7 +54,7 @@ def end_processes(record):
 
 def remove_counters(pid):
     """Those of a router that was killed before it could. A living router, should one have that pid by now, holds the
-    lock on its own (ffr/counters.py)."""
+    lock on its own (ffr/control/counters.py)."""
     path = Path(f"/dev/shm{RouterPaths(Path(), ROUTER_NAME).stats_name(pid)}")
     with suppress(FileNotFoundError, BlockingIOError), open(path, "rb") as counters:
         fcntl.flock(counters, fcntl.LOCK_EX | fcntl.LOCK_NB)

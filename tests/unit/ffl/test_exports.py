@@ -66,7 +66,7 @@ def test_exports_are_the_table():
 
 def test_implemented_verbs_are_those_that_the_table_calls_so():
     written = set()
-    for source in FFL.glob("*.pyx"):
+    for source in FFL.rglob("*.pyx"):
         written |= set(re.findall(r"^cdef public [^(=]*\bffv_(\w+)\(", source.read_text(), re.MULTILINE))
     assert written == {name for name, how, _ in table() if how == "implemented"}
 

@@ -1,0 +1,89 @@
+/* libc's names. Bodies stand in the sock_*.pyx; here are the ones with variable arguments, and the aliases. */
+#include "ffl/tcp/sock.h"
+
+#include <stdarg.h>
+
+#define FFS_EXPORT __attribute__((visibility("default")))
+
+extern int __dup2(int from, int to);
+extern int __fcntl(int fd, int command, ...);
+
+FFS_EXPORT int socket(int domain, int type, int protocol) { return ffs_socket(domain, type, protocol); }
+FFS_EXPORT int socketpair(int domain, int type, int protocol, int ends[2])
+{
+	return ffs_socketpair(domain, type, protocol, ends);
+}
+FFS_EXPORT int listen(int fd, int backlog) { return ffs_listen(fd, backlog); }
+FFS_EXPORT int connect(int fd, const struct sockaddr *to, socklen_t length) { return ffs_connect(fd, to, length); }
+
+FFS_EXPORT int accept(int fd, struct sockaddr *from, socklen_t *length) { return ffs_accept4(fd, from, length, 0); }
+FFS_EXPORT int accept4(int fd, struct sockaddr *from, socklen_t *length, int flags)
+{
+	return ffs_accept4(fd, from, length, flags);
+}
+
+FFS_EXPORT int getsockname(int fd, struct sockaddr *name, socklen_t *length)
+{
+	return ffs_getsockname(fd, name, length);
+}
+FFS_EXPORT int getpeername(int fd, struct sockaddr *name, socklen_t *length)
+{
+	return ffs_getpeername(fd, name, length);
+}
+
+FFS_EXPORT int getsockopt(int fd, int level, int option, void *value, socklen_t *length)
+{
+	return ffs_getsockopt(fd, level, option, value, length);
+}
+FFS_EXPORT int setsockopt(int fd, int level, int option, const void *value, socklen_t length)
+{
+	return ffs_setsockopt(fd, level, option, value, length);
+}
+
+FFS_EXPORT int epoll_ctl(int epoll, int op, int fd, struct epoll_event *event)
+{
+	return ffs_epoll_ctl(epoll, op, fd, event);
+}
+
+FFS_EXPORT ssize_t recvfrom(int fd, void *data, size_t size, int flags, struct sockaddr *from, socklen_t *length)
+{
+	return ffs_recvfrom(fd, data, size, flags, from, length);
+}
+/* What recvfrom is in programs built with _FORTIFY_SOURCE. */
+FFS_EXPORT ssize_t __recvfrom_chk(int fd, void *data, size_t size, size_t room, int flags, struct sockaddr *from,
+				  socklen_t *length)
+{
+	if (size > room)
+		__builtin_trap();
+	return ffs_recvfrom(fd, data, size, flags, from, length);
+}
+FFS_EXPORT ssize_t sendto(int fd, const void *data, size_t size, int flags, const struct sockaddr *to,
+			  socklen_t length)
+{
+	return ffs_sendto(fd, data, size, flags, to, length);
+}
+
+static int duplicated(int from, int to)
+{
+	if (to >= 0)
+		ffs_duplicated(from, to);
+	return to;
+}
+
+FFS_EXPORT int dup(int fd) { return duplicated(fd, raw_dup(fd)); }
+FFS_EXPORT int dup2(int from, int to) { return from == to ? __dup2(from, to) : duplicated(from, __dup2(from, to)); }
+FFS_EXPORT int dup3(int from, int to, int flags) { return duplicated(from, raw_dup3(from, to, flags)); }
+
+FFS_EXPORT int fcntl(int fd, int command, ...)
+{
+	va_list rest;
+	long argument;
+
+	va_start(rest, command);
+	argument = va_arg(rest, long); /* one word, whatever the command makes of it; libc does the same */
+	va_end(rest);
+	if (command == F_DUPFD || command == F_DUPFD_CLOEXEC)
+		return duplicated(fd, raw_fcntl(fd, command, argument));
+	return __fcntl(fd, command, argument); /* F_SETLKW is a cancellation point */
+}
+FFS_EXPORT int fcntl64(int fd, int command, ...) __attribute__((alias("fcntl")));

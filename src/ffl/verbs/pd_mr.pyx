@@ -1,0 +1,333 @@
+"""Protection domains and memory regions."""
+
+from libc cimport errno
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
+
+from ffcore.control cimport (FF_CMD_ALLOC_NULL_MR, FF_CMD_ALLOC_PD, FF_CMD_DEALLOC_PD, FF_CMD_DEREG_MR, FF_CMD_REG_MR,
+                             FF_CMD_IMPORT_MR, FF_CMD_IMPORT_PD, FF_CMD_RECLAIM_MR, FF_CMD_REREG_MR, FF_MAX_EXTENTS, FF_NO_HANDLE, ff_cmd_handle, ff_cmd_part,
+                             ff_cmd_reg_mr, ff_cmd_rereg_mr, ff_reply_dereg_mr, ff_reply_handle, ff_reply_import_mr,
+                             ff_reply_reg_mr)
+from ffcore.shm cimport ff_load32
+from ffl.session.call_api cimport ff_call, ff_call_begin, ff_call_continue, ff_call_end, ff_call_end_of
+from ffl.verbs.domain_api cimport ff_dealloc_parent_domain, ff_domain_is_parent
+from ffl.kernel cimport fail
+from ffl.session.log_api cimport FF_LOG_INFO, FF_LOG_WARN, ff_log
+from ffl.memory.api cimport ff_extent, ff_memory_pin, ff_memory_reason, ff_memory_unpin
+from ffl.verbs.mr_api cimport ff_odp_add, ff_odp_remove
+from ffl.objects cimport FFL_IMPORTED, FFL_NOTHING, FFL_PAGES, context_of, ffl_context, ffl_mr, ffl_pd
+from ffl.session.retired_api cimport ff_retire
+from ffl.ibv cimport (IBV_ACCESS_HUGETLB, IBV_ACCESS_LOCAL_WRITE, IBV_ACCESS_MW_BIND, IBV_ACCESS_ON_DEMAND,
+                        IBV_ACCESS_REMOTE_ATOMIC, IBV_ACCESS_REMOTE_READ, IBV_ACCESS_REMOTE_WRITE,
+                        IBV_ACCESS_ZERO_BASED, IBV_REREG_MR_CHANGE_ACCESS, IBV_REREG_MR_CHANGE_PD,
+                        IBV_REREG_MR_CHANGE_TRANSLATION, IBV_REREG_MR_ERR_CMD, IBV_REREG_MR_ERR_INPUT,
+                        IBV_REREG_MR_FLAGS_SUPPORTED, ibv_context, ibv_mr, ibv_pd)
+
+cdef enum:
+    GRANTED = (IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_READ | IBV_ACCESS_REMOTE_ATOMIC
+               | IBV_ACCESS_MW_BIND)
+    UNDERSTOOD = GRANTED | IBV_ACCESS_ZERO_BASED | IBV_ACCESS_HUGETLB | IBV_ACCESS_ON_DEMAND
+    OPTIONAL = 0x3ff00000     # IBV_ACCESS_OPTIONAL_RANGE: hints, which a device may ignore. Relaxed ordering is one
+
+
+# ---- protection domains ----
+
+cdef public ibv_pd *ffv_ibv_alloc_pd(ibv_context *context) noexcept nogil:
+    cdef ff_cmd_handle request
+    cdef ff_reply_handle reply
+    cdef ffl_pd *pd = <ffl_pd *>calloc(1, sizeof(ffl_pd))
+    cdef int error
+    if pd == NULL:
+        return NULL
+    request.handle = context_of(context).handle
+    error = ff_call(context_of(context), FF_CMD_ALLOC_PD, &request, sizeof(request), &reply, sizeof(reply))
+    if error:
+        free(pd)
+        fail(error)
+        return NULL
+    pd.base.context = context
+    pd.base.handle = reply.handle
+    return &pd.base
+
+
+cdef public int ffv_ibv_dealloc_pd(ibv_pd *pd) noexcept nogil:
+    cdef int error
+    if ff_domain_is_parent(pd):
+        return ff_dealloc_parent_domain(<ffl_pd *>pd)
+    if ff_load32(&(<ffl_pd *>pd).domains):
+        return fail(errno.EBUSY)
+    error = ff_call_end_of(context_of(pd.context), FF_CMD_DEALLOC_PD, pd.handle)
+    if error:
+        return fail(error)
+    ff_retire(pd, &pd.handle)
+    return 0
+
+
+# ---- memory regions ----
+
+cdef int check_access(uint32_t access) noexcept nogil:
+    """IBTA 11.2.8.2: what a peer may change, the owner may change too."""
+    if access & ~<uint32_t>UNDERSTOOD:
+        return errno.EOPNOTSUPP
+    if access & (IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_ATOMIC) and not access & IBV_ACCESS_LOCAL_WRITE:
+        return errno.EINVAL
+    return 0
+
+
+cdef int check_range(uint64_t addr, uint64_t length, uint32_t access) noexcept nogil:
+    if access & IBV_ACCESS_ON_DEMAND and addr == 0 and length == <uint64_t>-1:
+        return errno.EOPNOTSUPP                      # all of the address space: see docs/design-memory.md
+    return errno.EINVAL if length == 0 or addr + length < addr else 0
+
+
+cdef int pin_and_tell(ffl_context *context, uint16_t op, void *request, uint32_t size, ff_cmd_reg_mr *place,
+                      ff_reply_reg_mr *reply, uint32_t reply_size) noexcept nogil:
+    """Extents go straight into the payload, so the command slot is held while pages are converted. `place` lies in the
+    request."""
+    cdef uint8_t *payload
+    cdef int error = ff_call_begin(context, &payload)
+    if error:
+        return error
+    error = ff_memory_pin(place.addr, place.length, <ff_extent *>payload, FF_MAX_EXTENTS, &place.extents)
+    if error:
+        ff_log(FF_LOG_WARN, b"ibv_reg_mr of %llu bytes at %#llx: %s", <unsigned long long>place.length,
+               <unsigned long long>place.addr, ff_memory_reason())
+    else:
+        error = ff_call_continue(op, request, size, reply, reply_size)
+        if error:
+            ff_memory_unpin(place.addr, place.length)
+    ff_call_end()
+    return error
+
+
+cdef void describe(ffl_mr *mr, ibv_pd *pd, void *addr, size_t length, const ff_reply_reg_mr *reply) noexcept nogil:
+    mr.base.context = pd.context
+    mr.base.pd = pd
+    mr.base.addr = addr
+    mr.base.length = length
+    mr.base.handle = reply.handle
+    mr.base.lkey = reply.lkey
+    mr.base.rkey = reply.rkey
+
+
+cdef ibv_mr *register(ibv_pd *pd, void *addr, size_t length, uint64_t iova, uint32_t access) noexcept nogil:
+    cdef ff_cmd_reg_mr request
+    cdef ff_reply_reg_mr reply
+    cdef ffl_mr *mr
+    cdef int error
+    access &= ~<uint32_t>OPTIONAL
+    error = check_access(access)
+    error = error or check_range(<uint64_t>addr, length, access)
+    if error:
+        fail(error)
+        return NULL
+    mr = <ffl_mr *>calloc(1, sizeof(ffl_mr))
+    if mr == NULL:
+        return NULL
+    request.pd = pd.handle
+    request.access = access & GRANTED
+    request.addr = <uint64_t>addr
+    request.length = length
+    request.iova = 0 if access & IBV_ACCESS_ZERO_BASED else iova
+    error = pin_and_tell(context_of(pd.context), FF_CMD_REG_MR, &request, sizeof(request), &request, &reply,
+                         sizeof(reply))
+    if error:
+        free(mr)
+        fail(error)
+        return NULL
+    describe(mr, pd, addr, length, &reply)
+    mr.behind = FFL_PAGES
+    mr.access = access
+    mr.iova = request.iova
+    if access & IBV_ACCESS_ON_DEMAND:
+        ff_odp_add(mr)
+    return &mr.base
+
+
+cdef public ibv_mr *ffv_ibv_reg_mr(ibv_pd *pd, void *addr, size_t length, int access) noexcept nogil:
+    return register(pd, addr, length, <uint64_t>addr, access)
+
+
+cdef public ibv_mr *ffv_ibv_reg_mr_iova(ibv_pd *pd, void *addr, size_t length, uint64_t iova,
+                                        int access) noexcept nogil:
+    return register(pd, addr, length, iova, access)
+
+
+cdef public ibv_mr *ffv_ibv_reg_mr_iova2(ibv_pd *pd, void *addr, size_t length, uint64_t iova,
+                                         unsigned int access) noexcept nogil:
+    return register(pd, addr, length, iova, access)
+
+
+cdef public ibv_mr *ffv_ibv_reg_dmabuf_mr(ibv_pd *pd, uint64_t offset, size_t length, uint64_t iova, int fd,
+                                          int access) noexcept nogil:
+    ff_log(FF_LOG_INFO, b"ibv_reg_dmabuf_mr: there is no device here whose memory a dma-buf could name")
+    fail(errno.EOPNOTSUPP)
+    return NULL
+
+
+cdef public ibv_mr *ff_alloc_null_mr(ibv_pd *pd) noexcept nogil:
+    cdef ff_cmd_handle request
+    cdef ff_reply_reg_mr reply
+    cdef ffl_mr *mr = <ffl_mr *>calloc(1, sizeof(ffl_mr))
+    cdef int error
+    if mr == NULL:
+        return NULL
+    request.handle = pd.handle
+    error = ff_call(context_of(pd.context), FF_CMD_ALLOC_NULL_MR, &request, sizeof(request), &reply, sizeof(reply))
+    if error:
+        free(mr)
+        fail(error)
+        return NULL
+    describe(mr, pd, NULL, <size_t>-1, &reply)
+    mr.behind = FFL_NOTHING
+    return &mr.base
+
+
+cdef public int ffv_ibv_dereg_mr(ibv_mr *handed) noexcept nogil:
+    """The router answers when nothing refers to the pages any more: only then are they given back."""
+    cdef ffl_mr *mr = <ffl_mr *>handed
+    cdef ff_cmd_handle request
+    cdef ff_reply_dereg_mr reply
+    cdef int error
+    if handed.handle == FF_NO_HANDLE:                # ended before (retired.pyx)
+        return fail(errno.EINVAL)
+    request.handle = handed.handle
+    error = ff_call(context_of(handed.context), FF_CMD_DEREG_MR, &request, sizeof(request), &reply, sizeof(reply))
+    if error == errno.EIO:                           # the router is gone, and with it the MR
+        reply.addr = <uint64_t>handed.addr
+        reply.length = handed.length if mr.behind == FFL_PAGES else 0
+    elif error:
+        reclaim(mr)
+        return fail(error)
+    ff_memory_unpin(reply.addr, reply.length)
+    forget(mr)
+    return 0
+
+
+cdef void reclaim(ffl_mr *mr) noexcept nogil:
+    """Has another process deregistered it? Its pages are ours to take back."""
+    cdef ff_cmd_handle request
+    cdef ff_reply_dereg_mr reply
+    request.handle = mr.base.handle
+    if mr.behind == FFL_PAGES and request.handle != FF_NO_HANDLE and ff_call(
+            context_of(mr.base.context), FF_CMD_RECLAIM_MR, &request, sizeof(request), &reply, sizeof(reply)) == 0:
+        ff_memory_unpin(reply.addr, reply.length)
+
+
+cdef void forget(ffl_mr *mr) noexcept nogil:
+    if mr.access & IBV_ACCESS_ON_DEMAND:
+        ff_odp_remove(mr)
+    ff_retire(mr, &mr.base.handle)
+
+
+# ---- a second object for what there is (context.pyx) ----
+
+cdef int look(ibv_context *context, uint16_t op, uint32_t of, uint32_t handle, void *reply, uint32_t size) noexcept nogil:
+    cdef ff_cmd_part request
+    request.of = of
+    request.handle = handle
+    return ff_call(context_of(context), op, &request, sizeof(request), reply, size)
+
+
+cdef public ibv_pd *ffv_ibv_import_pd(ibv_context *context, uint32_t pd_handle) noexcept nogil:
+    cdef ffl_pd *pd
+    cdef int error = look(context, FF_CMD_IMPORT_PD, context_of(context).handle, pd_handle, NULL, 0)
+    if error:
+        fail(error)
+        return NULL
+    pd = <ffl_pd *>calloc(1, sizeof(ffl_pd))
+    if pd == NULL:
+        return NULL
+    pd.base.context = context
+    pd.base.handle = pd_handle
+    return &pd.base
+
+
+cdef public void ffv_ibv_unimport_pd(ibv_pd *pd) noexcept nogil:
+    ff_retire(pd, &pd.handle)
+
+
+cdef public ibv_mr *ffv_ibv_import_mr(ibv_pd *pd, uint32_t mr_handle) noexcept nogil:
+    """Its address is not known here (man 3 ibv_import_mr)."""
+    cdef ff_reply_import_mr reply
+    cdef ffl_mr *mr
+    cdef int error = look(pd.context, FF_CMD_IMPORT_MR, pd.handle, mr_handle, &reply, sizeof(reply))
+    if error:
+        fail(error)
+        return NULL
+    mr = <ffl_mr *>calloc(1, sizeof(ffl_mr))
+    if mr == NULL:
+        return NULL
+    mr.base.context = pd.context
+    mr.base.pd = pd
+    mr.base.length = reply.length
+    mr.base.handle = mr_handle
+    mr.base.lkey = reply.lkey
+    mr.base.rkey = reply.rkey
+    mr.behind = FFL_IMPORTED
+    return &mr.base
+
+
+cdef public void ffv_ibv_unimport_mr(ibv_mr *mr) noexcept nogil:
+    """Pages stay pinned as long as the MR is there: whoever deregisters it hears from the router which they are, if they are
+    its own."""
+    reclaim(<ffl_mr *>mr)
+    forget(<ffl_mr *>mr)
+
+
+# ---- changing one ----
+
+cdef int check_rereg(const ffl_mr *mr, uint32_t flags, const ibv_pd *pd, uint64_t addr, uint64_t length,
+                     uint32_t access) noexcept nogil:
+    if flags == 0 or flags & ~<uint32_t>IBV_REREG_MR_FLAGS_SUPPORTED or mr.behind != FFL_PAGES:
+        return errno.EINVAL
+    if flags & IBV_REREG_MR_CHANGE_PD and (pd == NULL or pd.context != mr.base.context):
+        return errno.EINVAL
+    if flags & IBV_REREG_MR_CHANGE_TRANSLATION and (addr == 0 or check_range(addr, length, 0)):
+        return errno.EINVAL
+    if not flags & IBV_REREG_MR_CHANGE_ACCESS:
+        return errno.EINVAL if access else 0
+    if (access ^ mr.access) & (IBV_ACCESS_ON_DEMAND | IBV_ACCESS_ZERO_BASED):
+        return errno.EOPNOTSUPP                      # another kind of MR; so does Linux
+    return check_access(access)
+
+
+cdef int change(ffl_mr *mr, uint32_t flags, ibv_pd *pd, uint64_t addr, uint64_t length, uint32_t access) noexcept nogil:
+    """The new pages are pinned before the old ones are let go, so that a failure leaves the MR as it was."""
+    cdef ffl_context *context = context_of(mr.base.context)
+    cdef ff_cmd_rereg_mr request
+    cdef int error
+    request.handle = mr.base.handle
+    request.flags = flags
+    request.to.pd = pd.handle if flags & IBV_REREG_MR_CHANGE_PD else 0
+    request.to.access = access & GRANTED
+    request.to.extents = 0
+    if not flags & IBV_REREG_MR_CHANGE_TRANSLATION:
+        return ff_call(context, FF_CMD_REREG_MR, &request, sizeof(request), NULL, 0)
+    request.to.addr = addr
+    request.to.length = length
+    request.to.iova = 0 if mr.access & IBV_ACCESS_ZERO_BASED else addr
+    error = pin_and_tell(context, FF_CMD_REREG_MR, &request, sizeof(request), &request.to, NULL, 0)
+    if error == 0:
+        ff_memory_unpin(<uint64_t>mr.base.addr, mr.base.length)
+        mr.base.addr = <void *>addr
+        mr.base.length = length
+        mr.iova = request.to.iova
+    return error
+
+
+cdef public int ffv_ibv_rereg_mr(ibv_mr *handed, int flags, ibv_pd *pd, void *addr, size_t length,
+                                 int access) noexcept nogil:
+    """0 or enum ibv_rereg_mr_err_code, with errno. The MR is then still what it was, unless the router is gone."""
+    cdef ffl_mr *mr = <ffl_mr *>handed
+    cdef uint32_t wanted = <uint32_t>access & ~<uint32_t>OPTIONAL
+    cdef int error = check_rereg(mr, <uint32_t>flags, pd, <uint64_t>addr, length, wanted)
+    error = error or change(mr, <uint32_t>flags, pd, <uint64_t>addr, length, wanted)
+    if error:
+        fail(error)
+        return IBV_REREG_MR_ERR_CMD if error == errno.EIO else IBV_REREG_MR_ERR_INPUT
+    if flags & IBV_REREG_MR_CHANGE_PD:
+        handed.pd = pd
+    if flags & IBV_REREG_MR_CHANGE_ACCESS:
+        mr.access = wanted
+    return 0

@@ -1,0 +1,93 @@
+"""What verbs calls its enum values: the names of the InfiniBand specification, as every verbs library gives them."""
+
+from ffl.ibv cimport *
+
+
+cdef public const char *ffv_ibv_wc_status_str(ibv_wc_status status) noexcept nogil:
+    if status == IBV_WC_SUCCESS: return b"success"
+    if status == IBV_WC_LOC_LEN_ERR: return b"local length error"
+    if status == IBV_WC_LOC_QP_OP_ERR: return b"local QP operation error"
+    if status == IBV_WC_LOC_EEC_OP_ERR: return b"local EE context operation error"
+    if status == IBV_WC_LOC_PROT_ERR: return b"local protection error"
+    if status == IBV_WC_WR_FLUSH_ERR: return b"Work Request Flushed Error"
+    if status == IBV_WC_MW_BIND_ERR: return b"memory management operation error"
+    if status == IBV_WC_BAD_RESP_ERR: return b"bad response error"
+    if status == IBV_WC_LOC_ACCESS_ERR: return b"local access error"
+    if status == IBV_WC_REM_INV_REQ_ERR: return b"remote invalid request error"
+    if status == IBV_WC_REM_ACCESS_ERR: return b"remote access error"
+    if status == IBV_WC_REM_OP_ERR: return b"remote operation error"
+    if status == IBV_WC_RETRY_EXC_ERR: return b"transport retry counter exceeded"
+    if status == IBV_WC_RNR_RETRY_EXC_ERR: return b"RNR retry counter exceeded"
+    if status == IBV_WC_LOC_RDD_VIOL_ERR: return b"local RDD violation error"
+    if status == IBV_WC_REM_INV_RD_REQ_ERR: return b"remote invalid RD request"
+    if status == IBV_WC_REM_ABORT_ERR: return b"aborted error"
+    if status == IBV_WC_INV_EECN_ERR: return b"invalid EE context number"
+    if status == IBV_WC_INV_EEC_STATE_ERR: return b"invalid EE context state"
+    if status == IBV_WC_FATAL_ERR: return b"fatal error"
+    if status == IBV_WC_RESP_TIMEOUT_ERR: return b"response timeout error"
+    if status == IBV_WC_GENERAL_ERR: return b"general error"
+    if status == IBV_WC_TM_ERR: return b"TM error"
+    if status == IBV_WC_TM_RNDV_INCOMPLETE: return b"TM software rendezvous"
+    return b"unknown"
+
+
+cdef public const char *ffv_ibv_event_type_str(ibv_event_type event) noexcept nogil:
+    if event == IBV_EVENT_CQ_ERR: return b"CQ error"
+    if event == IBV_EVENT_QP_FATAL: return b"local work queue catastrophic error"
+    if event == IBV_EVENT_QP_REQ_ERR: return b"invalid request local work queue error"
+    if event == IBV_EVENT_QP_ACCESS_ERR: return b"local access violation work queue error"
+    if event == IBV_EVENT_COMM_EST: return b"communication established"
+    if event == IBV_EVENT_SQ_DRAINED: return b"send queue drained"
+    if event == IBV_EVENT_PATH_MIG: return b"path migrated"
+    if event == IBV_EVENT_PATH_MIG_ERR: return b"path migration request error"
+    if event == IBV_EVENT_DEVICE_FATAL: return b"local catastrophic error"
+    if event == IBV_EVENT_PORT_ACTIVE: return b"port active"
+    if event == IBV_EVENT_PORT_ERR: return b"port error"
+    if event == IBV_EVENT_LID_CHANGE: return b"LID change"
+    if event == IBV_EVENT_PKEY_CHANGE: return b"P_Key change"
+    if event == IBV_EVENT_SM_CHANGE: return b"SM change"
+    if event == IBV_EVENT_SRQ_ERR: return b"SRQ catastrophic error"
+    if event == IBV_EVENT_SRQ_LIMIT_REACHED: return b"SRQ limit reached"
+    if event == IBV_EVENT_QP_LAST_WQE_REACHED: return b"last WQE reached"
+    if event == IBV_EVENT_CLIENT_REREGISTER: return b"client reregistration"
+    if event == IBV_EVENT_GID_CHANGE: return b"GID table change"
+    if event == IBV_EVENT_WQ_FATAL: return b"WQ fatal"
+    return b"unknown"
+
+
+cdef public const char *ffv_ibv_node_type_str(ibv_node_type kind) noexcept nogil:
+    if kind == IBV_NODE_CA: return b"InfiniBand channel adapter"
+    if kind == IBV_NODE_SWITCH: return b"InfiniBand switch"
+    if kind == IBV_NODE_ROUTER: return b"InfiniBand router"
+    if kind == IBV_NODE_RNIC: return b"iWARP NIC"
+    if kind == IBV_NODE_USNIC: return b"usNIC"
+    if kind == IBV_NODE_USNIC_UDP: return b"usNIC UDP"
+    if kind == IBV_NODE_UNSPECIFIED: return b"unspecified"
+    return b"unknown"
+
+
+cdef public const char *ffv_ibv_port_state_str(ibv_port_state state) noexcept nogil:
+    if state == IBV_PORT_NOP: return b"no state change (NOP)"
+    if state == IBV_PORT_DOWN: return b"down"
+    if state == IBV_PORT_INIT: return b"init"
+    if state == IBV_PORT_ARMED: return b"armed"
+    if state == IBV_PORT_ACTIVE: return b"active"
+    if state == IBV_PORT_ACTIVE_DEFER: return b"active defer"
+    return b"unknown"
+
+
+cdef public const char *ffv_ibv_wr_opcode_str(ibv_wr_opcode opcode) noexcept nogil:
+    if opcode == IBV_WR_RDMA_WRITE: return b"rdma_write"
+    if opcode == IBV_WR_RDMA_WRITE_WITH_IMM: return b"rdma_write_with_imm"
+    if opcode == IBV_WR_SEND: return b"send"
+    if opcode == IBV_WR_SEND_WITH_IMM: return b"send_with_imm"
+    if opcode == IBV_WR_RDMA_READ: return b"rdma_read"
+    if opcode == IBV_WR_ATOMIC_CMP_AND_SWP: return b"atomic_cmp_and_swp"
+    if opcode == IBV_WR_ATOMIC_FETCH_AND_ADD: return b"atomic_fetch_and_add"
+    if opcode == IBV_WR_LOCAL_INV: return b"local_inv"
+    if opcode == IBV_WR_BIND_MW: return b"bind_mw"
+    if opcode == IBV_WR_SEND_WITH_INV: return b"send_with_inv"
+    if opcode == IBV_WR_TSO: return b"tso"
+    if opcode == IBV_WR_DRIVER1: return b"driver1"
+    if opcode == IBV_WR_ATOMIC_WRITE: return b"atomic_write"
+    return b"unknown"

@@ -1,0 +1,254 @@
+"""One router, put together: who is who, who may what, the two sockets, and the reactor that does the work."""
+
+import asyncio
+import errno
+import logging
+import os
+from importlib.metadata import PackageNotFoundError, version
+
+from ffcore.handshake import LAYOUT_VERSION
+from ffcore.polling import MODES
+from ffr.network import addresses
+from ffr.control.admission import Admission
+from ffr.control.operations import ControlServer, open_namespace
+from ffr.control.counters import Neighbours
+from ffr.control.device_files import DeviceFiles
+from ffr.errors import Refused
+from ffr.control.following import Following
+from ffr.control.identity import Namespace
+from ffr.map import static
+from ffr.map.embedded import Store
+from ffr.map.hosts import HERE, HostMap
+from ffr.control.registry import Registry
+from ffr.nic.roce.underlay import Underlay
+from ffr.control.server import SessionServer
+from ffr.control.sessions import Sessions
+from ffr.tcp.mode import TcpMode
+
+log = logging.getLogger(__name__)
+
+NEIGHBOURS_LOOK_S = 0.5
+
+
+class Router:
+    """Runs in an asyncio loop, in the thread beside the reactor's."""
+
+    def __init__(self, paths, reactor, counters, policies, stopped, key=None, device_files=None, nic="auto"):
+        """`stopped`: the asyncio.Event that ends the router. `key`: what the hosts' brokers of TCP mode know each other
+        by, bytes. `device_files`: see device_files.py. `nic`: see roce/underlay.py."""
+        self.paths, self.reactor, self.counters = paths, reactor, counters
+        self.registry = Registry()
+        self.registry.add_host(Namespace.own(), addresses.own())
+        self.sessions = Sessions(reactor, policies)
+        self.tcp = TcpMode(paths.tcp_socket, self.registry, key)
+        self.hosts = HostMap()
+        self.underlay = Underlay(reactor, nic)
+        self.following = Following(self.registry, self.hosts, self._on_followed)
+        self.files = DeviceFiles(device_files, paths)
+        self.hosts.listen(self._on_moved)
+        self.hosts.listen_contested(self.following.again)
+        self.store = Store()
+        self.admission = Admission(self.registry)
+        self._stopped = stopped
+        self._control = ControlServer(paths.control_socket, self._ops())
+        self._watching = None
+        self._server = SessionServer(asyncio.get_running_loop(), paths.session_socket, self.admission, self.sessions,
+                                     counters.segment, self.following.hasten)
+
+    async def watch_neighbours(self):
+        """Until cancelled: other routers on this machine poll its cores too."""
+        neighbours = Neighbours(self.counters.name)
+        while True:
+            if (headers := neighbours.look()) is not None:
+                self.reactor.set_neighbours(headers)
+            await asyncio.sleep(NEIGHBOURS_LOOK_S)
+
+    async def start(self):
+        """The control socket first: when a program finds the session socket, everything else is there."""
+        asyncio.get_running_loop().add_reader(self.reactor.reaped_fd, self._on_reaped)
+        self._watching = asyncio.create_task(self.watch_neighbours())
+        self.following.add(self.registry.host)
+        self.files.start()
+        await self._control.start()
+        self.tcp.start()
+        self.store.start()
+        self._server.start()
+
+    async def leave(self):
+        """Before close(): other hosts learn that this one goes."""
+        await self.store.close()
+
+    def close(self):
+        asyncio.get_running_loop().remove_reader(self.reactor.reaped_fd)
+        if self._watching:
+            self._watching.cancel()
+        self.following.close()
+        self.files.close()
+        self._server.close()
+        self._control.close()
+        self.tcp.close()
+        self.underlay.close()
+        self.registry.close()
+
+    def status(self):
+        counters = self.counters.segment.counters()
+        return {"pid": os.getpid(), "version": _version(), "layout_version": LAYOUT_VERSION,
+                "directory": str(self.paths.directory), "name": self.paths.name,
+                "polling": MODES[counters["polling"]], "stats": self.counters.name, "sessions": len(self.sessions),
+                "containers": len(self.registry), "counters": counters, "tcp": self.tcp.status(),
+                "roce": self.underlay.status(), "map": self.map_status()}
+
+    def map_status(self):
+        """Who is where, as far as this router knows."""
+        return {"store": self.store.name, "address": str(self.hosts.own) if self.hosts.own else None,
+                self.store.name: self.store.status(), "hosts": {str(host): count for host, count in self.hosts.others().items()}}
+
+    def container_add(self, name, netns, addresses, tenant="default", allow=(), pid=None):
+        """pid: of a process whose file system has the device's files, which follow then."""
+        container = self.registry.add(name, open_namespace(netns), addresses, tenant, allow)
+        self.files.add(container, pid)
+        self.following.add(container)
+        self.following.again(container.granted)
+        self._announce(container)
+        log.info("container %s: %s", name, ", ".join(map(str, container.addresses)))
+        return {"container": container.describe()}
+
+    def container_remove(self, name):
+        container = self.registry.remove(name)
+        self.following.remove(container)
+        self.files.remove(container)
+        self.underlay.foreign.remove(container)
+        self.sessions.end_all(container, errno.ENODEV)
+        self.admission.forget(container)
+        self.tcp.remove(container)
+        self.hosts.gone(container.addresses)
+        self.store.release(container.addresses)
+        self.following.again(container.granted + container.taken)
+        log.info("container %s: removed", name)
+        return {}
+
+    def container_addresses(self, name, addresses):
+        """Its programs' GID tables follow at once, and an event tells them. Connections stay as they are."""
+        container, table = self.registry.update(name, addresses)
+        links = container.links
+        self.following.read(container)  # its interfaces may have others, which it may take
+        self._on_followed(container, table, container.links != links)
+        self.following.again({*filter(None, table), *container.granted})
+        return {"container": container.describe()}
+
+    def _announce(self, container):
+        """To whoever sends to its addresses."""
+        self.underlay.foreign.add(container)
+        self.hosts.here(container.addresses)
+        self.store.claim(container)
+        self.tcp.add(container)
+
+    def _readdress(self, container, table):
+        """Its table of addresses was another one. Connections keep what they were made with."""
+        lost = {address for address in table if address} - set(container.addresses)
+        if not container.is_host:
+            self.hosts.gone(lost)
+            self.store.release(lost)
+            self._announce(container)
+        else:
+            self.tcp.add(container)
+        self.sessions.set_gids(container)
+        log.info("container %s: now %s", container.name, ", ".join(map(str, container.addresses)))
+
+    def container_list(self):
+        return {"containers": [container.describe() for container in self.registry]}
+
+    def set_polling(self, mode):
+        if mode not in MODES:
+            raise Refused(errno.EINVAL, f"unknown polling mode {mode!r}; known are {', '.join(MODES)}")
+        self.reactor.set_polling(mode)
+        return {"polling": mode}
+
+    def set_faults(self, plan):
+        """For tests and benchmarks: a bad network, made here. `plan` is what roce_map.set_faults takes."""
+        try:
+            self.underlay.set_faults(plan)
+        except (ValueError, OverflowError, TypeError) as error:
+            raise Refused(errno.EINVAL, f"faults: {error}") from None
+        log.warning("faults on purpose: %s", plan or "none any more")
+        return {}
+
+    def set_hosts(self, hosts):
+        """Replaces the map. Connections that exist stay where they are; new ones follow it."""
+        if self.store.name != Store.name:
+            raise Refused(errno.EPERM, f"the map comes from {self.store.name}")
+        own, elsewhere = static.parse(hosts, addresses.own())
+        self._settle(own)
+        self.hosts.replace(elsewhere)
+        log.info("%d other hosts, %d virtual addresses; this one is %s, RoCE MTU %d", len(self.hosts.others()),
+                 len(elsewhere), own, self.underlay.mtu)
+        return {"address": str(own), "mtu": self.underlay.mtu}
+
+    def use_map(self, hosts=None, etcd=None):
+        """Where the map comes from, said once before start(): `hosts`, a written one as set_hosts takes it, or `etcd`,
+        its Settings. Raises ValueError, OSError."""
+        if etcd:
+            from ffr.map.etcd import EtcdStore  # here: gRPC is 25 MB, which a host that is alone has no use for
+            own = etcd.own_address(addresses.own())
+            self._settle(own)
+            self.store = EtcdStore(self.hosts, own, etcd)
+        elif hosts is not None:
+            try:
+                self.set_hosts(hosts)
+            except Refused as refusal:
+                raise ValueError(f"the map of hosts: {refusal.reason}") from None
+        elif self.underlay.nic == "roce":
+            raise ValueError("the roce NIC needs to know this host's address: --etcd or --hosts (docs/map.md) say it")
+
+    def _settle(self, own):
+        """This host is `own` among the others."""
+        self.underlay.open(own)
+        self.hosts.own = own
+        self.tcp.hosts.set_own(own)
+
+    def stop(self):
+        self._stopped.set()
+        return {}
+
+    def _ops(self):
+        return {
+            "status": (self.status, {}),
+            "container.add": (self.container_add, {"name": str, "netns": str, "addresses": list, "tenant?": str,
+                                                   "allow?": list, "pid?": int}),
+            "container.addresses": (self.container_addresses, {"name": str, "addresses": list}),
+            "container.remove": (self.container_remove, {"name": str}),
+            "container.list": (self.container_list, {}),
+            "hosts.set": (self.set_hosts, {"hosts": dict}),
+            "faults": (self.set_faults, {"plan": dict}),
+            "polling": (self.set_polling, {"mode": str}),
+            "sessions": (lambda: {"sessions": self.sessions.describe()}, {}),
+            "stop": (self.stop, {}),
+        }
+
+    def _on_followed(self, container, table, links_changed):
+        if container.table != table:
+            self._readdress(container, table)
+        if links_changed:
+            self.sessions.set_port(container)
+            log.info("container %s: its link is %s", container.name, "up" if container.port_up else "down")
+        self.files.refresh(container)
+
+    def _on_moved(self, changes):
+        self.underlay.moved(changes)
+        self.tcp.hosts.moved(changes)
+        self.underlay.measure(self.hosts.others())
+        self.following.again(address for address, host in changes.items() if host is not HERE)
+
+    def _on_reaped(self):
+        try:
+            os.eventfd_read(self.reactor.reaped_fd)
+        except BlockingIOError:
+            pass
+        self.sessions.reap()
+
+
+def _version():
+    try:
+        return version("freeflow")
+    except PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,84 @@
+"""The sessions that exist: made for an admitted peer, given to the reactor, forgotten when the reactor reports them."""
+
+import errno
+import logging
+import os
+from contextlib import ExitStack
+
+from ffr.errors import Refused
+from ffr.control.segments import Segments
+
+log = logging.getLogger(__name__)
+
+
+class Sessions:
+    """The Python side of a session: its container and its grant. Everything else of it is the reactor's."""
+
+    def __init__(self, reactor, policies):
+        self._reactor = reactor
+        self._policies = policies
+        self._open = {}  # number -> (container, Grant)
+
+    def __len__(self):
+        return len(self._open)
+
+    def open(self, container, sock, pid):
+        """Makes a session. Returns (number, limits, Segments); the caller closes its `sock` and the Segments, which
+        the reactor has descriptors of its own for. Raises Refused."""
+        self.reap()  # a number that the reactor gives out again must not still be somebody's here
+        grant = self._policies.admit(container)
+        try:
+            number, segments = self._attach(container, sock, pid, grant.limits)
+        except (OSError, ValueError) as error:  # ValueError: limits that the reactor cannot have
+            self._policies.release(container, grant)
+            raise Refused(getattr(error, "errno", None) or errno.ENOMEM,
+                          f"the router cannot take one more session: {error}") from None
+        self._open[number] = (container, grant)
+        container.sessions.add(number)
+        log.info("session %d: container %s, pid %d", number, container.name, pid)
+        return number, grant.limits, segments
+
+    def end_all(self, container, error):
+        """Ends a container's sessions; their programs see `error`, an errno."""
+        for number in container.sessions:
+            self._reactor.detach(number, error)
+
+    def set_gids(self, container):
+        """Its programs' tables follow, and an event tells them (IBV_EVENT_GID_CHANGE)."""
+        self._tell(container, lambda number: self._reactor.set_gids(number, container.gids))
+
+    def set_port(self, container):
+        """What is known of its links; its programs hear when the port went up or down (IBV_EVENT_PORT_ACTIVE, PORT_ERR)."""
+        self._tell(container, lambda number: self._reactor.set_port(number, container.port_up, container.mtus))
+
+    def _tell(self, container, tell):
+        for number in list(container.sessions):
+            try:
+                tell(number)
+            except TimeoutError as error:  # the next change brings it along
+                log.warning("session %d hears nothing of its container's addresses: %s", number, error)
+
+    def reap(self):
+        """Forgets the sessions that the reactor has ended."""
+        for number in self._reactor.reaped():
+            container, grant = self._open.pop(number)
+            container.sessions.discard(number)
+            self._policies.release(container, grant)
+            log.info("session %d: ended", number)
+
+    def describe(self):
+        return self._reactor.sessions()
+
+    def _attach(self, container, sock, pid, limits):
+        """The reactor's descriptors are duplicates: it may close them (the program may be gone) before we have sent
+        the welcome, and a closed number could be somebody else's by then."""
+        with ExitStack() as undo:
+            segments = undo.enter_context(Segments(limits["control_bytes"], limits["memory_bytes"]))
+            given = []
+            undo.callback(lambda: [os.close(fd) for fd in given])
+            for fd in (sock.fileno(), *segments.fds):
+                given.append(os.dup(fd))  # close-on-exec, as all of Python's
+            number = self._reactor.attach(*given, container.gids, limits, container.name, pid, container.guid,
+                                          container.port_up, container.mtus)
+            undo.pop_all()
+        return number, segments
