@@ -27,7 +27,7 @@ TEXT = CODE | {".md", ".toml", ".map", ".def", ".in", ".sh", ".yml", ".cfg", ""}
 PYTHON_IMPORT = re.compile(r"^\s*(?:from|c?import)\s+([\w.]+(?:\s*(?:as\s+\w+)?\s*,\s*[\w.]+)*)", re.MULTILINE)
 EXTERN = re.compile(r'^\s*cdef\s+extern\s+from\s+["<]([^">]+)[">]', re.MULTILINE)
 INCLUDE = re.compile(r'^\s*#\s*include\s+["<]([^">]+)[">]', re.MULTILINE)
-PYX_FUNCTION = re.compile(r"^(\s*)(?:async\s+)?(?:def|cdef|cpdef)\b[^=]*\(")
+PYX_FUNCTION = re.compile(r"^(\s*)(?:async\s+)?(?:def|cdef|cpdef)\b(?!\s+class)[^=]*\(")
 C_FUNCTION = re.compile(r"^[A-Za-z_].*\)\s*$|^[A-Za-z_].*\)\s*\{$")
 
 

@@ -118,18 +118,18 @@ class Watch:
             work = flow.send(None)
         except StopIteration as end:
             return end.value
-        try:
-            while True:
+        while True:
+            try:
                 if not work.done and not self.queue.spin_until(work, SPIN_NS):
                     await self._until(work)
-                error = work.error
-                work = flow.send(work.result) if error is None else flow.throw(error)
-        except StopIteration as end:
-            return end.value
-        except BaseException:
-            self.queue.forget(work)
-            flow.close()
-            raise
+            except BaseException:             # a time-out, a signal, a cancellation
+                self.queue.forget(work)
+                flow.close()
+                raise
+            try:
+                work = flow.send(work.result) if work.error is None else flow.throw(work.error)
+            except StopIteration as end:
+                return end.value
 
     async def _until(self, work):
         future = self.loop.create_future()

@@ -207,18 +207,18 @@ class Waiter:
     def finish(self, flow, work, timeout=None):
         """... that has begun, and waits for `work`."""
         deadline = None if timeout is None else time.monotonic() + timeout
-        try:
-            while True:
+        while True:
+            try:
                 if not work.done and not self.queue.spin_until(work, SPIN_NS):
                     self._wait(work, deadline)
-                error = work.error
-                work = flow.send(work.result) if error is None else flow.throw(error)
-        except StopIteration as end:
-            return end.value
-        except BaseException:
-            self.queue.forget(work)
-            flow.close()
-            raise
+            except BaseException:             # a time-out, a signal, a cancellation
+                self.queue.forget(work)
+                flow.close()
+                raise
+            try:
+                work = flow.send(work.result) if work.error is None else flow.throw(work.error)
+            except StopIteration as end:
+                return end.value
 
     def _wait(self, work, deadline):
         """Sleeps until the work is done. One thread sleeps on the descriptors; others sleep beside it."""

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from freeflow.rdma import aio, blocking
 from freeflow.rdma.device import address_of_gid, default_device
 from freeflow.rdma.errors import TooLong, WrongType
-from freeflow.rdma.queue import DATAGRAM, Queue, Route
+from freeflow.rdma.pair import Route
+from freeflow.rdma.queue import Queue
 
 GRH_BYTES = 40           # before each datagram that arrives: where it came from (IBTA 8.3)
 ROUTES = 1024            # ways to hosts that are kept made; the longest unused one goes

@@ -1,9 +1,12 @@
 """The TCP connection beside a queue pair: it says that the peer lives, and how it went."""
 
 import socket
+import time
 
 from freeflow.rdma import exchange
 from freeflow.rdma.errors import Closed, PeerGone
+
+SETTLE_S = 0.05
 
 
 class Line:
@@ -29,11 +32,17 @@ class Line:
         peer = self.queue.peer
         failure = Closed("has closed the connection", peer) if word == exchange.BYE \
             else PeerGone("is gone: its process ended, or its host", peer)
-        self.queue.progress()
+        self._settle()
         self.queue.stop(failure)
         self.queue.progress()
         self.queue.give_up()
         return True
+
+    def _settle(self):
+        """What arrived, and the acknowledgements of what the peer has taken: they are on their way, or will never come."""
+        end = time.monotonic() + SETTLE_S
+        while self.queue.progress() or (self.queue.under_way and time.monotonic() < end):
+            time.sleep(0)
 
     def close(self, in_order):
         try:

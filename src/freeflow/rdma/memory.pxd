@@ -28,5 +28,7 @@ cdef class Span:
 
 # The buffer's bytes, without registering them. Raises WrongType, NotContiguous, ReadOnly.
 cdef Span span_of(object buffer, bint writable)
+# Whether it is registered on the device already, by itself or as part of a longer one; then its key is there.
+cdef int span_is_registered(Span span, Device device) except -1
 # ... registered on the device.
 cdef int span_register(Span span, Device device, bint writable) except -1

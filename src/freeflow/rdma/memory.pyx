@@ -158,13 +158,24 @@ cdef object region_for(Device device, object root, Span span, bint writable):
     return Region(device, <uint64_t>whole.view.buf, whole.view.len, True)
 
 
+cdef int span_is_registered(Span span, Device device) except -1:
+    cdef Kept kept
+    cdef Region region
+    found = device.cache.get(id(root_of(span.thing)))
+    if found is None:
+        return False
+    kept = found
+    region = kept.covering(span.at, span.length, False)
+    return region is not None
+
+
 cdef int span_register(Span span, Device device, bint writable) except -1:
     cdef Kept kept
     cdef Region region = None
     root = root_of(span.thing)
     found = keep_for(device, root)
     if found is not None:
-        kept = found
+        kept = found                         # its end ends what is registered
         region = kept.covering(span.at, span.length, writable)
         if region is None:
             region = region_for(device, root, span, writable)

@@ -1,8 +1,9 @@
 import os
-import random
 from collections import deque
 from threading import Lock
 
+from cpython.buffer cimport PyBUF_READ
+from cpython.memoryview cimport PyMemoryView_FromMemory
 from libc.errno cimport EAGAIN, ENOMEM, errno
 from libc.stdint cimport UINT32_MAX, int64_t, uint8_t
 from libc.string cimport memcpy, memset
@@ -10,7 +11,9 @@ from posix.mman cimport MAP_ANONYMOUS, MAP_FAILED, MAP_PRIVATE, PROT_READ, PROT_
 
 from freeflow.rdma.verbs cimport *
 from freeflow.rdma.library cimport lib
-from freeflow.rdma.memory cimport Region, Span, span_of, span_register
+from freeflow.rdma.device cimport Device
+from freeflow.rdma.pair cimport DATAGRAM_QKEY, GRH, Pair, Route
+from freeflow.rdma.memory cimport Region, Span, span_is_registered, span_of, span_register
 
 from freeflow.rdma.errors import Broken, DeviceGone, ForkedChild, RdmaError, TooLong, of_errno, of_status
 
@@ -32,11 +35,6 @@ cdef extern from "<poll.h>" nogil:
         POLLIN, POLLHUP, POLLERR
     int poll(pollfd *fds, unsigned long n, int timeout_ms)
 
-cdef extern from "<fcntl.h>" nogil:
-    enum:
-        F_SETFL, O_NONBLOCK
-    int fcntl(int fd, int command, ...)
-
 cdef extern from "<sched.h>" nogil:
     int sched_yield()
 
@@ -48,12 +46,9 @@ cdef extern from "<arpa/inet.h>" nogil:
 cdef enum:
     WCS = 32                  # completions taken at a time
     SIGNAL_EVERY = 16         # of a batch: so that its room comes back
-    INLINE = 64               # bytes that a work request may carry in itself, where the device allows it
     EVENTS = 64               # completion events acknowledged together
-    GRH = 40                  # bytes before a datagram
     CHAIN = 32                # work requests posted with one call
     SPIN_SLICE_NS = 20000     # of a spin, after which another thread may have its turn
-    DATAGRAM_QKEY = 0x46460001       # of this package's datagrams: not a controlled one (IBTA 10.2.5)
 
 cdef uint64_t RECEIVE = <uint64_t>1 << 63     # in a wr_id: a receive buffer's number
 
@@ -84,7 +79,14 @@ cdef class Work:
         return self.result
 
 
-cdef class Queue:
+cdef unsigned char *own_pages(size_t size) except NULL:
+    cdef void *at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+    if at == MAP_FAILED:
+        raise MemoryError
+    return <unsigned char *>at
+
+
+cdef class Queue(Pair):
     """device: a Device. depth: work requests under way. slots, slot_bytes: receive buffers, and the longest message for one.
     peer: whom errors name. Raises RdmaError.
     """
@@ -99,42 +101,15 @@ cdef class Queue:
         self.works = [None] * self.depth
         self.arrived, self.awaited = deque(), deque()
         self.turn = Lock()
-        self._make_queues()
+        self.make_queues()
         self._make_slots()
-
-    cdef int _make_queues(self) except -1:
-        cdef ibv_qp_init_attr init
-        self.channel = lib.create_comp_channel(self.device.context)
-        if self.channel == NULL:
-            raise of_errno(errno, "making a completion channel")
-        fcntl(self.channel.fd, F_SETFL, O_NONBLOCK)
-        self.cq = lib.create_cq(self.device.context, self.depth + self.slots, NULL, self.channel, 0)
-        if self.cq == NULL:
-            raise of_errno(errno, "making a completion queue")
-        memset(&init, 0, sizeof(init))
-        init.send_cq = init.recv_cq = self.cq
-        init.cap.max_send_wr, init.cap.max_recv_wr = self.depth, self.slots
-        init.cap.max_send_sge = init.cap.max_recv_sge = 1
-        init.cap.max_inline_data = INLINE
-        init.qp_type = IBV_QPT_UD if self.is_datagram else IBV_QPT_RC
-        self.qp = lib.create_qp(self.device.pd, &init)
-        if self.qp == NULL:                  # some devices have no inline data
-            init.cap.max_inline_data = 0
-            self.qp = lib.create_qp(self.device.pd, &init)
-        if self.qp == NULL:
-            raise of_errno(errno, "making a queue pair")
-        self.inline_max = init.cap.max_inline_data
-        return 0
 
     cdef int _make_slots(self) except -1:
         cdef uint32_t i, stride = self.slot_bytes + (GRH if self.is_datagram else 0)
         cdef size_t size = <size_t>self.slots * stride
-        cdef void *at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
-        if at == MAP_FAILED:
-            raise MemoryError
-        self.receive_at = <unsigned char *>at
-        self.receive_region = Region(self.device, <uint64_t>at, size, True)
-        self._to_init()
+        self.receive_at = own_pages(size)
+        self.receive_region = Region(self.device, <uint64_t>self.receive_at, size, True)
+        self.to_init()
         for i in range(self.slots):
             self.refill(i)
         return 0
@@ -143,86 +118,16 @@ cdef class Queue:
         if self.device is None or self.device.owner_pid != os.getpid():
             return
         if self.qp != NULL:
-            lib.destroy_qp(self.qp)
+            lib.destroy_qp(self.qp)          # nothing arrives any more
+            self.qp = NULL
         if self.receive_region is not None:
             self.receive_region.release()
         if self.receive_at != NULL:
             munmap(self.receive_at, <size_t>self.slots * (self.slot_bytes + (GRH if self.is_datagram else 0)))
-        if self.cq != NULL:
-            if self.events:
-                lib.ack_cq_events(self.cq, self.events)
-            lib.destroy_cq(self.cq)
-        if self.channel != NULL:
-            lib.destroy_comp_channel(self.channel)
-
-    # ---- the queue pair's states ----
-
-    cdef int _modify(self, ibv_qp_attr *attr, int mask, str doing) except -1:
-        cdef int error = lib.modify_qp(self.qp, attr, mask)
-        if error:
-            raise of_errno(error if error > 0 else errno, doing, self.peer)
-        return 0
-
-    cdef int _to_init(self) except -1:
-        cdef ibv_qp_attr attr
-        memset(&attr, 0, sizeof(attr))
-        attr.qp_state, attr.port_num = IBV_QPS_INIT, self.device.port
-        if self.is_datagram:
-            attr.qkey = DATAGRAM_QKEY
-            return self._modify(&attr, IBV_QP_STATE | IBV_QP_PKEY_INDEX | IBV_QP_PORT | IBV_QP_QKEY, "preparing a queue pair")
-        attr.qp_access_flags = IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_READ | IBV_ACCESS_REMOTE_WRITE
-        if self.device.has_atomics:
-            attr.qp_access_flags |= IBV_ACCESS_REMOTE_ATOMIC
-        return self._modify(&attr, IBV_QP_STATE | IBV_QP_PKEY_INDEX | IBV_QP_PORT | IBV_QP_ACCESS_FLAGS,
-                            "preparing a queue pair")
-
-    def connect(self, int gid_index, uint32_t psn, uint32_t their_qpn, uint32_t their_psn, bytes their_gid, int their_lid,
-                int mtu, int atomics):
-        """To RTS, connected. mtu: bytes, one of 256 to 4096. atomics: READs and atomics that the peer takes at a time."""
-        cdef ibv_qp_attr attr
-        memset(&attr, 0, sizeof(attr))
-        attr.qp_state = IBV_QPS_RTR
-        attr.path_mtu = mtu.bit_length() - 8
-        attr.dest_qp_num, attr.rq_psn = their_qpn, their_psn
-        attr.max_dest_rd_atomic = self.device.max_atomics
-        attr.min_rnr_timer = 1               # 10 us: a receiver that is late is not far behind
-        _address(&attr.ah_attr, self.device, gid_index, their_gid, their_lid)
-        self._modify(&attr, IBV_QP_STATE | IBV_QP_AV | IBV_QP_PATH_MTU | IBV_QP_DEST_QPN | IBV_QP_RQ_PSN
-                     | IBV_QP_MAX_DEST_RD_ATOMIC | IBV_QP_MIN_RNR_TIMER, "connecting")
-        memset(&attr, 0, sizeof(attr))
-        attr.qp_state, attr.sq_psn = IBV_QPS_RTS, psn
-        attr.timeout, attr.retry_cnt, attr.rnr_retry = 14, 7, 7      # 67 ms, eight times; a full receiver is waited for
-        attr.max_rd_atomic = min(atomics, <int>self.device.max_atomics)
-        self._modify(&attr, IBV_QP_STATE | IBV_QP_TIMEOUT | IBV_QP_RETRY_CNT | IBV_QP_RNR_RETRY | IBV_QP_SQ_PSN
-                     | IBV_QP_MAX_QP_RD_ATOMIC, "connecting")
-
-    def open_datagrams(self):
-        cdef ibv_qp_attr attr
-        memset(&attr, 0, sizeof(attr))
-        attr.qp_state = IBV_QPS_RTR
-        self._modify(&attr, IBV_QP_STATE, "opening datagrams")
-        attr.qp_state, attr.sq_psn = IBV_QPS_RTS, random.getrandbits(24)
-        self._modify(&attr, IBV_QP_STATE | IBV_QP_SQ_PSN, "opening datagrams")
-
-    def stop(self, failure):
-        """Into the error state: what is under way comes back as Flushed, and `failure` answers what is asked from now on."""
-        cdef ibv_qp_attr attr
-        if self.failure is None:
-            self.failure = failure
-        if self.device.owner_pid != os.getpid():
-            return
-        memset(&attr, 0, sizeof(attr))
-        attr.qp_state = IBV_QPS_ERR
-        lib.modify_qp(self.qp, &attr, IBV_QP_STATE)
-
-    @property
-    def number(self):
-        return self.qp.qp_num
-
-    @property
-    def descriptor(self):
-        """Readable when a completion has come since arm()."""
-        return self.channel.fd
+        if self.stage_region is not None:
+            self.stage_region.release()
+        if self.stage_at != NULL:
+            munmap(self.stage_at, <size_t>self.depth * self.slot_bytes)
 
     @property
     def under_way(self):
@@ -312,7 +217,7 @@ cdef class Queue:
         wr.wr.rdma.remote_addr, wr.wr.rdma.rkey = address, rkey
         if buffer is not None:
             span = span_of(buffer, into)
-            if span.length > 1 << 31:
+            if span.length > <uint64_t>1 << 31:
                 raise TooLong("one operation moves 2 GiB at most", self.peer)
             sge.addr, sge.length, sge.lkey = span.at, <uint32_t>span.length, 0
             if span.length:
@@ -320,11 +225,28 @@ cdef class Queue:
             if span.length <= self.inline_max and not into and not self.batching:
                 wr.send_flags = IBV_SEND_INLINE
             elif span.length:
-                span_register(span, self.device, into)
-                sge.lkey = span.lkey
                 work.kept = span
+                self.place(span, &sge, into)
         self.post(&wr, work)
         return work
+
+    cdef int place(self, Span span, ibv_sge *sge, bint into) except -1:
+        """Where the device finds the bytes: in memory that is registered; short ones of other memory are copied into the queue's own,
+        which is quicker than registering."""
+        cdef uint32_t slot
+        if into or span.length > self.slot_bytes or span_is_registered(span, self.device):
+            span_register(span, self.device, into)
+            sge.lkey = span.lkey
+            return 0
+        if self.stage_region is None:
+            self.stage_at = own_pages(<size_t>self.depth * self.slot_bytes)
+            self.stage_region = Region(self.device, <uint64_t>self.stage_at, <size_t>self.depth * self.slot_bytes, True)
+        self.flush(False)                    # then its number is known
+        slot = self.posted % self.depth
+        sge.addr = <uint64_t>self.stage_at + <uint64_t>slot * self.slot_bytes
+        sge.lkey = self.stage_region.mr.lkey
+        memcpy(<void *>sge.addr, <void *>span.at, span.length)
+        return 0
 
     def move_rows(self, bint into, buffer, const int64_t[::1] rows, Py_ssize_t first, uint64_t address, uint32_t rkey,
                   uint32_t row_bytes):
@@ -410,8 +332,7 @@ cdef class Queue:
         if span.length <= self.inline_max:
             wr.send_flags = IBV_SEND_INLINE
         else:
-            span_register(span, self.device, False)
-            sge.lkey = span.lkey
+            self.place(span, &sge, False)
         wr.opcode = IBV_WR_SEND
         wr.wr.ud.ah, wr.wr.ud.remote_qpn, wr.wr.ud.remote_qkey = route.handle, qpn, DATAGRAM_QKEY
         work.kept = (span, route)
@@ -625,38 +546,8 @@ cdef class Queue:
         cdef uint32_t skip = GRH if self.is_datagram else 0
         if slot >= self.slots or length > self.slot_bytes + skip:
             raise IndexError(slot)
-        return <unsigned char[:length]>(self.receive_at + <uint64_t>slot * (self.slot_bytes + skip))
+        return PyMemoryView_FromMemory(<char *>self.receive_at + <uint64_t>slot * (self.slot_bytes + skip), length, PyBUF_READ)
 
     def free_slot(self, uint32_t slot):
         """The message has been taken: the buffer is the next one's."""
         self.refill(slot)
-
-
-cdef class Route:
-    """The way to a host, for datagrams."""
-
-    cdef ibv_ah *handle
-    cdef Device device
-
-    def __cinit__(self, Device device, int gid_index, bytes gid, int lid):
-        cdef ibv_ah_attr attr
-        memset(&attr, 0, sizeof(attr))
-        self.device = device
-        _address(&attr, device, gid_index, gid, lid)
-        self.handle = lib.create_ah(device.pd, &attr)
-        if self.handle == NULL:
-            raise of_errno(errno, "making an address handle")
-
-    def __dealloc__(self):
-        if self.handle != NULL and self.device.owner_pid == os.getpid():
-            lib.destroy_ah(self.handle)
-
-
-cdef int _address(ibv_ah_attr *to, Device device, int gid_index, bytes gid, int lid) except -1:
-    if len(gid) != 16:
-        raise ValueError("a GID has 16 bytes")
-    to.port_num, to.dlid = device.port, lid
-    to.is_global = 1
-    to.grh.sgid_index, to.grh.hop_limit = gid_index, 64
-    memcpy(to.grh.dgid.raw, <const char *>gid, 16)
-    return 0

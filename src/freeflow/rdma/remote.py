@@ -1,5 +1,6 @@
 """Remote buffers: another process's array, as something that can be sliced, sent and written to like an array."""
 
+import ast
 import json
 import math
 
@@ -23,7 +24,7 @@ class RemoteBuffer:
     __slots__ = ("address", "rkey", "dtype", "shape", "writable", "connection")
 
     def __init__(self, address, rkey, dtype, shape, writable, connection=None):
-        self.address, self.rkey, self.dtype, self.shape = address, rkey, np.dtype(dtype), tuple(shape)
+        self.address, self.rkey, self.dtype, self.shape = address, rkey, _dtype(dtype), tuple(shape)
         self.writable, self.connection = writable, connection
 
     @property
@@ -80,7 +81,7 @@ class RemoteBuffer:
         if isinstance(value, np.ndarray):
             if value.dtype != self.dtype:
                 raise WrongType(f"the remote buffer is of {self.dtype}, the array of {value.dtype}")
-        elif np.isscalar(value) or isinstance(value, (list, tuple)):
+        elif isinstance(value, (int, float, complex, np.generic, list, tuple)):
             value = np.ascontiguousarray(np.broadcast_to(np.asarray(value, self.dtype), self.shape))
         nbytes = memoryview(value).nbytes if not hasattr(value, "nbytes") else value.nbytes
         if nbytes != self.nbytes:
@@ -116,7 +117,8 @@ class RemoteBuffer:
         return self.connection
 
     def __getstate__(self):
-        return self.address, self.rkey, self.dtype.str, self.shape, self.writable
+        dtype = repr(self.dtype.descr) if self.dtype.names else self.dtype.str
+        return self.address, self.rkey, dtype, self.shape, self.writable
 
     def __setstate__(self, state):
         self.__init__(*state)
@@ -143,7 +145,9 @@ class RemoteBuffer:
             if len(text) > DESCRIPTION_BYTES_MAX:
                 raise ValueError("too long")
             address, rkey, dtype, shape, writable = json.loads(bytes(text))
-            dtype = np.dtype(dtype)
+            if not isinstance(dtype, str):
+                raise ValueError("no dtype")
+            dtype = _dtype(dtype)
             if dtype.hasobject or not isinstance(writable, bool) or len(shape) > DIMENSIONS_MAX:
                 raise ValueError("odd values")
             numbers = [address, rkey, *shape]
@@ -152,5 +156,12 @@ class RemoteBuffer:
             if math.prod(shape) * dtype.itemsize + address >= 1 << 64:
                 raise ValueError("beyond the end of memory")
             return cls(address, rkey, dtype, shape, writable, connection)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
             raise WrongProtocol(f"the peer sent no remote buffer: {error}") from None
+
+
+def _dtype(text):
+    """A numpy.dtype, or from what names one: of a structure, its fields (numpy's array-interface description)."""
+    if isinstance(text, str) and text.startswith("["):
+        return np.lib.format.descr_to_dtype(ast.literal_eval(text))
+    return np.dtype(text)
