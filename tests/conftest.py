@@ -10,6 +10,7 @@ import pytest
 from places import Lab, Router, remove_stale
 
 ROOT = Path(__file__).resolve().parent.parent
+QUICK = [ROOT / "tests" / name for name in ("test_tidy.py", "unit", "protocol", "contract")]
 
 
 def pytest_addoption(parser):
@@ -20,6 +21,13 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     if config.option.seed is None:
         config.option.seed = commit_seed() if os.environ.get("CI") else random.SystemRandom().getrandbits(32)
+
+
+def pytest_collection_modifyitems(items):
+    """`make test-quick` is what is marked quick: all that needs no router, and what says so itself."""
+    for item in items:
+        if any(item.path.is_relative_to(folder) for folder in QUICK):
+            item.add_marker("quick")
 
 
 def pytest_sessionstart():
