@@ -2,6 +2,7 @@
 
 from libc cimport errno
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, strerror
 
 from ffcore.control cimport (FF_CMD_ALLOC_DM, FF_CMD_ALLOC_MW, FF_CMD_ALLOC_NULL_MR, FF_CMD_ALLOC_PD, FF_CMD_ATTACH_MCAST,
@@ -11,7 +12,7 @@ from ffcore.control cimport (FF_CMD_ALLOC_DM, FF_CMD_ALLOC_MW, FF_CMD_ALLOC_NULL
                              FF_CMD_CLOSE_CONTEXT, FF_CMD_DESTROY_CHANNEL, ff_cmd_handle, ff_reply_handle)
 from ffcore.shm cimport (FF_FLAG_SLOW_YIELD, FF_PAYLOAD_OFFSET, ff_a32, ff_command_slot, ff_fd_note, ff_load32,
                          ff_load32_acquire, ff_pause, ff_store32, ff_store32_release)
-from ffl.kernel cimport futex_wait, now_ns, sched_yield
+from ffl.kernel cimport fail, futex_wait, now_ns, sched_yield
 from ffl.session.lock cimport ff_mutex_lock, ff_mutex_unlock
 from ffl.session.log_api cimport FF_LOG_DEBUG, FF_LOG_WARN, ff_log
 from ffl.objects cimport ffl_context
@@ -147,6 +148,21 @@ cdef public int ff_call(ffl_context *context, uint16_t op, const void *request, 
         error = exchange(op, request, size, reply, reply_size, &seq)
         ff_mutex_unlock(&mutex)
     return error
+
+
+cdef public void *ff_call_new(ffl_context *context, size_t size, uint16_t op, const void *request, uint32_t request_size,
+                              void *reply, uint32_t reply_size) noexcept nogil:
+    """Room first: nothing has to be undone at the router."""
+    cdef void *made = calloc(1, size)
+    cdef int error
+    if made == NULL:
+        return NULL
+    error = ff_call(context, op, request, request_size, reply, reply_size)
+    if error:
+        free(made)
+        fail(error)
+        return NULL
+    return made
 
 
 cdef public int ff_call_session(uint16_t op, void *reply, uint32_t reply_size) noexcept nogil:
