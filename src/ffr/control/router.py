@@ -23,6 +23,7 @@ from ffr.control.registry import Registry
 from ffr.nic.roce.underlay import Underlay
 from ffr.control.server import SessionServer
 from ffr.control.sessions import Sessions
+from ffr.control.userfaultfd import Userfaultfd
 from ffr.tcp.mode import TcpMode
 
 log = logging.getLogger(__name__)
@@ -33,9 +34,9 @@ NEIGHBOURS_LOOK_S = 0.5
 class Router:
     """Runs in an asyncio loop, in the thread beside the reactor's."""
 
-    def __init__(self, paths, reactor, counters, policies, stopped, key=None, device_files=None, nic="auto"):
+    def __init__(self, paths, reactor, counters, policies, stopped, key=None, device_files=None, nic="auto", userfaultfd="auto"):
         """`stopped`: the asyncio.Event that ends the router. `key`: what the hosts' brokers of TCP mode know each other
-        by, bytes. `device_files`: see device_files.py. `nic`: see roce/underlay.py."""
+        by, bytes. `device_files`: see device_files.py. `nic`: see roce/underlay.py. `userfaultfd`: "off" hands none out."""
         self.paths, self.reactor, self.counters = paths, reactor, counters
         self.registry = Registry()
         self.registry.add_host(Namespace.own(), addresses.own())
@@ -49,11 +50,12 @@ class Router:
         self.hosts.listen_contested(self.following.again)
         self.store = Store()
         self.admission = Admission(self.registry)
+        self.userfaultfd = Userfaultfd(userfaultfd)
         self._stopped = stopped
         self._control = ControlServer(paths.control_socket, self._ops())
         self._watching = None
         self._server = SessionServer(asyncio.get_running_loop(), paths.session_socket, self.admission, self.sessions,
-                                     counters.segment, self.following.hasten)
+                                     counters.segment, self.following.hasten, self.userfaultfd)
 
     async def watch_neighbours(self):
         """Until cancelled: other routers on this machine poll its cores too."""
@@ -89,6 +91,7 @@ class Router:
         self.tcp.close()
         self.underlay.close()
         self.registry.close()
+        self.userfaultfd.close()
 
     def status(self):
         counters = self.counters.segment.counters()
@@ -96,7 +99,8 @@ class Router:
                 "directory": str(self.paths.directory), "name": self.paths.name,
                 "polling": MODES[counters["polling"]], "stats": self.counters.name, "sessions": len(self.sessions),
                 "containers": len(self.registry), "counters": counters, "tcp": self.tcp.status(),
-                "roce": self.underlay.status(), "map": self.map_status()}
+                "roce": self.underlay.status(), "map": self.map_status(),
+                "userfaultfd": {"handed_out": self.userfaultfd.fd is not None, "why_not": self.userfaultfd.why_not}}
 
     def map_status(self):
         """Who is where, as far as this router knows."""
