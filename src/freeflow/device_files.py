@@ -65,7 +65,8 @@ def _node(found):
 def _bus(found, cpus):
     """What a bus would say of the device behind it, and the interfaces that have its addresses."""
     links = {gid.interface: Link(f"../../../../net/{gid.interface}") for gid in found.gids.values() if gid.interface}
-    return {f"device/net/{name}": link for name, link in links.items()} | {"device/vendor": f"{found.vendor_id:#06x}", "device/device": f"{found.vendor_part_id:#06x}",
+    return {f"device/net/{name}": link for name, link in links.items()} | {
+            "device/vendor": f"{found.vendor_id:#06x}", "device/device": f"{found.vendor_part_id:#06x}",
             "device/numa_node": "-1", "device/local_cpus": cpu_mask(cpus), "device/local_cpulist": f"0-{cpus - 1}",
             "device/driver": Link("../../../../bus/virtual/drivers/freeflow")}
 
