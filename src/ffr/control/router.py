@@ -19,6 +19,7 @@ from ffr.control.identity import Namespace
 from ffr.map import static
 from ffr.map.embedded import Store
 from ffr.map.hosts import HERE, HostMap
+from ffr.control.port_counters import PortCounters
 from ffr.control.registry import Registry
 from ffr.nic.roce.underlay import Underlay
 from ffr.control.server import SessionServer
@@ -40,7 +41,9 @@ class Router:
         self.paths, self.reactor, self.counters = paths, reactor, counters
         self.registry = Registry()
         self.registry.add_host(Namespace.own(), addresses.own())
-        self.sessions = Sessions(reactor, policies)
+        self.port_counters = PortCounters(paths.port_counters, counters.segment.session,
+                                          lambda: counters.segment.counters()["busy_passes"])
+        self.sessions = Sessions(reactor, policies, self.port_counters.ended)
         self.tcp = TcpMode(paths.tcp_socket, self.registry, key)
         self.hosts = HostMap()
         self.underlay = Underlay(reactor, nic)
@@ -71,6 +74,8 @@ class Router:
         self._watching = asyncio.create_task(self.watch_neighbours())
         self.following.add(self.registry.host)
         self.files.start()
+        self.port_counters.start()
+        self.port_counters.add(self.registry.host)
         await self._control.start()
         self.tcp.start()
         self.store.start()
@@ -86,6 +91,7 @@ class Router:
             self._watching.cancel()
         self.following.close()
         self.files.close()
+        self.port_counters.close()
         self._server.close()
         self._control.close()
         self.tcp.close()
@@ -111,6 +117,7 @@ class Router:
         """pid: of a process whose file system has the device's files, which follow then."""
         container = self.registry.add(name, open_namespace(netns), addresses, tenant, allow)
         self.files.add(container, pid)
+        self.port_counters.add(container)
         self.following.add(container)
         self.following.again(container.granted)
         self._announce(container)
@@ -121,6 +128,7 @@ class Router:
         container = self.registry.remove(name)
         self.following.remove(container)
         self.files.remove(container)
+        self.port_counters.remove(container)
         self.underlay.foreign.remove(container)
         self.sessions.end_all(container, errno.ENODEV)
         self.admission.forget(container)
