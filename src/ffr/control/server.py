@@ -18,7 +18,8 @@ from ffr.control.identity import Namespace, peer_process
 log = logging.getLogger(__name__)
 
 BACKLOG = 128
-ACCEPTS_PER_TURN = 64  # then the loop looks at the others
+BEGUN_PER_TURN = 32  # sessions made before the loop looks at the others: some 40 ms, and each who waits has 1.5 s of patience
+ACCEPTS_PER_TURN = 256  # those beyond are told "not yet", which costs next to nothing
 PAUSE_S = 0.1  # without descriptors there is nothing to accept with; sessions that end bring some back
 SO_PASSRIGHTS = 83  # linux/socket.h, from 6.16 on: senders of descriptors get EPERM
 
@@ -53,7 +54,7 @@ class SessionServer:
             self.loop.add_reader(self._listener, self._accept)
 
     def _accept(self):
-        for _ in range(ACCEPTS_PER_TURN):
+        for number in range(ACCEPTS_PER_TURN):
             try:
                 sock, _ = self._listener.accept()
             except BlockingIOError:
@@ -65,7 +66,11 @@ class SessionServer:
                     self.loop.call_later(PAUSE_S, self._resume)
                     return
                 continue  # that connection is gone already
-            self._begin(sock)
+            if number < BEGUN_PER_TURN:
+                self._begin(sock)
+            else:
+                sock.setblocking(False)
+                Handshake(self, sock).answer(Refused(errno.EAGAIN, "many programs start at once"))
 
     def _begin(self, sock):
         sock.setblocking(False)
@@ -144,6 +149,9 @@ class Handshake:
     def refuse(self, refusal):
         log.info("refused: %s", refusal.reason)
         self._server.counters.count_refused()
+        self.answer(refusal)
+
+    def answer(self, refusal):
         try:
             self._drain()
             self._sock.send(pack_welcome(refusal.errno, reason=refusal.reason), socket.MSG_DONTWAIT
