@@ -9,6 +9,7 @@ from ffr.objects.qp cimport qp_activate, qp_flush, qp_rest
 from ffr.state cimport (FFR_DM, FFR_LIST_WAITING, FFR_MR, FFR_NONE, FFR_RUN, FFR_SESSIONS, ffr_qp, ffr_router,
                         ffr_session)
 from libc.errno cimport ECONNRESET
+from libc.stdint cimport uint64_t
 
 
 cdef extern from "ffr/reactor/loop.h" nogil:
