@@ -17,6 +17,8 @@ PENDING_PER_CONTAINER = 128  # handshakes begun and not finished; one descriptor
 PENDING_TOTAL = 1024
 ADMISSIONS_PER_S = 100.0  # per container, sustained; a session costs two segments, so making and dropping them is work
 ADMISSIONS_BURST = 128
+# ... in one turn of the router's loop, some 40 ms of work: each who waits has 1.5 s of patience, and the others hear "not yet".
+ADMISSIONS_PER_TURN = 32
 
 
 @dataclass
@@ -36,6 +38,7 @@ class Admission:
         self._sessions_max = min(sessions_max, MAX_SESSIONS)
         self._pending = Counter()
         self._buckets = {}  # container name -> Bucket
+        self._turn = Counter()  # container name -> admissions in this turn
 
     def begin(self, namespace_id):
         """A connection came in. Returns its share, to be given to end(); raises Refused when the share is used up."""
@@ -60,10 +63,17 @@ class Admission:
         if (held := len(container.sessions)) >= self._left():
             raise Refused(errno.ENOSPC, f"container {container.name!r} has {held} sessions already, of the router's"
                                         f" {self._sessions_max}")
+        if self._turn[container.name] >= ADMISSIONS_PER_TURN:
+            raise Refused(errno.EAGAIN, f"many programs of container {container.name!r} start at once")
         if not self._bucket(container, now_s).take(now_s):
             raise Refused(errno.EAGAIN, f"container {container.name!r} opens more than {ADMISSIONS_PER_S:.0f} sessions"
                                         " a second")
+        self._turn[container.name] += 1
         return container
+
+    def end_turn(self):
+        """The router's loop has looked at everything else meanwhile."""
+        self._turn.clear()
 
     def _left(self):
         """How many sessions there are still to be had. A container may have as many as are left for all others, as of any

@@ -18,19 +18,21 @@ from ffr.control.identity import Namespace, peer_process
 log = logging.getLogger(__name__)
 
 BACKLOG = 128
-BEGUN_PER_TURN = 32  # sessions made before the loop looks at the others: some 40 ms, and each who waits has 1.5 s of patience
-ACCEPTS_PER_TURN = 256  # those beyond are told "not yet", which costs next to nothing
+ACCEPTS_PER_TURN = 256  # then the loop looks at the others; to see whose a connection is takes a tenth of making a session
 PAUSE_S = 0.1  # without descriptors there is nothing to accept with; sessions that end bring some back
 SO_PASSRIGHTS = 83  # linux/socket.h, from 6.16 on: senders of descriptors get EPERM
 
 
 class SessionServer:
-    """`on_peer(container)` is called for each admitted peer before its session is made."""
+    """`on_peer(container)` is called for each admitted peer before its session is made. `userfaultfd`: a
+    Userfaultfd, which stays the caller's."""
 
-    def __init__(self, loop, path, admission, sessions, counters, on_peer):
+    def __init__(self, loop, path, admission, sessions, counters, on_peer, userfaultfd):
+        self.userfaultfd = userfaultfd
         self.loop, self.path = loop, path
         self.admission, self.sessions, self.counters, self.on_peer = admission, sessions, counters, on_peer
         self.handshakes = set()
+        self._in_turn = False
         self._listener = None
 
     def start(self):
@@ -54,7 +56,7 @@ class SessionServer:
             self.loop.add_reader(self._listener, self._accept)
 
     def _accept(self):
-        for number in range(ACCEPTS_PER_TURN):
+        for _ in range(ACCEPTS_PER_TURN):
             try:
                 sock, _ = self._listener.accept()
             except BlockingIOError:
@@ -66,11 +68,17 @@ class SessionServer:
                     self.loop.call_later(PAUSE_S, self._resume)
                     return
                 continue  # that connection is gone already
-            if number < BEGUN_PER_TURN:
-                self._begin(sock)
-            else:
-                sock.setblocking(False)
-                Handshake(self, sock).answer(Refused(errno.EAGAIN, "many programs start at once"))
+            self._begin(sock)
+
+    def take_turn(self):
+        """Somebody is about to be admitted, in this turn of the loop."""
+        if not self._in_turn:
+            self._in_turn = True
+            self.loop.call_soon(self._end_turn)
+
+    def _end_turn(self):
+        self._in_turn = False
+        self.admission.end_turn()
 
     def _begin(self, sock):
         sock.setblocking(False)
@@ -125,13 +133,16 @@ class Handshake:
             raise Refused(errno.EPROTO, "the router takes no descriptors")
         pid = self._pid()
         peer = Peer(self._namespace_id, self._foreign, pid)
+        server.take_turn()
         container = server.admission.admit(hello, peer, time.monotonic())
         server.on_peer(container)
         number, limits, segments = server.sessions.open(container, self._sock, pid)
         with segments:
-            message = pack_welcome(0, number, limits["control_bytes"], limits["memory_bytes"])
+            more = [] if server.userfaultfd.fd is None else [server.userfaultfd.fd]
+            message = pack_welcome(0, number, limits["control_bytes"], limits["memory_bytes"],
+                                   server.userfaultfd.why_not, bool(more))
             try:
-                socket.send_fds(self._sock, [message], segments.fds, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+                socket.send_fds(self._sock, [message], segments.fds + more, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
             except OSError as error:
                 # Gone in the meantime, most likely: the reactor's epoll says so to the reactor.
                 log.info("session %d: no welcome sent: %s", number, error)
@@ -149,9 +160,6 @@ class Handshake:
     def refuse(self, refusal):
         log.info("refused: %s", refusal.reason)
         self._server.counters.count_refused()
-        self.answer(refusal)
-
-    def answer(self, refusal):
         try:
             self._drain()
             self._sock.send(pack_welcome(refusal.errno, reason=refusal.reason), socket.MSG_DONTWAIT
