@@ -2,7 +2,7 @@
 
 import pytest
 
-from programs import cases, program, run_case
+from programs import cases, names_in, program, run_case
 
 
 @pytest.mark.parametrize("source, name", cases("newer"))
@@ -26,3 +26,15 @@ def test_a_gid_index_of_another_nic_s_is_named_at_once(shared_router, name, verb
     done = shared_router.run(program("gid_index"), name)
     assert done.stdout == f"ok {name}\n", done.stdout + done.stderr
     assert done.stderr.splitlines()[0].startswith(f"freeflow: {verb}: GID index 15 is not in use here: take 0 ("), done.stderr
+
+
+CHECKED = ["rc_transfer", "rc_events", "queue_wr", "queue_poll", "srq_share", "ud_transfer", "mr_change", "mw_bind", "import_share",
+           "xrc_transfer", "newer_verbs"]
+
+
+@pytest.mark.parametrize("source", CHECKED)
+def test_memcheck_finds_nothing(shared_router, source):
+    """valgrind's, in the program and the processes that it makes; registered memory may never have been written."""
+    name = names_in(source)[0]
+    done = shared_router.run("valgrind", "-q", "--error-exitcode=9", program(source), name)
+    assert (done.stdout, done.stderr) == (f"ok {name}\n", "")
