@@ -23,6 +23,7 @@ from ffr.control.place import Place, PlaceTaken
 from ffr.nic.backends import NICS, Backends
 from ffr.policy.registry import Policies
 from ffr.control.router import Router
+from ffr.control.userfaultfd import WISHES
 
 LOG_LEVELS = {"error": logging.ERROR, "warn": logging.WARNING, "info": logging.INFO, "debug": logging.DEBUG}
 
@@ -41,7 +42,7 @@ def main(arguments=None):
         paths = RouterPaths.of(options.dir, options.name)
         policies = Policies.of_file(options.policy) if options.policy else Policies()
         asyncio.run(serve(paths, policies, options.polling, map_of(options), key_of(options.key),
-                          shlex.split(options.device_files), options.nic))
+                          shlex.split(options.device_files), options.nic, options.userfaultfd))
     except (PlaceTaken, ValueError, OSError) as error:
         log.debug("cannot start", exc_info=True)
         sys.exit(f"freeflow router: {_told(error)}")
@@ -76,7 +77,7 @@ def key_of(path):
         return file.read(KEY_BYTES_MAX).strip()
 
 
-async def serve(paths, policies, polling, where=None, key=None, device_files=None, nic="auto"):
+async def serve(paths, policies, polling, where=None, key=None, device_files=None, nic="auto", userfaultfd="auto"):
     """From the first file to the last: what is set up here is taken down here, in reverse."""
     from ffr.reactor.reactor import Reactor  # here, so that the command line's mistakes are told without it
     stopped = asyncio.Event()
@@ -96,7 +97,7 @@ async def serve(paths, policies, polling, where=None, key=None, device_files=Non
         nics = Backends(reactor, nic)
         reactor.start()
         undo.callback(reactor.stop)
-        router = Router(paths, reactor, counters, policies, stopped, nics, key, device_files)
+        router = Router(paths, reactor, counters, policies, stopped, nics, key, device_files, userfaultfd)
         undo.callback(router.close)
         router.use_map(**(where or {}))
         await router.start()
@@ -120,6 +121,8 @@ def _parse(arguments):
                                                         " no doubt")
     parser.add_argument("--key", metavar="FILE", help="the hosts' common secret, for TCP mode; see docs/tcp-mode.md")
     parser.add_argument("--nic", choices=NICS, default=NICS[0], help="what containers are reached by")
+    parser.add_argument("--userfaultfd", choices=WISHES, default=WISHES[0],
+                        help="off: programs get no descriptor of /dev/userfaultfd; see docs/design-memory.md")
     parser.add_argument("--device-files", metavar="COMMAND", default="", help="brings the device's files in a container up to"
                                                                              " date (src/ffr/control/device_files.py)")
     options = parser.parse_args(arguments)
