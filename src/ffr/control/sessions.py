@@ -15,9 +15,11 @@ log = logging.getLogger(__name__)
 class Sessions:
     """The Python side of a session: its container and its grant. Everything else of it is the reactor's."""
 
-    def __init__(self, reactor, policies):
+    def __init__(self, reactor, policies, on_ended=lambda container, number: None):
+        """on_ended: called before the number of a session that has ended is anybody else's."""
         self._reactor = reactor
         self._policies = policies
+        self._on_ended = on_ended
         self._open = {}  # number -> (container, Grant, pid, pidfd)
 
     def __len__(self):
@@ -65,6 +67,7 @@ class Sessions:
             container, grant, _, pidfd = self._open.pop(number)
             if pidfd >= 0:
                 os.close(pidfd)
+            self._on_ended(container, number)
             container.sessions.discard(number)
             self._policies.release(container, grant)
             log.info("session %d: ended", number)
