@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from ffr.errors import Refused
 from ffr.control.identity import peer_pidfd
 from ffr.control.segments import Segments
+from ffr.policy.memory import allowed_bytes
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ class Sessions:
         """Makes a session. Returns (number, limits, Segments); the caller closes its `sock` and the Segments, which
         the reactor has descriptors of its own for. Raises Refused."""
         self.reap()  # a number that the reactor gives out again must not still be somebody's here
-        grant = self._policies.admit(container)
+        grant = self._policies.admit(container, allowed_bytes(pid))
         try:
             number, segments = self._attach(container, sock, pid, grant.limits)
         except (OSError, ValueError) as error:  # ValueError: limits that the reactor cannot have

@@ -5,13 +5,13 @@ whatever the container wrote: check everything), `reply` is private too and zero
 verbs documents, and does a bounded amount of work. FFR_LATER: another thread has been asked for something (r.later), and
 the same handler is called again, with the same request, when it has answered.
 
-PDs, MRs and DMs may be imported, so that whether a session has one is more than whose it is: importing.pxd.
+PDs, MRs and DMs may be imported, so that whether a session has one is more than whose it is: objects/memory.pxd.
 """
 
 from libc.stdint cimport uint32_t
 
-from ffr.state cimport (FFR_AHS, FFR_CQS, FFR_CHANNELS, FFR_MRS, FFR_OPENERS, FFR_QPS, FFR_SRQS, FFR_WINDOW_1, FFR_XRCDS,
-                        ffr_mr, ffr_router)
+from ffr.objects.memory cimport is_window
+from ffr.state cimport (FFR_AHS, FFR_CQS, FFR_CHANNELS, FFR_MRS, FFR_OPENERS, FFR_QPS, FFR_SRQS, FFR_XRCDS, ffr_router)
 
 
 cdef enum:
@@ -24,9 +24,6 @@ cdef inline bint owns_qp(ffr_router *r, uint32_t session, uint32_t handle) noexc
 
 cdef inline bint owns_cq(ffr_router *r, uint32_t session, uint32_t handle) noexcept nogil:
     return handle < FFR_CQS and r.state.cq[handle].o.used and r.state.cq[handle].o.session == session
-
-cdef inline bint is_window(const ffr_mr *mr) noexcept nogil:
-    return mr.behind >= FFR_WINDOW_1
 
 cdef inline bint owns_mw(ffr_router *r, uint32_t session, uint32_t handle) noexcept nogil:
     return (handle < FFR_MRS and r.state.mr[handle].o.used and r.state.mr[handle].o.session == session

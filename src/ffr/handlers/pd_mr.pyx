@@ -3,14 +3,14 @@ from libc.stdint cimport uint64_t
 
 from ffcore.control cimport (ff_cmd_handle, ff_cmd_part, ff_cmd_reg_mr, ff_cmd_rereg_mr, ff_reply_dereg_mr, ff_reply_handle,
                              ff_reply_reg_mr, FF_WHY_READ_ONLY)
-from ffr.handlers.base cimport is_window, owns_channel
-from ffr.handlers.importing cimport dm_unused, imports_drop, mr_context, pd_context
-from ffr.handlers.placing cimport check_place, give_up_place, is_read_only, lies_at, place, take_extents, undo_place
+from ffr.handlers.base cimport owns_channel
+from ffr.handlers.placing cimport check_place, is_read_only, lies_at, place, take_extents, undo_place
 from ffr.ibv cimport (IBV_ACCESS_LOCAL_WRITE, IBV_ACCESS_REMOTE_ATOMIC, IBV_ACCESS_REMOTE_WRITE,
                       IBV_REREG_MR_CHANGE_ACCESS, IBV_REREG_MR_CHANGE_PD, IBV_REREG_MR_CHANGE_TRANSLATION)
 from ffr.mem.keys cimport key_find, key_new
-from ffr.state cimport (FFR_ACCESS_LOCAL, FFR_DEVICE, FFR_ENDED, FFR_MR, FFR_MRS, FFR_NONE, FFR_NOTHING, FFR_PAGES, FFR_PD,
-                        ffr_mr, ffr_session, object_free, object_new)
+from ffr.objects.memory cimport imports_drop, is_window, mr_context, mr_displace, mr_free, pd_context
+from ffr.state cimport (FFR_ACCESS_LOCAL, FFR_ENDED, FFR_MR, FFR_MRS, FFR_NONE, FFR_NOTHING, FFR_PAGES, FFR_PD, ffr_mr,
+                        ffr_router, ffr_session, object_free, object_new)
 
 
 cdef int alloc_pd(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil:
@@ -125,7 +125,7 @@ cdef int rereg_mr(ffr_router *r, uint32_t session, const void *body, void *reply
         if error == 0:
             error = take_extents(r, session, &c.to, access, &where, <ff_reply_reg_mr *>reply)
         if error == 0:
-            give_up_place(r, mr)
+            mr_displace(r, mr)
             lies_at(r, mr, &c.to, &where)
     if error:
         return error
@@ -153,21 +153,6 @@ cdef int alloc_null_mr(ffr_router *r, uint32_t session, const void *body, void *
     r.state.mr[index].length = <uint64_t>-1
     (<ff_reply_reg_mr *>reply).rkey = 0      # peers have no use for it
     return 0
-
-
-cdef void mr_free(ffr_router *r, uint32_t index) noexcept nogil:
-    """Voids the key. The reactor thread is the only one that moves bytes, so when this returns nothing refers to the
-    pages any more; a message that was under way finds its key void at its next turn."""
-    cdef ffr_mr *mr = &r.state.mr[index]
-    cdef uint32_t dm = mr.of if mr.behind == FFR_DEVICE else <uint32_t>FFR_NONE
-    give_up_place(r, mr)
-    if mr.behind != FFR_ENDED:
-        r.state.pd[mr.pd].o.references -= 1
-    imports_drop(r, FFR_MR, index)
-    object_free(r, FFR_MR, index)            # the key stays in the record, so that it is not given out next
-    if dm != FFR_NONE:
-        r.state.dm[dm].o.references -= 1
-        dm_unused(r, dm)
 
 
 cdef void end_for(ffr_router *r, uint32_t index) noexcept nogil:

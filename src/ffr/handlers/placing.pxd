@@ -21,7 +21,6 @@ cdef int take_extents(ffr_router *r, uint32_t session, const ff_cmd_reg_mr *c, u
 cdef void undo_place(ffr_router *r, uint32_t session, const ff_cmd_reg_mr *c, const place *where) noexcept nogil
 
 cdef void lies_at(ffr_router *r, ffr_mr *mr, const ff_cmd_reg_mr *c, const place *where) noexcept nogil
-cdef void give_up_place(ffr_router *r, ffr_mr *mr) noexcept nogil
 
 # Whether some of it is memory that the router has mapped without the right to write.
 cdef bint is_read_only(ffr_router *r, const ffr_mr *mr) noexcept nogil

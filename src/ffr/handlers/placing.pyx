@@ -1,42 +1,19 @@
 from libc.errno cimport EAGAIN, EINVAL, ENOMEM
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
-from ffcore.control cimport FF_EXTENT_SHARED, FF_WHY_LIMIT, FF_WHY_MANY
-from ffcore.shm cimport FF_PAGE, FF_PAYLOAD_OFFSET, ff_session, ff_store64
+from ffcore.control cimport FF_EXTENT_SHARED, FF_WHY_LIMIT, FF_WHY_MANY, ff_cmd_reg_mr, ff_extent, ff_reply_reg_mr
+from ffcore.shm cimport FF_PAGE, FF_PAYLOAD_OFFSET
 from ffr.handlers.base cimport FFR_LATER
 from ffr.ibv cimport IBV_ACCESS_LOCAL_WRITE
 from ffr.mem.mappings cimport mapping_drop, mapping_forget, mapping_new
-from ffr.state cimport (FFR_BLOCK_EXTENTS, FFR_EXTENT_BLOCKS, FFR_LATER_ASKED, FFR_LATER_MAPPED, FFR_NONE, FFR_SESSIONS,
-                        ffr_later)
+from ffr.objects.memory cimport block_free, block_new, mr_mapping, mr_pinned
+from ffr.state cimport (FFR_BLOCK_EXTENTS, FFR_LATER_ASKED, FFR_LATER_MAPPED, FFR_NONE, FFR_SESSIONS, ffr_later, ffr_mr,
+                        ffr_router, ffr_session)
 
 
 cdef extern from "ffr/reactor/loop.h" nogil:
     void ffr_eventfd_add(int fd)
-
-
-# ---- blocks of extents ----
-
-cdef uint32_t block_new(ffr_router *r, uint32_t session) noexcept nogil:
-    """A block for the extents of one MR, by the rule of object_new(). Free ones are chained through their first extent."""
-    cdef uint32_t block = r.state.block_free, share = r.state.session[session].share
-    if r.state.share[share].blocks >= FFR_EXTENT_BLOCKS - r.state.table.blocks_used:
-        return FFR_NONE
-    if block != FFR_NONE:
-        r.state.block_free = <uint32_t>r.state.block[block][0].offset
-    else:
-        block = r.state.block_fresh
-        r.state.block_fresh += 1
-    r.state.share[share].blocks += 1
-    r.state.table.blocks_used += 1
-    return block
-
-
-cdef void block_free(ffr_router *r, uint32_t session, uint32_t block) noexcept nogil:
-    r.state.block[block][0].offset = r.state.block_free
-    r.state.block_free = block
-    r.state.share[r.state.session[session].share].blocks -= 1
-    r.state.table.blocks_used -= 1
 
 
 # ---- what the library says ----
@@ -165,34 +142,13 @@ cdef void lies_at(ffr_router *r, ffr_mr *mr, const ff_cmd_reg_mr *c, const place
     mr.offset = where.extent[0].offset + mr.shift if c.extents else 0
     mr.pinned = c.length
     mr.addr = c.addr
-    pinned(r, mr.o.session, <int64_t>mr.pinned)
-
-
-cdef void pinned(ffr_router *r, uint32_t session, int64_t more) noexcept nogil:
-    r.state.session[session].pinned += more
-    ff_store64(&(<ff_session *>r.view[session].control).pinned, r.state.session[session].pinned)
-
-
-cdef uint32_t mapping_of(ffr_router *r, const ffr_mr *mr, uint32_t extent) noexcept nogil:
-    return mr.mapping if mr.block == FFR_NONE else r.state.block_mapping[mr.block][extent]
-
-
-cdef void give_up_place(ffr_router *r, ffr_mr *mr) noexcept nogil:
-    cdef uint32_t i, mapping
-    for i in range(mr.extents):              # bound: FFR_BLOCK_EXTENTS
-        mapping = mapping_of(r, mr, i)
-        if mapping != FFR_NONE:
-            mapping_drop(r, mapping)
-    if mr.block != FFR_NONE:
-        block_free(r, mr.o.session, mr.block)
-    mr.block = mr.mapping = FFR_NONE
-    pinned(r, mr.o.session, -<int64_t>mr.pinned)
+    mr_pinned(r, mr.o.session, <int64_t>mr.pinned)
 
 
 cdef bint is_read_only(ffr_router *r, const ffr_mr *mr) noexcept nogil:
     cdef uint32_t i, mapping
     for i in range(mr.extents):
-        mapping = mapping_of(r, mr, i)
+        mapping = mr_mapping(r, mr, i)
         if mapping != FFR_NONE and not r.state.mapping[mapping].writable:
             return True
     return False
