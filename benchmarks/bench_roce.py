@@ -8,9 +8,10 @@ import subprocess
 
 import pytest
 
-from benchmarks import floors, sockets
+from benchmarks import floors
 from benchmarks.hosts import two_hosts
 from benchmarks.report import medians
+from freeflow import sockets
 from freeflow.perftest import Perftest, gbit_per_s, typical_us
 
 ROUNDS = 3

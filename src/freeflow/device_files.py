@@ -4,6 +4,9 @@ FreeFlow's library needs none of them. Others look there instead of asking verbs
 open, the GIDs' types), Open MPI, ibstat, scripts. So whoever makes a container mounts them (the lab), and `freeflow run`
 does when it is root. sysfs takes no directories, so a tmpfs with the same classes covers /sys/class; the relative links
 of sysfs still lead where they led.
+
+Where `freeflow run` may not mount, it writes them as plain files into the router's directory, and a library that is
+preloaded (src/ffl/files) leads programs there that ask for them.
 """
 
 import os
@@ -13,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from ffcore.paths import is_private, user_directory
 from freeflow import device
 from freeflow.errors import FreeFlowError
 from freeflow.lab import linux
@@ -96,18 +100,43 @@ def cpu_mask(count):
 # ---- where they are mounted ----
 
 def provide(router):
-    """For the program that this process is about to become: the files in a mount namespace of its own, when they are
-    not there yet and this is root. router: RouterPaths. Where that cannot be, programs work without."""
-    if os.geteuid() != 0 or are_there():
-        return
+    """For the program that this process is about to become, when the files are not there yet: mounted in a mount namespace
+    of its own, if this is root who may do that; else as plain files, whose place is returned, for launch.environment.
+    router: RouterPaths. Where neither can be, programs work without."""
+    if are_there():
+        return None
     try:
         found = ask(router)
+        return None if _mounted(found) else write_apart(found, place_apart(router))
+    except (FreeFlowError, OSError) as error:  # no device here, or another one's directory
+        if os.environ.get("FREEFLOW_LOG") in ("info", "debug"):
+            print(f"freeflow: no /sys/class/infiniband: {error}", file=sys.stderr)
+    return None
+
+
+def place_apart(router):
+    """Where the plain files go, a directory of this user's alone: the router's, if that is the user's own. Another one's
+    router may serve several containers from one directory, and each sees another device. Raises FreeFlowError."""
+    if is_private(router.directory):
+        return router.files
+    own = user_directory()
+    own.mkdir(mode=0o700, exist_ok=True)
+    if not is_private(own):
+        raise FreeFlowError(f"{own} is not this user's alone")
+    return own / f"{os.stat('/proc/self/ns/net').st_ino}.files"
+
+
+def _mounted(found):
+    """Whether this process could mount them for itself. In a container root may not, nor may any other user."""
+    if os.geteuid() != 0:
+        return False
+    try:
         linux.unshare(linux.CLONE_NEWNS)
         linux.mount(None, "/", flags=linux.MS_REC | linux.MS_SLAVE)  # what is mounted here is not seen outside
         plant(found)
-    except (FreeFlowError, OSError) as error:  # no device here, or a container whose root may not mount
-        if os.environ.get("FREEFLOW_LOG") in ("info", "debug"):
-            print(f"freeflow: no /sys/class/infiniband: {error}", file=sys.stderr)
+    except PermissionError:
+        return False
+    return True
 
 
 def ask(router):
@@ -150,18 +179,30 @@ def plant(found):
     linux.mount("/dev/null", node, flags=linux.MS_BIND)  # a character device that anybody may open is all they ask for
 
 
-def write(found):
+def write_apart(found, place):
+    """The files of a Device as plain ones below `place`, which is the caller's (src/ffl/files/place.c: places). Returns
+    place. Raises OSError."""
+    place.mkdir(exist_ok=True)
+    write(found, place / "class")
+    nodes = place / "dev"
+    nodes.mkdir(exist_ok=True)
+    with suppress(FileExistsError):
+        (nodes / found.uverbs).symlink_to("/dev/null")
+    return place
+
+
+def write(found, classes=CLASSES):
     """Fills /sys/class, or brings it up to date: entries of the GID table that went are taken away. Each file is
     replaced as a whole, so that nobody reads half of one."""
     files = tree(found, os.cpu_count() or 1)
-    attributes = CLASSES / "infiniband" / found.name / "ports/1/gid_attrs"
+    attributes = classes / "infiniband" / found.name / "ports/1/gid_attrs"
     for stale in attributes.glob("*/*"):
-        if str(stale.relative_to(CLASSES)) not in files:
-            stale.unlink()
+        if not stale.name.startswith(".") and str(stale.relative_to(classes)) not in files:
+            stale.unlink(missing_ok=True)
     for name, said in files.items():
-        path = CLASSES / name
+        path = classes / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = path.with_name(f".{path.name}.new")
+        fresh = path.with_name(f".{path.name}.{os.getpid()}")  # several may be writing
         if isinstance(said, Link):
             fresh.symlink_to(said.to)
         else:

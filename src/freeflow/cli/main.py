@@ -24,6 +24,9 @@ COMMANDS = {
     "lab status": "lab_status",
     "lab etcd": "lab_etcd",
     "lab down": "lab_down",
+    "systemd": "systemd_unit",
+    "demo": "demo",
+    "completion": "completion",
 }
 
 # First words that gather several commands.

@@ -10,7 +10,7 @@ import time
 from freeflow.control import Control
 from freeflow.errors import FreeFlowError
 from freeflow.lab.model import OVERLAY_PREFIX, ROUTER_NAME, WIRE_PREFIX
-from freeflow.launch import BUILT, SOCKET_LIBRARY, VERBS_LIBRARY
+from freeflow.launch import BUILT, FILES_LIBRARY, SOCKET_LIBRARY, VERBS_LIBRARY
 
 READY_WORD = "ready"
 READY_WAIT_S = 20.0
@@ -23,7 +23,7 @@ def furnish(directory):
     if not (BUILT / VERBS_LIBRARY).exists():
         raise FreeFlowError(f"{BUILT / VERBS_LIBRARY} is missing: run `make build`")
     directory.mkdir(parents=True, exist_ok=True)
-    for name in (VERBS_LIBRARY, SOCKET_LIBRARY):
+    for name in (VERBS_LIBRARY, SOCKET_LIBRARY, FILES_LIBRARY):
         if (BUILT / name).exists():
             shutil.copyfile(BUILT / name, directory / name)
             (directory / name).chmod(0o644)
