@@ -1,5 +1,5 @@
 # Everything here sets itself up first (scripts/setup), as root on a fresh Debian 12, and is quick the second time.
-.PHONY: help build test-build test interop test-heavy conformance perftest-matrix demo bench wheel clean
+.PHONY: help build test-build test test-quick interop test-heavy conformance perftest-matrix demo bench wheel clean
 .DEFAULT_GOAL := help
 ARGS ?=
 # Programs that the tests and benchmarks run as they are, servers among them; none is left to start by itself.
@@ -13,6 +13,7 @@ INTEROP_PACKAGES = qemu-system-x86 busybox-static cpio kmod tshark
 help:
 	@echo 'make demo          unmodified perftest between two containers, through the router (under 3 minutes)'
 	@echo 'make test          all tests;      make test ARGS="-k lab --seed 7"'
+	@echo 'make test-quick    tidy, unit and protocol tests, one smoke test of each way in and each NIC (under 4 minutes)'
 	@echo 'make test-heavy    what takes minutes each: other projects'"'"' own test suites'
 	@echo 'make conformance   rdma-core'"'"'s own tests on ff0, beside Linux'"'"'s software NIC (half a minute; in make test too); ARGS="--nic roce": over the wire'
 	@echo 'make perftest-matrix  every combination of options that perftest allows; ARGS=--list, ARGS=PATTERN, ARGS=--failed'
@@ -30,6 +31,9 @@ test-build:
 
 test: test-build
 	@.venv/bin/python -m pytest $(ARGS)
+
+test-quick: test-build
+	@.venv/bin/python -m pytest -m quick $(ARGS)
 
 test-heavy: test-build
 	@.venv/bin/python -m pytest -m heavy $(ARGS)

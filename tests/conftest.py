@@ -2,6 +2,7 @@
 
 import os
 import random
+import signal
 import subprocess
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from places import Lab, Router, remove_stale
 
 ROOT = Path(__file__).resolve().parent.parent
+QUICK = [ROOT / "tests" / name for name in ("test_tidy.py", "unit", "protocol", "contract")]
 
 
 def pytest_addoption(parser):
@@ -22,8 +24,24 @@ def pytest_configure(config):
         config.option.seed = commit_seed() if os.environ.get("CI") else random.SystemRandom().getrandbits(32)
 
 
+def pytest_collection_modifyitems(items):
+    """`make test-quick` is what is marked quick: all that needs no router, and what says so itself."""
+    for item in items:
+        if any(item.path.is_relative_to(folder) for folder in QUICK):
+            item.add_marker("quick")
+
+
 def pytest_sessionstart():
+    let_children_be_interrupted()
     remove_stale()
+
+
+def let_children_be_interrupted():
+    """A run in the background (nohup, a shell's &) ignores signals, and so would all that it starts: tests that interrupt
+    a program would wait for ever. Whoever has a handler in their place goes on ignoring, and its children do not."""
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM, signal.SIGTSTP):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
 
 
 def pytest_report_header(config):

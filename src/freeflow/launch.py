@@ -10,6 +10,7 @@ from ffcore.paths import RouterPaths
 from freeflow.errors import FreeFlowError
 
 VERBS_LIBRARY = "libibverbs.so.1"
+VERBS_LINK = "libibverbs.so"  # beside it, for programs that load it by this name (src/ffl/session/names.c)
 SOCKET_LIBRARY = "libfsocket.so.1"
 FILES_LIBRARY = "libffiles.so.1"
 BUILT = Path(__file__).resolve().parent.parent / "ffl" / "lib"

@@ -35,6 +35,12 @@ class Installed:
         shutil.rmtree(self.place, ignore_errors=True)
 
 
+class Mortal(subprocess.Popen):
+    def __exit__(self, *exception):
+        self.kill()
+        super().__exit__(*exception)
+
+
 class User:
     """An account without privileges, an empty home, and a place for temporary files. Or root without any (uid 0)."""
 
@@ -55,9 +61,9 @@ class User:
                               env=self.variables | variables, cwd=self.home)
 
     def start(self, *command, **options):
+        """A Popen. Killed at the end of the `with` that it stands in."""
         options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT} | options
-        return subprocess.Popen(self.words(*command), text=True, env=self.variables, cwd=self.home, start_new_session=True,
-                                **options)
+        return Mortal(self.words(*command), text=True, env=self.variables, cwd=self.home, start_new_session=True, **options)
 
     def routers(self):
         """{pid: its parent} of this user's routers and of what stands beside them."""
