@@ -143,11 +143,21 @@ def test_a_router_that_dies_is_followed_by_another(nobody):
         program.kill()
 
 
+HELLO = """
+import socket, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+s.connect(sys.argv[1])
+try:
+    s.send(bytes.fromhex(sys.argv[2]))
+except BrokenPipeError:  # refused at once; the reason is waiting
+    pass
+print(s.recv(4096).hex())
+"""
+
+
 def hello(user, path, within=()):
     """What a router says to a program of that user's."""
-    text = ("import socket, sys; s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET); s.connect(sys.argv[1]);"
-            "s.send(bytes.fromhex(sys.argv[2])); print(s.recv(4096).hex())")
-    told = said(user.run("/usr/bin/python3", "-I", "-c", text, path, pack_hello().hex(), within=within))
+    told = said(user.run("/usr/bin/python3", "-I", "-c", HELLO, path, pack_hello().hex(), within=within))
     return parse_welcome(bytes.fromhex(told)[:WELCOME_SIZE])
 
 

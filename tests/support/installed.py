@@ -49,6 +49,7 @@ class User:
         self.home = Path(tempfile.mkdtemp(prefix=f"ff-test-{os.getpid()}-", dir="/tmp"))  # a socket's path is short
         os.chown(self.home, uid, uid)
         self.directory = self.home / f"freeflow-{uid}"
+        self.seen = set()  # pids of its routers
         self.variables = {"PATH": f"{installed.bin}:/usr/bin:/bin:/usr/sbin", "HOME": str(self.home), "TMPDIR": str(self.home)}
 
     def words(self, *command, within=()):
@@ -70,16 +71,18 @@ class User:
         found = {}
         for process in Path("/proc").glob("[0-9]*"):
             try:
-                if str(self.directory) in (process / "cmdline").read_text() and "ffr.control" in (process / "cmdline").read_text():
+                if "ffr.control" in (process / "cmdline").read_text() and f"TMPDIR={self.home}\0" in (process / "environ").read_text():
                     found[int(process.name)] = int((process / "stat").read_text().rpartition(")")[2].split()[1])
             except OSError:
                 pass
+        self.seen |= set(found)
         return found
 
     def traces(self):
-        """What is left of private routers."""
-        counters = [path for path in Path("/dev/shm").glob("freeflow-*") if path.stat().st_uid == self.uid]
-        return [*self.routers(), *self.directory.glob("*"), *(counters if self.uid else [])]
+        """What is left of private routers: processes, files, counters."""
+        running = self.routers()
+        counters = [path for path in Path("/dev/shm").glob("freeflow-*") if int(path.name.rpartition("-")[2]) in self.seen]
+        return [*running, *self.directory.glob("*"), *counters]
 
     def remove(self):
         shutil.rmtree(self.home, ignore_errors=True)

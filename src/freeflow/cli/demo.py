@@ -5,7 +5,7 @@ import sys
 import click
 
 
-@click.command("demo", short_help="Debian's perftest between two containers made for it, and TCP beside it.")
+@click.command("demo", short_help="perftest between two containers, and TCP.")
 def command():
     """Make a lab of two containers, run the eight tests of perftest between them, measure TCP between the same two, and
     end with one table. The lab is gone afterwards.

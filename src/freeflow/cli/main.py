@@ -15,6 +15,7 @@ COMMANDS = {
     "container address": "container_address",
     "container remove": "container_remove",
     "container list": "container_list",
+    "cdi generate": "cdi_generate",
     "polling": "polling_set",
     "top": "top",
     "doctor": "doctor",
@@ -32,6 +33,7 @@ COMMANDS = {
 # First words that gather several commands.
 GROUPS = {
     "lab": "Hosts and containers on this machine, to try things in.",
+    "cdi": "FreeFlow as a device that Podman, Docker and containerd add to containers.",
     "container": "Tell the router whose network namespace is whose.",
 }
 
