@@ -87,6 +87,11 @@ class RouterPaths:
         """The device's files for programs that cannot have them mounted (freeflow/device_files.py)."""
         return self.directory / f"{self.name}.files"
 
+    @property
+    def port_counters(self):
+        """A folder for each container, by its network namespace's inode number (ffr/control/port_counters.py)."""
+        return self.directory / f"{self.name}.counters"
+
     def stats_name(self, pid):
         """The POSIX shared memory of the counters (ffcore/stats.h)."""
         return f"/freeflow-{self.name}-{pid}"

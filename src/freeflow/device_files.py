@@ -12,7 +12,7 @@ preloaded (src/ffl/files) leads programs there that ask for them.
 import os
 import pickle
 import sys
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +32,7 @@ WIDTHS = {1: 1, 2: 4, 4: 8, 8: 12, 16: 2}
 SPEEDS = {1: (2.5, "SDR"), 2: (5, "DDR"), 4: (10, "QDR"), 8: (10, "FDR10"), 16: (14, "FDR"), 32: (25, "EDR"),
           64: (50, "HDR"), 128: (100, "NDR")}
 EMPTY_GID = bytes(16)
+COUNTERS = ("counters", "hw_counters")  # the router's to write: ffr/control/port_counters.py
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,18 @@ class Link:
     to: str
 
 
+# Reading what an unused entry of the GID table is of fails with EINVAL, and no file of ours can do that. A file of sysfs that does:
+# the loopback interface has no speed.
+INVALID = Link("/sys/class/net/lo/duplex")
+
+
 # ---- what the files say ----
 
 def tree(found, cpus):
     """{path below /sys/class: text or Link} of a Device. cpus: how many processors are near it, which is all."""
     uverbs = f"infiniband_verbs/{found.uverbs}"
-    files = {"infiniband_verbs/abi_version": "6", f"{uverbs}/ibdev": found.name, f"{uverbs}/abi_version": "1",
+    # ibstat and its kin ask for the version of the management interface, of which there is no device.
+    files = {"infiniband_mad/abi_version": "5", "infiniband_verbs/abi_version": "6", f"{uverbs}/ibdev": found.name, f"{uverbs}/abi_version": "1",
              f"{uverbs}/dev": "1:3", f"{uverbs}/device": Link(f"../../infiniband/{found.name}/device")}
     below = {**_node(found), **_bus(found, cpus)}
     below |= {f"ports/1/{name}": text for name, text in _port(found).items()}
@@ -60,9 +67,10 @@ def _node(found):
 
 
 def _bus(found, cpus):
-    """What a bus would say of the device behind it. No network interface stands here: it would promise that rdma_cm's
-    own device is there."""
-    return {"device/vendor": f"{found.vendor_id:#06x}", "device/device": f"{found.vendor_part_id:#06x}",
+    """What a bus would say of the device behind it, and the interfaces that have its addresses."""
+    links = {gid.interface: Link(f"../../../../net/{gid.interface}") for gid in found.gids.values() if gid.interface}
+    return {f"device/net/{name}": link for name, link in links.items()} | {
+            "device/vendor": f"{found.vendor_id:#06x}", "device/device": f"{found.vendor_part_id:#06x}",
             "device/numa_node": "-1", "device/local_cpus": cpu_mask(cpus), "device/local_cpulist": f"0-{cpus - 1}",
             "device/driver": Link("../../../../bus/virtual/drivers/freeflow")}
 
@@ -77,8 +85,8 @@ def _port(found):
     for index in range(port["gid_tbl_len"]):
         gid = found.gids.get(index)
         files[f"gids/{index}"] = colons(gid.raw if gid else EMPTY_GID)
-        if gid:  # the kernel's files of an unused entry cannot be read either
-            files |= {f"gid_attrs/types/{index}": gid.type, f"gid_attrs/ndevs/{index}": gid.interface}
+        files[f"gid_attrs/types/{index}"] = gid.type if gid else INVALID
+        files[f"gid_attrs/ndevs/{index}"] = gid.interface if gid and gid.interface else INVALID
     return files
 
 
@@ -107,7 +115,7 @@ def provide(router):
         return None
     try:
         found = ask(router)
-        return None if _mounted(found) else write_apart(found, place_apart(router))
+        return None if _mounted(found, router) else write_apart(found, router)
     except (FreeFlowError, OSError) as error:  # no device here, or another one's directory
         if os.environ.get("FREEFLOW_LOG") in ("info", "debug"):
             print(f"freeflow: no /sys/class/infiniband: {error}", file=sys.stderr)
@@ -123,17 +131,24 @@ def place_apart(router):
     own.mkdir(mode=0o700, exist_ok=True)
     if not is_private(own):
         raise FreeFlowError(f"{own} is not this user's alone")
-    return own / f"{os.stat('/proc/self/ns/net').st_ino}.files"
+    return own / f"{_own_network()}.files"
 
 
-def _mounted(found):
+def _own_network():
+    """The inode number of this process's network namespace."""
+    return os.stat("/proc/self/ns/net").st_ino
+
+
+def _mounted(found, router):
     """Whether this process could mount them for itself. In a container root may not, nor may any other user."""
     if os.geteuid() != 0:
         return False
     try:
-        linux.unshare(linux.CLONE_NEWNS)
-        linux.mount(None, "/", flags=linux.MS_REC | linux.MS_SLAVE)  # what is mounted here is not seen outside
-        plant(found)
+        with counters_of(router, _own_network()) as counters:
+            linux.unshare(linux.CLONE_NEWNS)
+            linux.mount(None, "/", flags=linux.MS_REC | linux.MS_SLAVE)  # what is mounted here is not seen outside
+            plant(found)
+            show_counters(found, counters)
     except PermissionError:
         return False
     return True
@@ -179,24 +194,57 @@ def plant(found):
     linux.mount("/dev/null", node, flags=linux.MS_BIND)  # a character device that anybody may open is all they ask for
 
 
-def write_apart(found, place):
-    """The files of a Device as plain ones below `place`, which is the caller's (src/ffl/files/place.c: places). Returns
-    place. Raises OSError."""
+def write_apart(found, router):
+    """The files of a Device as plain ones in a directory that is the caller's (src/ffl/files/place.c: places), for whom the
+    router (RouterPaths) serves. Returns the directory. Raises OSError, FreeFlowError."""
+    place = place_apart(router)
     place.mkdir(exist_ok=True)
     write(found, place / "class")
     nodes = place / "dev"
     nodes.mkdir(exist_ok=True)
-    with suppress(FileExistsError):
-        (nodes / found.uverbs).symlink_to("/dev/null")
+    port = place / "class/infiniband" / found.name / "ports/1"
+    links = {port / kind: router.port_counters / str(_own_network()) / kind for kind in COUNTERS}
+    for path, to in {nodes / found.uverbs: Path("/dev/null"), **links}.items():
+        with suppress(FileExistsError):
+            path.symlink_to(to)
     return place
 
 
+@contextmanager
+def counters_of(router, netns):
+    """{kind: descriptor} of the folders that the router (RouterPaths) keeps for the container with that network namespace (its
+    inode number), to be mounted elsewhere; {} where there are none."""
+    found = {}
+    try:
+        with suppress(FileNotFoundError):
+            for kind in COUNTERS:
+                found[kind] = linux.open_tree(router.port_counters / str(netns) / kind)
+        yield found
+    finally:
+        for descriptor in found.values():
+            os.close(descriptor)
+
+
+def show_counters(found, counters):
+    """Mounts them, read-only; those of a router that is no more go."""
+    for kind, descriptor in counters.items():
+        place = CLASSES / "infiniband" / found.name / "ports/1" / kind
+        place.mkdir(exist_ok=True)
+        if os.path.sameopenfile(descriptor, opened := os.open(place, os.O_RDONLY)):
+            os.close(opened)
+            continue
+        os.close(opened)
+        with suppress(OSError):  # nothing is mounted there
+            linux.unmount(place, linux.MNT_DETACH)
+        linux.move_mount(descriptor, place)
+        linux.mount(None, place, flags=linux.MS_REMOUNT | linux.MS_BIND | linux.MS_RDONLY)
+
+
 def write(found, classes=CLASSES):
-    """Fills /sys/class, or brings it up to date: entries of the GID table that went are taken away. Each file is
-    replaced as a whole, so that nobody reads half of one."""
+    """Fills /sys/class, or brings it up to date: interfaces that have no address of the device's any more are taken away. Each
+    file is replaced as a whole, so that nobody reads half of one."""
     files = tree(found, os.cpu_count() or 1)
-    attributes = classes / "infiniband" / found.name / "ports/1/gid_attrs"
-    for stale in attributes.glob("*/*"):
+    for stale in (classes / "infiniband" / found.name / "device/net").glob("*"):
         if not stale.name.startswith(".") and str(stale.relative_to(classes)) not in files:
             stale.unlink(missing_ok=True)
     for name, said in files.items():

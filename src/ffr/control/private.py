@@ -9,6 +9,7 @@ Who tidies up: the router, and where it was killed, its keeper: a process that w
 import asyncio
 import fcntl
 import os
+import shutil
 
 from ffr.control.counters import sweep
 from ffr.control.place import Place, PlaceTaken
@@ -70,6 +71,7 @@ def _remove_left(paths):
         place = Place(paths)
     except (PlaceTaken, OSError):
         return
+    shutil.rmtree(paths.port_counters, ignore_errors=True)
     for path in (paths.held_file, paths.log_file):
         path.unlink(missing_ok=True)
     place.close()
