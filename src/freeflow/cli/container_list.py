@@ -25,11 +25,12 @@ def command(as_json, directory, name):
     from rich.table import Table
     table = Table("container", "tenant", "addresses", "sessions", "engine", "image", "", box=None, pad_edge=False)
     for row in containers:
+        labels = row.get("labels", {})
         said = [] if row["port"] == "up" else ["its link is down"]
         said += [] if row["addresses"] else ["none of its addresses is on its interfaces"]
         said += [f"not its addresses: {' '.join(row['ignored'])}"] if row["ignored"] and row["name"] != "host" else []
         table.add_row(escape(row["name"]), escape(row["tenant"]), " ".join(row["addresses"]), str(row["sessions"]),
-                      escape(row["labels"].get("engine", "")), escape(image_of(row["labels"])), "; ".join(said))
+                      escape(labels.get("engine", "")), escape(image_of(labels)), "; ".join(said))
     Console().print(table)
 
 

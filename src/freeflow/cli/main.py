@@ -33,7 +33,7 @@ COMMANDS = {
 # First words that gather several commands.
 GROUPS = {
     "lab": "Hosts and containers on this machine, to try things in.",
-    "cdi": "FreeFlow as a device that Podman, Docker and containerd add to containers.",
+    "cdi": "FreeFlow as a device of Podman, Docker and containerd.",
     "container": "Tell the router whose network namespace is whose.",
 }
 
