@@ -42,15 +42,6 @@ def router_at(directory=None, name=None):
     return router
 
 
-def router_for(directory=None, name=None):
-    """As router_at; where no router is named and there is none, a private one (freeflow.private). Raises LaunchError."""
-    named = directory or name or os.environ.get("FREEFLOW_DIR") or os.environ.get("FFR_NAME")
-    if named or RouterPaths.of().session_socket.is_socket():
-        return router_at(directory, name)
-    from freeflow import private
-    return private.join()
-
-
 def is_alive(path):
     """Whether somebody listens on that session socket: a dead router's is still there."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as asked:

@@ -12,11 +12,19 @@ import time
 from contextlib import suppress
 
 from ffcore.paths import RouterPaths, is_private
-from freeflow.launch import LaunchError, is_alive, plain
+from freeflow.launch import LaunchError, is_alive, plain, router_at
 
 WAIT_S = 20.0  # for a router to start, or to finish ending
 LOOK_S = 0.02
 HOLD_AT = 200  # descriptors from here on: low numbers are those that programs count on
+
+
+def router_for(directory=None, name=None):
+    """RouterPaths of the router that is meant; where none is named and there is none, the private one. Raises LaunchError."""
+    named = directory or name or os.environ.get("FREEFLOW_DIR") or os.environ.get("FFR_NAME")
+    if named or RouterPaths.of().session_socket.is_socket():
+        return router_at(directory, name)
+    return join()
 
 
 def join():

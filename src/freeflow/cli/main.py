@@ -18,6 +18,7 @@ COMMANDS = {
     "cdi generate": "cdi_generate",
     "polling": "polling_set",
     "top": "top",
+    "metrics": "metrics",
     "doctor": "doctor",
     "run": "run",
     "lab up": "lab_up",

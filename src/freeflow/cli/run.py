@@ -30,7 +30,7 @@ def command(tcp, directory, name, program):
     The exit status is CMD's. 125: it could not be started, 126: it is not executable, 127: not found.
     """
     with launching():
-        from freeflow import device_files, launch
-        router = launch.router_for(directory, name)
+        from freeflow import device_files, launch, private
+        router = private.router_for(directory, name)
         variables = launch.environment(router, os.environ, tcp, files=device_files.provide(router))
         launch.replace_by(list(program), variables)
