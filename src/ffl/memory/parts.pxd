@@ -14,6 +14,7 @@ cdef extern from "ffl/memory/swap.h" nogil:
         FF_SWAP_UNSHARE
         FF_SWAP_TAKE
         FF_SWAP_GIVE
+        FF_SWAP_LEAVE
     ctypedef struct ff_swap "struct ff_swap":
         uint32_t kind
         int32_t fd
@@ -44,6 +45,24 @@ cdef extern from "ffl/memory/way.h" nogil:
     int ff_way_swap(const ff_swap *swap) noexcept
     uint64_t ff_way_chunk() noexcept
     const char *ff_way_reason() noexcept
+
+
+cdef extern from "ffl/memory/gate.h" nogil:
+    void ff_gate_close() noexcept
+    void ff_gate_open() noexcept
+
+cdef extern from "ffl/memory/uffd/guard.h" nogil:
+    ctypedef struct ff_guard "struct ff_guard":
+        ff_swap *runs
+        uint64_t count
+        int32_t parents_end
+        int32_t childs_end
+        uint32_t child_ms
+    int ff_guard_begin(ff_guard *guard) noexcept
+    void ff_guard_end() noexcept
+
+cdef extern from "ffl/memory/uffd/uffd.h" nogil:
+    void ff_uffd_child() noexcept
 
 
 cdef extern from "ffl/memory/types.h" nogil:

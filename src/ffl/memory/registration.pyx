@@ -5,7 +5,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.stdio cimport snprintf
 from libc.string cimport memset
 
-from ffl.memory.api cimport ff_extent
+from ffl.memory.api cimport ff_extent, ff_fork_look
 from ffl.memory.parts cimport (
     PAGE, ff_convert_restore, ff_convert_share, ff_convert_unshare, ff_fork_init, ff_segment, ff_windows_clear,
     ff_way_choose, ff_windows_init, ff_windows_pin, ff_windows_pinned, ff_windows_reserve, ff_windows_run, ff_windows_trim,
@@ -50,7 +50,9 @@ cdef public void ff_memory_forget() noexcept nogil:
 
 cdef public int ff_memory_init(int memfd, uint64_t size, int userfaultfd) noexcept nogil:
     global ready
-    cdef int result = ff_world_enter()
+    cdef int result
+    ff_fork_look()
+    result = ff_world_enter()
     if result != 0:
         return result
     ff_memory_forget()
@@ -126,6 +128,7 @@ cdef int pin(uint64_t addr, uint64_t length, ff_extent *out, uint32_t limit, uin
 cdef public int ff_memory_pin(uint64_t addr, uint64_t length, ff_extent *out, uint32_t limit,
                               uint32_t *n) noexcept nogil:
     cdef int result
+    ff_fork_look()
     n[0] = 0
     if length == 0:
         return 0
@@ -144,6 +147,7 @@ cdef public int ff_memory_pin(uint64_t addr, uint64_t length, ff_extent *out, ui
 cdef public int ff_memory_unpin(uint64_t addr, uint64_t length) noexcept nogil:
     cdef uint64_t start = addr & ~<uint64_t>(PAGE - 1), end = (addr + length + PAGE - 1) & ~<uint64_t>(PAGE - 1)
     cdef int result
+    ff_fork_look()
     if length == 0:
         return 0
     result = ff_world_enter()

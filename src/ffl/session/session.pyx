@@ -14,7 +14,7 @@ from ffl.session.handles_api cimport ff_handles_child
 from ffl.kernel cimport now_ns
 from ffl.session.lock cimport ff_mutex_lock, ff_mutex_unlock
 from ffl.session.log_api cimport FF_LOG_DEBUG, FF_LOG_ERROR, FF_LOG_INFO, ff_log
-from ffl.memory.api cimport ff_memory_drop, ff_memory_init
+from ffl.memory.api cimport ff_fork_look, ff_memory_drop, ff_memory_init
 from ffl.verbs.mr_api cimport ff_odp_child
 from ffl.session.session_api cimport ff_context_child, ffl_session
 from ffl.session.socket cimport (AF_UNIX, MAP_ANONYMOUS, MAP_FAILED, MAP_FIXED, MAP_PRIVATE, MAP_SHARED, MSG_NOSIGNAL, PF_UNIX,
@@ -268,6 +268,7 @@ cdef int start() noexcept nogil:
 cdef public int ff_session_open() noexcept nogil:
     global complained
     cdef int error = 0
+    ff_fork_look()
     ff_mutex_lock(&opening)
     if session.shared != NULL and ff_session_look() and ff_load32(&session.contexts) == 0:
         drop()

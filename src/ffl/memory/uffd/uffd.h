@@ -37,6 +37,10 @@ void ff_uffd_child(void);
 /* [addr, addr + length) belongs to the helper, and cannot be swapped by it. */
 int ff_uffd_is_own(uint64_t addr, uint64_t length);
 
+struct ff_room;
+/* Gives the room its means. 0: they are gone, or there never were any. */
+int ff_uffd_lend(struct ff_room *room);
+
 /* For tests: as on kernels that lack these features. */
 void ff_uffd_without(uint64_t features);
 
@@ -59,10 +63,7 @@ struct ff_room {
 	uint32_t maker;	   /* tid */
 	struct ff_swap swap;
 	uint64_t scratch; /* address of swap.length bytes */
-	/* of guard.c: */
-	const struct ff_swap *edges; /* in memory that is nobody's */
-	uint64_t edge_count, done_count;
-	uint64_t child_pid;
+	struct ff_guard *guard; /* of guard.c */
 	char listing[FF_LISTING];
 	_Alignas(64) char stack[FF_STACK];
 };

@@ -20,6 +20,7 @@ enum {
 };
 
 static ff_a32 lock;	 /* 0 free, 1 held, 2 held and awaited */
+static ff_a32 owner;	 /* tid of the thread that holds it; 0: none */
 static ff_a32 gate;	 /* the generation that waits; 0: everybody runs. The futex that they wait on */
 static ff_a32 waiting;	 /* counts arrivals, without end. The futex that the stopper waits on */
 static ff_a32 expected;	 /* the arrival that the stopper wants to be woken at */
@@ -72,6 +73,11 @@ int ff_world_enter(void)
 	uint64_t faults = bit(SIGSEGV) | bit(SIGBUS) | bit(SIGFPE) | bit(SIGILL) | bit(SIGTRAP);
 	uint64_t old = set_mask(~(ours | faults));
 	uint64_t start = 0;
+	if (ff_load32(&owner) == (uint32_t)ff_raw1(SYS_gettid, 0)) { /* relaxed: its own store */
+		set_mask(old);
+		snprintf(reason, sizeof reason, "this thread is in fork(): its handlers cannot register memory before that is over");
+		return EAGAIN;
+	}
 	if (!ff_cas32(&lock, 0, 1)) {
 		while (ff_exchange32(&lock, 2) != 0) {
 			uint64_t now = ff_now_ns();
@@ -85,6 +91,7 @@ int ff_world_enter(void)
 			futex_wait(&lock, 2, &slice);
 		}
 	}
+	ff_store32(&owner, (uint32_t)ff_raw1(SYS_gettid, 0)); /* relaxed, as in exit: for the thread itself */
 	kept_mask = old;
 	return 0;
 }
@@ -92,6 +99,7 @@ int ff_world_enter(void)
 void ff_world_exit(void)
 {
 	uint64_t mask = kept_mask;
+	ff_store32(&owner, 0);
 	if (ff_exchange32(&lock, 0) == 2)
 		futex_wake(&lock, 1);
 	set_mask(mask);
@@ -101,6 +109,7 @@ void ff_world_child(void)
 {
 	uint64_t mask = kept_mask;
 	ff_store32(&lock, 0); /* relaxed, like the rest here: a child starts with one thread */
+	ff_store32(&owner, 0);
 	ff_store32(&gate, 0);
 	ff_store32(&forking, 0);
 	alone = 0;
