@@ -17,7 +17,7 @@ from ffl.memory.parts cimport (
     FF_REGION_EXEC, FF_REGION_READ, FF_REGION_WRITE, FF_SWAP_GIVE, FF_SWAP_LEAVE, FF_SWAP_TAKE, FF_SWAP_UNSHARE, ff_gate_close,
     ff_gate_open, ff_guard, ff_guard_begin, ff_guard_end, ff_maps_close, ff_maps_find_segment, ff_maps_open, ff_memory_forget, ff_memory_segment,
     ff_region, ff_segment, ff_swap, ff_uffd_child, ff_way_is_quiet, ff_windows_partly, ff_world_child, ff_world_enter,
-    ff_world_exit, ff_world_fork_window, ff_world_is_stopped, ff_world_resume, ff_world_stop, ff_world_swap)
+    ff_world_exit, ff_world_fork_window, ff_world_forks, ff_world_is_stopped, ff_world_resume, ff_world_stop, ff_world_swap)
 
 
 cdef extern from "sys/mman.h" nogil:
@@ -92,6 +92,7 @@ cdef void prepare() noexcept nogil:
     converted = guarded = False
     entered = ff_world_enter() == 0
     forking = getpid()
+    ff_world_forks(True)
     segment = ff_memory_segment()
     if not entered or segment == NULL:
         return
@@ -215,6 +216,7 @@ cdef void parent() noexcept nogil:
     global forking
     cdef pollfd child_end
     forking = 0
+    ff_world_forks(False)
     if converted:
         close(ends[1])
         if guarded:

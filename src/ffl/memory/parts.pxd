@@ -32,6 +32,8 @@ cdef extern from "ffl/memory/world/world.h" nogil:
     void ff_world_resume() noexcept
     bint ff_world_is_stopped() noexcept
     void ff_world_fork_window() noexcept
+    void ff_world_forks(bint forks) noexcept
+    int ff_world_enter_briefly() noexcept
     void ff_world_child() noexcept
     const char *ff_world_reason() noexcept
     int ff_world_swap(const ff_swap *swap) noexcept
@@ -113,6 +115,7 @@ cdef extern uint64_t ff_windows_run(uint64_t addr, uint64_t end, uint64_t *offse
 cdef extern void ff_windows_pin(uint64_t addr, uint64_t length) noexcept nogil
 cdef extern void ff_windows_unpin(uint64_t addr, uint64_t length) noexcept nogil
 cdef extern bint ff_windows_pinned(uint64_t start, uint64_t end) noexcept nogil  # every page of it has a user
+cdef extern bint ff_windows_any(uint64_t start, uint64_t end) noexcept nogil  # some page of it has one
 # The first run of pages in [start, end) that nobody uses (or, with partly, that no user covers wholly): its bounds.
 cdef extern bint ff_windows_unused(uint64_t start, uint64_t end, uint64_t *low, uint64_t *high) noexcept nogil
 cdef extern bint ff_windows_partly(uint64_t start, uint64_t end, uint64_t *low, uint64_t *high) noexcept nogil

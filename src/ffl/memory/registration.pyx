@@ -15,6 +15,11 @@ from ffl.memory.parts cimport (
 cdef extern from "ffl/memory/segment.h" nogil:
     int ff_segment_identify(int fd, ff_segment *segment) noexcept
 
+cdef extern from "sys/mman.h" nogil:
+    enum:
+        MADV_RANDOM
+    int madvise(void *addr, size_t length, int advice)
+
 cdef enum:
     REASON = 256
 
@@ -122,7 +127,16 @@ cdef int pin(uint64_t addr, uint64_t length, ff_extent *out, uint32_t limit, uin
         give_back(start, end)
         return result
     ff_windows_pin(addr, length)
+    fence(start, end)
     return 0
+
+
+cdef void fence(uint64_t start, uint64_t end) noexcept nogil:
+    """An mremap that we do not see (glibc's realloc makes one) and that makes the mapping longer would add the segment's next
+    pages, which are somebody else's. The kernel refuses it for two mappings, and realloc copies instead. This advice means
+    nothing for such memory, but makes two of one."""
+    if end - start > PAGE:
+        madvise(<void *>(end - PAGE), PAGE, MADV_RANDOM)
 
 
 cdef public int ff_memory_pin(uint64_t addr, uint64_t length, ff_extent *out, uint32_t limit,

@@ -15,11 +15,13 @@ enum {
 	DEAF_MS_MAX = 1000, /* a thread that blocks our signal must not hang a registration */
 	STOP_MS_MAX = 5000, /* one that does not, but is in the disk's hands, or gets no CPU */
 	LOCK_MS_MAX = 20000, /* longer than the longest registration that another thread may be at */
+	FORK_MS_MAX = 50,    /* most forks are over by then; others may wait for us */
 	SLICE_NS = 1000000,
 	LOOKS_MAX = 5,
 };
 
 static ff_a32 lock;	 /* 0 free, 1 held, 2 held and awaited */
+static ff_a32 forks;	 /* the lock is held for a fork */
 static ff_a32 owner;	 /* tid of the thread that holds it; 0: none */
 static ff_a32 gate;	 /* the generation that waits; 0: everybody runs. The futex that they wait on */
 static ff_a32 waiting;	 /* counts arrivals, without end. The futex that the stopper waits on */
@@ -67,7 +69,7 @@ static uint64_t set_mask(uint64_t mask)
  * While a thread holds the lock, no handler of the application's runs on it: one that forks or registers memory would
  * wait for itself. While it only waits for the lock, it can still be stopped by whoever holds it.
  */
-int ff_world_enter(void)
+static int enter(int briefly)
 {
 	uint64_t ours = signal_number ? bit(signal_number) : 0;
 	uint64_t faults = bit(SIGSEGV) | bit(SIGBUS) | bit(SIGFPE) | bit(SIGILL) | bit(SIGTRAP);
@@ -82,7 +84,8 @@ int ff_world_enter(void)
 		while (ff_exchange32(&lock, 2) != 0) {
 			uint64_t now = ff_now_ns();
 			start = start ? start : now;
-			if (now - start > LOCK_MS_MAX * 1000000ull) {
+			int limit_ms = briefly && ff_load32(&forks) ? FORK_MS_MAX : LOCK_MS_MAX; /* relaxed: a hint */
+			if (now - start > limit_ms * 1000000ull) {
 				set_mask(old);
 				snprintf(reason, sizeof reason, "another thread is registering memory since %d s",
 					 LOCK_MS_MAX / 1000);
@@ -95,6 +98,12 @@ int ff_world_enter(void)
 	kept_mask = old;
 	return 0;
 }
+
+int ff_world_enter(void) { return enter(0); }
+
+int ff_world_enter_briefly(void) { return enter(1); }
+
+void ff_world_forks(int does) { ff_store32(&forks, (uint32_t)does); } /* relaxed: see enter */
 
 void ff_world_exit(void)
 {
@@ -110,6 +119,7 @@ void ff_world_child(void)
 	uint64_t mask = kept_mask;
 	ff_store32(&lock, 0); /* relaxed, like the rest here: a child starts with one thread */
 	ff_store32(&owner, 0);
+	ff_store32(&forks, 0);
 	ff_store32(&gate, 0);
 	ff_store32(&forking, 0);
 	alone = 0;

@@ -34,6 +34,11 @@ int ff_world_is_stopped(void);
  * look, each millisecond, whether this thread sleeps (in fork it can only be on a lock), and if so let themselves go. */
 void ff_world_fork_window(void);
 
+/* The lock's holder is going to fork, or has done. Who may hold what a fork waits for, a lock of the heap's, calls the second
+ * in place of ff_world_enter(): EAGAIN while somebody forks, after a moment. */
+void ff_world_forks(int forks);
+int ff_world_enter_briefly(void);
+
 /* In a child after fork: there are no other threads, and nobody holds the lock. */
 void ff_world_child(void);
 
