@@ -13,6 +13,7 @@ from ffl.session.call_api cimport ff_call, ff_call_begin, ff_call_continue, ff_c
 from ffl.verbs.domain_api cimport ff_dealloc_parent_domain, ff_domain_is_parent
 from ffl.kernel cimport fail
 from ffl.session.log_api cimport FF_LOG_INFO, FF_LOG_WARN, ff_log
+from ffl.interpose.interpose cimport ff_interpose_look
 from ffl.memory.api cimport ff_extent, ff_memory_pin, ff_memory_reason, ff_memory_unpin
 from ffl.verbs.mr_api cimport ff_odp_add, ff_odp_remove
 from ffl.objects cimport FFL_IMPORTED, FFL_NOTHING, FFL_PAGES, context_of, ffl_context, ffl_mr, ffl_pd
@@ -84,6 +85,7 @@ cdef int pin_and_tell(ffl_context *context, uint16_t op, void *request, uint32_t
     cdef int error = ff_call_begin(context, &payload)
     if error:
         return error
+    ff_interpose_look()
     error = ff_memory_pin(place.addr, place.length, <ff_extent *>payload, FF_MAX_EXTENTS, &place.extents)
     if error:
         ff_log(FF_LOG_WARN, b"ibv_reg_mr of %llu bytes at %#llx: %s", <unsigned long long>place.length,
