@@ -20,6 +20,9 @@ cdef extern from "sys/mman.h" nogil:
         MADV_RANDOM
     int madvise(void *addr, size_t length, int advice)
 
+cdef extern from "ffl/memory/memcheck.h" nogil:
+    void ff_memcheck_quiet(long more) noexcept
+
 cdef enum:
     REASON = 256
 
@@ -153,7 +156,9 @@ cdef public int ff_memory_pin(uint64_t addr, uint64_t length, ff_extent *out, ui
     if result != 0:
         say(ff_world_reason())
         return result
+    ff_memcheck_quiet(1)
     result = pin(addr, length, out, limit, n)
+    ff_memcheck_quiet(-1)
     ff_world_exit()
     return result
 
@@ -174,7 +179,9 @@ cdef public int ff_memory_unpin(uint64_t addr, uint64_t length) noexcept nogil:
         result = EINVAL
     if result == 0:
         ff_windows_unpin(addr, length)
+        ff_memcheck_quiet(1)
         give_back(start, end)
+        ff_memcheck_quiet(-1)
     ff_world_exit()
     return result
 
