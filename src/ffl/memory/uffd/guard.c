@@ -9,7 +9,6 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stddef.h>
 #include <time.h>
@@ -68,37 +67,16 @@ static void let_go(int fd, const struct ff_guard *guard)
 			ff_uffd_let_go(fd, guard->runs[i].addr, guard->runs[i].length);
 }
 
-/* R S D … of the forking thread, or 0. */
-static char state_of(uint32_t tid)
-{
-	char path[48] = "/proc/self/task/", digits[12], text[96];
-	int n = 0, at = 16, found = 0;
-	do
-		digits[n++] = (char)('0' + tid % 10);
-	while ((tid /= 10) != 0);
-	while (n > 0)
-		path[at++] = digits[--n];
-	for (const char *leaf = "/stat"; (path[at++] = *leaf++) != 0;)
-		;
-	long fd = ff_raw4(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
-	if (fd < 0)
-		return 0;
-	long got = ff_raw3(SYS_read, fd, text, sizeof text);
-	ff_raw1(SYS_close, fd);
-	for (long i = 0; i + 2 < got; i++) /* a name may hold anything, brackets too; numbers follow it */
-		if (text[i] == ')' && text[i + 1] == ' ')
-			found = text[i + 2];
-	return (char)found;
-}
-
 /* Until fork() is over. The protection may end before. */
 static int stand_guard(int fd, struct ff_room *room, const struct ff_guard *guard)
 {
 	int deep = 0, guarding = 1;
+	uint32_t pid = (uint32_t)ff_raw1(SYS_getpid, 0);
+	uint64_t flags;
 	while (ff_load32_acquire(&room->answer) != FF_STEP_FINISH) { /* with the maker's release */
 		const struct timespec look = { 0, LOOK_NS };
 		ff_raw4(SYS_futex, &room->answer, 0 /* FUTEX_WAIT */, FF_STEP_NONE, &look);
-		char state = guarding && ff_load32(&room->answer) == FF_STEP_NONE ? state_of(room->maker) : 'R';
+		char state = guarding && ff_load32(&room->answer) == FF_STEP_NONE ? ff_tasks_state(pid, room->maker, &flags) : 'R';
 		deep = state == 'D' ? deep + 1 : 0; /* memory that has to be found, or a system call that stores there */
 		if (state == 'S' || deep > DEEP_LOOKS_MAX) {
 			let_go(fd, guard);

@@ -22,6 +22,7 @@
 
 #include "ffcore/atomics.h"
 #include "ffl/memory/swap.h"
+#include "ffl/memory/tasks.h"
 
 /* ---- for memory/way.c and fork.pyx ---- */
 
@@ -48,7 +49,7 @@ void ff_uffd_without(uint64_t features);
 
 enum { FF_STEP_NONE, FF_STEP_READY, FF_STEP_FAILED, FF_STEP_FINISH };
 
-enum { FF_STACK = 64 << 10, FF_LISTING = 32 << 10 };
+enum { FF_STACK = 64 << 10 };
 
 /* Where maker and helper meet: memory of its own, which is never swapped. */
 struct ff_room {
@@ -64,7 +65,7 @@ struct ff_room {
 	struct ff_swap swap;
 	uint64_t scratch; /* address of swap.length bytes */
 	struct ff_guard *guard; /* of guard.c */
-	char listing[FF_LISTING];
+	char listing[FF_TASKS_LISTING];
 	_Alignas(64) char stack[FF_STACK];
 };
 

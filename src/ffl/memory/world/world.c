@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "ffl/rawcall.h"
+#include "ffl/memory/world/tracer.h"
 #include "ffl/memory/world/world.h"
 
 enum {
@@ -118,6 +119,7 @@ void ff_world_child(void)
 {
 	uint64_t mask = kept_mask;
 	ff_store32(&lock, 0); /* relaxed, like the rest here: a child starts with one thread */
+	ff_tracer_child();
 	ff_store32(&owner, 0);
 	ff_store32(&forks, 0);
 	ff_store32(&gate, 0);
@@ -286,6 +288,12 @@ struct scan {
 	uint32_t missing; /* signalled and not yet waiting */
 };
 
+/* Blocked, it would become pending, and be seen by sigwait, signalfd, or the next program; who waits for it takes it. */
+static int is_deaf(const struct ff_thread *thread, uint32_t tid)
+{
+	return thread->call.number == SYS_rt_sigtimedwait || ff_threads_blocks(tid, signal_number);
+}
+
 static int signal_one(uint32_t tid, void *context)
 {
 	struct scan *scan = context;
@@ -296,6 +304,14 @@ static int signal_one(uint32_t tid, void *context)
 		ff_threads_record_call(thread);
 		if (scan->patient && thread->call.number < 0 && thread->repaired.for_signals) { /* a hint */
 			scan->fresh++;
+			scan->missing++;
+			return 0;
+		}
+		if (ff_threads_is_worker(tid)) {
+			ff_store32(&thread->acked, generation); /* relaxed: nobody else will */
+			return 0;
+		}
+		if (is_deaf(thread, tid)) {
 			scan->missing++;
 			return 0;
 		}
@@ -329,13 +345,14 @@ static int excuse_the_dead(uint32_t tid, void *context)
 static int worth_waiting(uint32_t tid)
 {
 	uint64_t waited_ms = (ff_now_ns() - stopped_at_ns) / 1000000;
-	int deaf = ff_threads_blocks(tid, signal_number);
+	struct ff_thread *thread = ff_threads_find(tid);
+	int deaf = thread && thread->signalled != generation;
 	if (waited_ms < (deaf ? DEAF_MS_MAX : STOP_MS_MAX))
 		return 1;
 	char name[32] = "", state = ff_threads_state(tid);
 	ff_threads_name(tid, name, sizeof name);
 	if (deaf)
-		snprintf(reason, sizeof reason, "thread %u (%s) blocks signal %d", tid, name, signal_number);
+		snprintf(reason, sizeof reason, "thread %u (%s) blocks or awaits signal %d", tid, name, signal_number);
 	else
 		snprintf(reason, sizeof reason, "thread %u (%s) did not stop within %lu ms (state %c)", tid, name,
 			 waited_ms, state);
@@ -386,7 +403,12 @@ int ff_world_stop(int for_fork)
 	alone = ff_threads_alone();
 	if (alone)
 		return 0;
-	int result = ff_threads_init();
+	int result = ff_tracer_stop(reason, sizeof reason);
+	if (result == 0 || result == EAGAIN) {
+		gathered_at_ns = ff_now_ns();
+		return result;
+	}
+	result = ff_threads_init();
 	if (result == 0)
 		result = install();
 	if (result != 0)
@@ -406,6 +428,7 @@ void ff_world_resume(void)
 {
 	ff_store32(&forking, 0); /* relaxed: a hint */
 	alone = 0;
+	ff_tracer_resume();
 	if (ff_exchange32(&gate, 0) != 0)
 		futex_wake(&gate, INT_MAX);
 	resumed_at_ns = ff_now_ns();
@@ -413,10 +436,11 @@ void ff_world_resume(void)
 		longest_ns = resumed_at_ns - stopped_at_ns;
 }
 
-int ff_world_is_stopped(void) { return alone || ff_load32(&gate) != 0; } /* relaxed: the lock's holder asks */
+int ff_world_is_stopped(void) { return alone || ff_tracer_is_stopped() || ff_load32(&gate) != 0; } /* relaxed: the lock's holder asks */
 
 void ff_world_fork_window(void)
 {
+	ff_tracer_fork_window();
 	ff_store32(&forking, (uint32_t)ff_raw1(SYS_gettid, 0)); /* relaxed: a hint */
 }
 

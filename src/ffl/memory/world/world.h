@@ -1,8 +1,9 @@
 /*
- * Stopping the world: every other thread of the process waits, in a signal handler, while pages change their mapping.
+ * Stopping the world: every other thread of the process waits, by ptrace or in a signal handler, while pages change their mapping.
  * docs/design-memory.md says why it is done this way. Split into:
  *
  *   world.c          the lock, the gate, stop and resume, the handler
+ *   memory/world/tracer.c   stopping them without a signal, where that can be done
  *   memory/world/threads.c  which threads there are, and what each was doing
  *   memory/world/repair.c   a system call that our signal interrupted goes on as if nothing had happened
  *   memory/world/number.c   which call that was
@@ -87,6 +88,7 @@ struct ff_thread *ff_threads_add(uint32_t tid);
 void ff_threads_record_call(struct ff_thread *thread);
 char ff_threads_state(uint32_t tid); /* R S D T t Z X as in /proc; 0: no such thread */
 int ff_threads_blocks(uint32_t tid, int number); /* whether it blocks that signal */
+int ff_threads_is_worker(uint32_t tid); /* io_uring's own: the kernel's, though it is listed */
 void ff_threads_name(uint32_t tid, char *name, uint32_t size);
 
 /* In the handler, when the world moves again. seen: what the thread was in when the signal was sent. repaired: the
@@ -98,6 +100,9 @@ int64_t ff_call_number(const struct ff_call *now, const struct ff_call *seen, co
 
 /* Whether call is the one that a thread with now's registers is in. */
 int ff_call_fits(const struct ff_call *call, const struct ff_call *now);
+
+/* Whether a call with that second argument, ended by EINTR that nobody sent, may be made again. */
+int ff_call_begins_anew(int64_t number, uint64_t second);
 
 uint64_t ff_now_ns(void);
 
