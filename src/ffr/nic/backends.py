@@ -4,14 +4,16 @@ from importlib import import_module
 
 BACKENDS = {"roce": "ffr.nic.roce.underlay"}  # the modules' class Underlay is a Backend (backend.py)
 NICS = ("auto", "local", *BACKENDS)  # auto: whatever reaches a peer; local: this host alone; a name: by that NIC alone
+LINKS = ("udp", "stream")  # what carries connections' packets to other routers
 
 
 class Backends:
-    """All of them. nic: one of NICS. Made before the reactor's thread starts. Raises OSError."""
+    """All of them. nic: one of NICS; link: one of LINKS; key: the hosts' common secret, or None. Made before the reactor's thread
+    starts. Raises OSError, ValueError."""
 
-    def __init__(self, reactor, nic="auto"):
+    def __init__(self, reactor, nic="auto", link="udp", key=None):
         self.nic = nic
-        self._all = {name: import_module(module).Underlay(reactor, nic) for name, module in BACKENDS.items()}
+        self._all = {name: import_module(module).Underlay(reactor, nic, link, key) for name, module in BACKENDS.items()}
         if self.alone:
             reactor.only_by_wire()
 
