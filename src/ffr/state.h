@@ -16,6 +16,7 @@
 #define FFR_STATE_MAGIC 0x74734646u
 #define FFR_STATE_VERSION 8u
 #define FFR_NONE 0xffffffffu
+#define FFR_NO_CONTEXT 0xfffffffeu /* what belongs to none, but to its session */
 
 enum {
 	FFR_SESSIONS = FF_STATS_SESSIONS,
@@ -305,7 +306,7 @@ struct ffr_ah {
 /* A QP's attachment to a multicast group. All of a group are in one bucket, and so may others be. */
 struct ffr_mcast {
 	struct ffr_object o;
-	uint32_t qp;
+	uint32_t qp, context;
 	uint32_t next; /* in the bucket */
 	uint8_t gid[16];
 };
@@ -350,6 +351,36 @@ struct ffr_state {
 	struct ff_extent block[FFR_EXTENT_BLOCKS][FFR_BLOCK_EXTENTS];
 };
 static_assert(sizeof(struct ffr_qp) < 1024, "an idle QP costs under 2 KB with its counters");
+
+/* Where the objects of a kind stand, and how they know the context with which they end. */
+struct ffr_place {
+	uint64_t at; /* of the first one's head */
+	uint32_t size, capacity;
+	uint32_t context; /* from the head to the context's number; 0: they end with their session */
+};
+
+#define FFR_TABLE(table)                                                                                       \
+	offsetof(struct ffr_state, table[0].o), sizeof(((struct ffr_state *)0)->table[0]),                     \
+		sizeof(((struct ffr_state *)0)->table) / sizeof(((struct ffr_state *)0)->table[0])
+#define FFR_OF_CONTEXT(table) {FFR_TABLE(table), offsetof(struct ffr_state, table[0].context) - offsetof(struct ffr_state, table[0].o)}
+#define FFR_OF_SESSION(table) {FFR_TABLE(table), 0}
+
+static const struct ffr_place ffr_places[FFR_KINDS] = {
+	[FFR_PD] = FFR_OF_CONTEXT(pd),
+	[FFR_MR] = FFR_OF_CONTEXT(mr),
+	[FFR_MW] = FFR_OF_CONTEXT(mr),
+	[FFR_CQ] = FFR_OF_CONTEXT(cq),
+	[FFR_QP] = FFR_OF_CONTEXT(qp),
+	[FFR_CHANNEL] = FFR_OF_CONTEXT(channel),
+	[FFR_AH] = FFR_OF_CONTEXT(ah),
+	[FFR_MCAST] = FFR_OF_CONTEXT(mcast),
+	[FFR_SRQ] = FFR_OF_CONTEXT(srq),
+	[FFR_XRCD] = FFR_OF_CONTEXT(xrcd),
+	[FFR_OPENER] = FFR_OF_CONTEXT(opener),
+	[FFR_DM] = FFR_OF_CONTEXT(dm),
+	[FFR_IMPORT] = FFR_OF_CONTEXT(imports),
+	[FFR_EVENT] = FFR_OF_SESSION(event),
+};
 
 /* ---- this process's view, rebuilt at start ----------------------------------------------------------------- */
 

@@ -68,6 +68,7 @@ cdef extern from "ffr/state.h" nogil:
         FFR_FASTPATH
         FFR_LOWCPU
     uint32_t FFR_NONE
+    uint32_t FFR_NO_CONTEXT
     uint32_t FFR_ACCESS_LOCAL
 
     ctypedef struct ffr_object "struct ffr_object":
@@ -303,6 +304,7 @@ cdef extern from "ffr/state.h" nogil:
     ctypedef struct ffr_mcast "struct ffr_mcast":
         ffr_object o
         uint32_t qp
+        uint32_t context
         uint32_t next
         uint8_t *gid
 
@@ -344,6 +346,14 @@ cdef extern from "ffr/state.h" nogil:
         ffr_held *held
         uint64_t domains
         ff_extent block[1][64]
+
+    ctypedef struct ffr_place "struct ffr_place":
+        uint64_t at
+        uint32_t size
+        uint32_t capacity
+        uint32_t context
+
+    const ffr_place *ffr_places
 
     enum:
         FFR_OWED
@@ -398,9 +408,11 @@ cdef extern from "ffr/state.h" nogil:
         int32_t uffd
 
 
-# What tables.pyx implements: objects come from and go to the flat tables here, and nowhere else.
+# What state.pyx implements: objects come from and go to the flat tables here, and nowhere else.
 
 cdef ffr_object *object_at(ffr_state *state, int kind, uint32_t index) noexcept nogil
+# Of which context it is, or FFR_NO_CONTEXT.
+cdef uint32_t object_context(ffr_state *state, int kind, uint32_t index) noexcept nogil
 cdef uint32_t object_new(ffr_router *r, int kind, uint32_t session) noexcept nogil
 cdef void object_move(ffr_router *r, int kind, uint32_t index, uint32_t session) noexcept nogil  # to another session
 cdef void object_free(ffr_router *r, int kind, uint32_t index) noexcept nogil

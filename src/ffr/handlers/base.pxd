@@ -13,6 +13,14 @@ from ffr.objects.memory cimport is_window
 from ffr.state cimport (FFR_AHS, FFR_CQS, FFR_CHANNELS, FFR_MRS, FFR_OPENERS, FFR_QPS, FFR_SRQS, FFR_XRCDS, ffr_router)
 
 
+cdef inline uint32_t power_of_2(uint32_t n) noexcept nogil:
+    """The smallest that is not less. n <= FFR_MAX_CQE: 20 turns."""
+    cdef uint32_t p = 1
+    while p < n:
+        p *= 2
+    return p
+
+
 cdef inline bint owns_qp(ffr_router *r, uint32_t session, uint32_t handle) noexcept nogil:
     return (handle < FFR_QPS and r.state.qp[handle].o.used and r.state.qp[handle].o.session == session
             and not r.state.qp[handle].orphan)

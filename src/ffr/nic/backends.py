@@ -2,14 +2,15 @@
 
 from importlib import import_module
 
+from ffcore.nics import WIRED
+
 BACKENDS = {"roce": "ffr.nic.roce.underlay"}  # the modules' class Underlay is a Backend (backend.py)
-NICS = ("auto", "local", *BACKENDS)  # auto: whatever reaches a peer; local: this host alone; a name: by that NIC alone
-LINKS = ("udp", "stream")  # what carries connections' packets to other routers
+assert tuple(BACKENDS) == WIRED, "those that can be asked for are those that there are"
 
 
 class Backends:
-    """All of them. nic: one of NICS; link: one of LINKS; key: the hosts' common secret, or None. Made before the reactor's thread
-    starts. Raises OSError, ValueError."""
+    """All of them. nic: one of ffcore.nics.NICS; link: one of LINKS; key: the hosts' common secret, or None. Made before the
+    reactor's thread starts. Raises OSError, ValueError."""
 
     def __init__(self, reactor, nic="auto", link="udp", key=None):
         self.nic = nic

@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from ffcore.nics import LINKS, NICS
 from ffcore.polling import MODES
 from freeflow.cli.options import router_options
 
@@ -20,10 +21,10 @@ from freeflow.cli.options import router_options
                                               "TOML (docs/map.md).")
 @click.option("--key", metavar="FILE", help="The hosts' common secret: TCP mode between hosts and --link stream need one "
                                            "(docs/tcp-mode.md).")
-@click.option("--nic", type=click.Choice(["auto", "local", "roce"]), default="auto", show_default=True,
+@click.option("--nic", type=click.Choice(NICS), default=NICS[0], show_default=True,
               help="What containers are reached by. auto: in memory on this host, by RoCEv2 on others; local: this host's "
                    "alone; roce: by packets on this host too, for tests.")
-@click.option("--link", type=click.Choice(["udp", "stream"]), default="udp", show_default=True,
+@click.option("--link", type=click.Choice(LINKS), default=LINKS[0], show_default=True,
               help="What carries connections to other hosts. udp: RoCEv2 packets. stream: the same in frames over TCP, between "
                    "routers that have one --key, and never otherwise (docs/roce.md).")
 @click.option("--userfaultfd", type=click.Choice(["auto", "off"]), default="auto", show_default=True,
