@@ -164,7 +164,7 @@ time.sleep(20)
 
 
 PEER = """
-import asyncio, ipaddress, os, socket, struct, sys
+import asyncio, hashlib, ipaddress, os, socket, struct, sys
 from ffr.tcp.hosts import Hosts
 class Broker:
     def add_link(self, host, asks, control, secret):

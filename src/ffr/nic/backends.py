@@ -9,8 +9,8 @@ assert tuple(BACKENDS) == WIRED, "those that can be asked for are those that the
 
 
 class Backends:
-    """All of them. nic: one of ffcore.nics.NICS; link: one of LINKS; key: the hosts' common secret, or None. Made before the
-    reactor's thread starts. Raises OSError, ValueError."""
+    """All of them. nic: one of ffcore.nics.NICS; link: one of LINKS there; key: the hosts' common secret, or None. Made before
+    the reactor's thread starts. Raises OSError, ValueError."""
 
     def __init__(self, reactor, nic="auto", link="udp", key=None):
         self.nic = nic

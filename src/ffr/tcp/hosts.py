@@ -153,8 +153,7 @@ class Hosts:
 def _listener(address, port):
     """For data links an IPv6 socket in any case: link.pyx says why."""
     mapped = port == DATA_PORT and address.version == 4 and socket.has_dualstack_ipv6()
-    family = socket.AF_INET6 if mapped else family(address)
-    one = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    one = socket.socket(socket.AF_INET6 if mapped else family(address), socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
     try:
         if mapped:
             one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)

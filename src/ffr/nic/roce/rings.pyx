@@ -485,7 +485,8 @@ cdef int emit_run(void *context, roce_qp *q, roce_out *out, uint32_t count) noex
     return <int>count
 
 
-cdef int emit_framed(roce_nic *n, roce_qp *q, roce_peer *peer, roce_out *out, const uint8_t *headers, uint32_t count) noexcept nogil:
+cdef int emit_framed(roce_nic *n, roce_qp *q, roce_peer *peer, roce_out *out, const uint8_t *headers,
+                     uint32_t count) noexcept nogil:
     """As emit (count is 1) and emit_run, over the stream that leads to the peer. Where there is none the packets are lost, as
     on a wire that is down: the QP's timers say how long it waits for another."""
     cdef bint one = count == 1, asking = reliable(q) and not out.head.traits & FF_IS_RESPONSE
