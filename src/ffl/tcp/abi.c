@@ -68,4 +68,15 @@ FFS_EXPORT int fcntl(int fd, int command, ...)
 		return duplicated(fd, raw_fcntl(fd, command, argument));
 	return __fcntl(fd, command, argument); /* F_SETLKW is a cancellation point */
 }
+/* What a program asks of its interfaces by way of any socket is its own network's, not that which a link lies in. */
+FFS_EXPORT int ioctl(int fd, unsigned long request, ...)
+{
+	va_list rest;
+	void *argument;
+
+	va_start(rest, request);
+	argument = va_arg(rest, void *);
+	va_end(rest);
+	return ffs_about_networks(request) ? ffs_ioctl(fd, request, argument) : raw_ioctl(fd, request, argument);
+}
 FFS_EXPORT int fcntl64(int fd, int command, ...) __attribute__((alias("fcntl")));

@@ -16,6 +16,7 @@ cdef extern from "<stdlib.h>" nogil:
 cdef enum:
     TRIES = 4              # ports that another socket of the container happens to hold
     ESTABLISH_MS = 20      # what a non-blocking connect waits for the overlay's handshake: one round trip in general
+    RESERVED_RANGES = 64   # of ip_local_reserved_ports; one with more is read so far
     DEFAULT_LOW = 32768
     DEFAULT_HIGH = 60999
 
@@ -30,6 +31,8 @@ cdef struct attempt:
     bint bound     # by the program, to a port
 
 cdef uint16_t port_low, port_high
+cdef uint16_t reserved[2 * RESERVED_RANGES]
+cdef int reserved_count
 
 
 cdef public int ffs_connect(int fd, const sockaddr *to, unsigned length) noexcept nogil:
@@ -105,7 +108,8 @@ cdef int ask_broker(attempt *a) noexcept nogil:
             if a.passed >= 0:
                 raw_close(a.passed)
             return FF_TCP_PLAIN
-        if a.bound or bind_to_answer(a) == 0:
+        set_errno(EADDRINUSE)
+        if a.bound or not is_reserved(a.answer.local.port) and bind_to_answer(a) == 0:
             return a.answer.verdict
         settle(a, FF_TCP_ABANDON)
         raw_close(a.passed)
@@ -184,28 +188,59 @@ cdef bint left_as_told(attempt *a) noexcept nogil:
     return True
 
 
+cdef bint is_reserved(uint16_t port) noexcept nogil:
+    """Whoever administers the container keeps this port for a server: the kernel would not choose it."""
+    cdef int i
+    for i in range(reserved_count):
+        if reserved[2 * i] <= port <= reserved[2 * i + 1]:
+            return True
+    return False
+
+
 cdef void read_port_range() noexcept nogil:
-    """net.ipv4.ip_local_port_range, once: also IPv6's. Racing threads store the same."""
+    """net.ipv4.ip_local_port_range and ip_local_reserved_ports, once: also IPv6's. Racing threads store the same."""
     global port_low, port_high
-    cdef char text[32]
+    cdef char text[1024]
     cdef char *rest
     cdef long low, high
-    cdef ssize_t got
-    cdef int fd
     if port_high != 0:
         return
     low = DEFAULT_LOW
     high = DEFAULT_HIGH
-    fd = raw_open(b"/proc/sys/net/ipv4/ip_local_port_range", O_RDONLY | O_CLOEXEC)
-    if fd >= 0:
-        got = raw_read(fd, text, sizeof(text) - 1)
-        raw_close(fd)
-        if got > 0:
-            text[got] = 0
-            low = strtol(text, &rest, 10)
-            high = strtol(rest, NULL, 10)
+    if read_setting(b"/proc/sys/net/ipv4/ip_local_port_range", text, sizeof(text)):
+        low = strtol(text, &rest, 10)
+        high = strtol(rest, NULL, 10)
     if low < 1 or high > 65535 or low > high:
         low = DEFAULT_LOW
         high = DEFAULT_HIGH
+    if read_setting(b"/proc/sys/net/ipv4/ip_local_reserved_ports", text, sizeof(text)):
+        parse_reserved(text)
     port_low = <uint16_t>low
     port_high = <uint16_t>high
+
+
+cdef bint read_setting(const char *path, char *text, size_t room) noexcept nogil:
+    cdef ssize_t got = -1
+    cdef int fd = raw_open(path, O_RDONLY | O_CLOEXEC)
+    if fd >= 0:
+        got = raw_read(fd, text, room - 1)
+        raw_close(fd)
+    text[got if got > 0 else 0] = 0
+    return got > 0
+
+
+cdef void parse_reserved(const char *text) noexcept nogil:
+    """"8080,9000-9100" """
+    global reserved_count
+    cdef char *rest = <char *>text
+    cdef int count = 0
+    cdef long first
+    while count < RESERVED_RANGES and b'0' <= rest[0] <= b'9':
+        first = strtol(rest, &rest, 10)
+        reserved[2 * count] = reserved[2 * count + 1] = <uint16_t>first
+        if rest[0] == b'-':
+            reserved[2 * count + 1] = <uint16_t>strtol(rest + 1, &rest, 10)
+        count += 1
+        if rest[0] == b',':
+            rest += 1
+    reserved_count = count

@@ -47,6 +47,10 @@ static inline int raw_dup(int fd) { return syscall(SYS_dup, fd); }
 static inline int raw_dup3(int from, int to, int flags) { return syscall(SYS_dup3, from, to, flags); }
 static inline int raw_close(int fd) { return syscall(SYS_close, fd); }
 static inline int raw_fcntl(int fd, int command, long argument) { return syscall(SYS_fcntl, fd, command, argument); }
+static inline int raw_ioctl(int fd, unsigned long request, void *argument)
+{
+	return syscall(SYS_ioctl, fd, request, argument);
+}
 static inline int raw_shutdown(int fd, int how) { return syscall(SYS_shutdown, fd, how); }
 static inline long raw_sendmsg(int fd, const void *m, int flags) { return syscall(SYS_sendmsg, fd, m, flags); }
 static inline long raw_recvmsg(int fd, void *m, int flags) { return syscall(SYS_recvmsg, fd, m, flags); }

@@ -90,6 +90,12 @@ void ffs_watch_again(int fd, struct ffs_entry *entry);
 
 /* ---- behind libc's names ---- */
 
+/* SIOCADDRT and up (linux/sockios.h): routes, interfaces, ARP, bridges, wireless; but SIOCOUTQNSD is the socket's own. */
+static inline int ffs_about_networks(unsigned long request)
+{
+	return request >= 0x890b && request <= 0x8bff && request != 0x894b;
+}
+
 int ffs_socket(int domain, int type, int protocol);
 int ffs_socketpair(int domain, int type, int protocol, int ends[2]);
 int ffs_connect(int fd, const struct sockaddr *to, unsigned length);
@@ -99,6 +105,7 @@ int ffs_getsockname(int fd, struct sockaddr *name, unsigned *length);
 int ffs_getpeername(int fd, struct sockaddr *name, unsigned *length);
 int ffs_getsockopt(int fd, int level, int option, void *value, unsigned *length);
 int ffs_setsockopt(int fd, int level, int option, const void *value, unsigned length);
+int ffs_ioctl(int fd, unsigned long request, void *argument); /* one of ffs_about_networks */
 int ffs_epoll_ctl(int epoll, int op, int fd, struct epoll_event *event);
 void ffs_duplicated(int from, int to);
 void ffs_watch_listener(int fd);

@@ -5,7 +5,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 cdef extern from "ffl/tcp/raw.h" nogil:
     enum:
         AF_UNSPEC, AF_UNIX, AF_INET, AF_INET6
-        SOCK_STREAM, SOCK_SEQPACKET, SOCK_NONBLOCK, SOCK_CLOEXEC
+        SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET, SOCK_NONBLOCK, SOCK_CLOEXEC
         IPPROTO_IP, IPPROTO_TCP, IPPROTO_IPV6
         SOL_SOCKET, SO_COOKIE, SO_BUF_LOCK, SO_DOMAIN, SO_PROTOCOL, SO_TYPE, SO_ERROR, SO_PEERCRED, SO_KEEPALIVE
         SO_LINGER, SO_RCVTIMEO, SO_SNDTIMEO, SO_SNDBUF, SO_RCVBUF, SO_ACCEPTCONN
@@ -91,6 +91,7 @@ cdef extern from "ffl/tcp/raw.h" nogil:
     int raw_dup3(int, int, int)
     int raw_close(int)
     int raw_fcntl(int, int, long)
+    int raw_ioctl(int, unsigned long, void *)
     int raw_shutdown(int, int)
     ssize_t raw_sendmsg(int, const msghdr *, int)
     ssize_t raw_recvmsg(int, msghdr *, int)
