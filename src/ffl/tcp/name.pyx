@@ -64,7 +64,7 @@ cdef public int ffs_connection(int fd, ff_tcp_name *name) noexcept nogil:
 cdef bint may_be_hosts(const sockaddr_storage *own, unsigned length) noexcept nogil:
     """Most sockets have a container's address, which is the right one."""
     cdef ff_tcp_end end
-    return ffs_end_of(own, length, &end) == 0 and end.port != 0 and ffs_may_be_hosts(end.address)
+    return not ffs_alone() and ffs_end_of(own, length, &end) == 0 and end.port != 0 and ffs_may_be_hosts(end.address)
 
 
 cdef int side_in_filter(int fd, ff_tcp_name *name) noexcept nogil:

@@ -44,6 +44,7 @@ struct ffs_entry *ffs_fresh_stream(int fd); /* fd's entry if it is an unshared T
 /* ---- the process (tcp/start.c) ---- */
 
 uint32_t ffs_forks(void);
+int ffs_alone(void); /* a filter of system calls stands: none is made but those that the program itself asks for */
 const char *ffs_broker_path(void);
 int ffs_in_prefix(const uint8_t address[16]); /* VNET_PREFIX; IPv4 is IPv4-mapped */
 int ffs_may_be_hosts(const uint8_t address[16]); /* HOST_IP_PREFIX; without it: not a container's by VNET_PREFIX */
@@ -109,5 +110,7 @@ int ffs_ioctl(int fd, unsigned long request, void *argument); /* one of ffs_abou
 int ffs_epoll_ctl(int epoll, int op, int fd, struct epoll_event *event);
 void ffs_duplicated(int from, int to);
 void ffs_watch_listener(int fd);
+void ffs_leave_listener(int fd);
+void ffs_leave_listeners(void);
 
 #endif
