@@ -1,15 +1,15 @@
 from libc.errno cimport EAGAIN, EINVAL
+from libc.stdint cimport uint64_t
 from libc.string cimport memcpy
 
-from ffcore.control cimport (ff_cmd_handle, ff_reply_device, ff_reply_gids, ff_reply_port)
+from ffcore.control cimport ff_cmd_handle, ff_reply_context, ff_reply_device, ff_reply_gids, ff_reply_port
 from ffcore.shm cimport FF_MAX_INLINE, FF_MAX_SGE
 from ffr.handlers.base cimport owns_channel
-from ffr.handlers.channel cimport channel_new
+from ffr.handlers.channel cimport SECRET, context_new
 from ffr.handlers.cq cimport cqe_max
 from ffr.handlers.teardown cimport close_objects
 from ffr.ibv cimport IBV_MTU_4096, IBV_PORT_ACTIVE, IBV_PORT_DOWN
-from ffr.state cimport (FFR_CHANNEL, FFR_MAX_RD_ATOMIC, FFR_MAX_WR, FFR_MCAST_QPS, FFR_NONE, ffr_channel, ffr_session,
-                        object_free)
+from ffr.state cimport FFR_MAX_RD_ATOMIC, FFR_MAX_WR, FFR_MCAST_QPS, ffr_session
 
 
 cdef extern from "<sys/random.h>" nogil:
@@ -18,25 +18,6 @@ cdef extern from "<sys/random.h>" nogil:
 
 cdef enum:
     LOCAL_SPEED_MBPS = 100000
-    SECRET = 16               # bytes of a context's secret
-
-
-cdef int context_new(ffr_router *r, uint32_t session, uint64_t group, const uint64_t *secret,
-                     ff_reply_context *reply) noexcept nogil:
-    cdef uint32_t index
-    cdef int error = channel_new(r, session, FFR_NONE, &index)
-    cdef ffr_channel *c
-    if error:
-        return error
-    c = &r.state.channel[index]
-    c.is_async = 1
-    c.context = index
-    c.group = group
-    memcpy(c.secret, secret, SECRET)
-    r.state.session[session].contexts += 1
-    reply.handle = index
-    memcpy(reply.secret, secret, SECRET)
-    return 0
 
 
 cdef int open_context(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil:
@@ -61,7 +42,9 @@ cdef int query_device(ffr_router *r, uint32_t session, const void *body, void *r
     cdef ffr_session *s = &r.state.session[session]
     cdef ff_reply_device *d = <ff_reply_device *>reply
     d.guid = s.guid
-    d.max_mr_size = s.memory_size
+    # Of private memory, which has to find a place in the segment: all of it but the library's pool (an eighth) and what a range
+    # that begins and ends in the middle of a window reserves beside it (two windows, a thirty-second at most).
+    d.max_mr_size = min(s.limit.pinned_bytes, s.memory_size // 32 * 27)
     d.max_qp = s.limit.max_qp
     d.max_qp_wr = FFR_MAX_WR
     d.max_sge = FF_MAX_SGE

@@ -1,14 +1,18 @@
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp
 
-from ffcore.icrc cimport ff_icrc_agrees, ff_icrc_flow_ipv4, ff_icrc_flow_ipv6, ff_icrc_of
-from ffcore.roce cimport (FF_BTH_ACKREQ, FF_HAS_DETH, FF_ICRC_SIZE, FF_RC, FF_ROCE_PORT, FF_ROUTER, FF_SEND_MIDDLE,
+from ffcore.icrc cimport (FF_ICRC_LONG, ff_icrc_agrees, ff_icrc_flow, ff_icrc_flow_ipv4, ff_icrc_flow_ipv6, ff_icrc_good,
+                          ff_icrc_of)
+from ffcore.roce cimport (FF_BTH_ACKREQ, FF_ECHO, FF_HAS_DETH, FF_ICRC_SIZE, FF_OPERATION_MASK, FF_PROBE, FF_RC, FF_ROCE_PORT, FF_ROUTER, FF_SEND_MIDDLE,
                           FF_TRANSPORT_MASK, FF_WRITE_MIDDLE, ff_bth, ff_get24, ff_psn_add)
-from ffr.ibv cimport IBV_QPS_RTR, IBV_QPS_RTS, IBV_QPS_SQD, IBV_QPS_SQE
 from ffr.nic.roce.faulty cimport faulty_due, faulty_packet, faulty_passes
-from ffr.nic.roce.driver cimport ROCE_HOT, roce_deliver, roce_peer, roce_socket
-from ffr.nic.roce.marks cimport marks_take
 from ffr.nic.roce.datagrams cimport ud_take
+from ffr.nic.roce.map cimport map_router
+from ffr.nic.roce.packets cimport router_say
+from ffr.nic.roce.probe cimport probes_take
+from ffr.nic.roce.protocol.marks cimport marks_echo
 from ffr.nic.roce.protocol.transport cimport transport_receive_run
+from ffr.nic.roce.tables cimport ROCE_HOT, roce_peer, roce_receives, roce_socket
 from ffr.nic.roce.udp cimport UDP_SLOTS, ffr_udp_address, ffr_udp_in, udp_take
 from ffr.nic.roce.protocol.wire cimport ROCE_PARSED, roce_packet, roce_parse
 from ffr.state cimport FFR_NONE, FFR_QPS, ffr_qp
@@ -31,12 +35,7 @@ cdef enum:
     HOT_NS = 2000000          # a socket that heard something this recently is looked at in each pass
     REST_NS = 1000000         # of a socket that hears strangers: 64 KB of them a millisecond cost some 3 %
     SUMS = 64                 # packets of a datagram that are summed up in one go
-    LONG = 512                # bytes of a packet for which that is worth it
     COLD_PASSES = 16          # others are asked for once in so many
-
-
-cdef bint roce_receives(uint32_t state) noexcept nogil:
-    return state == IBV_QPS_RTR or state == IBV_QPS_RTS or state == IBV_QPS_SQD or state == IBV_QPS_SQE
 
 
 cdef uint32_t qp_for(roce_nic *n, const roce_packet *p, const ffr_udp_in *from_, uint32_t socket) noexcept nogil:
@@ -54,6 +53,22 @@ cdef uint32_t qp_for(roce_nic *n, const roce_packet *p, const ffr_udp_in *from_,
     return index
 
 
+cdef void take_routers(roce_nic *n, const roce_packet *p, const uint8_t *bytes, uint32_t size, uint16_t segment,
+                       const ffr_udp_in *from_, const ff_icrc_flow *flow, uint32_t socket) noexcept nogil:
+    """A packet of FF_ROUTER: a mark, an echo, or what ffr/nic/roce/probe.pxd is about."""
+    cdef uint32_t peer = map_router(n, socket, &from_.from_)
+    if not peer:
+        n.strangers += 1
+    elif not ff_icrc_good(flow, segment, bytes, <uint16_t>size):
+        n.bad_icrc += 1
+    elif p.opcode & FF_OPERATION_MASK >= FF_PROBE:
+        probes_take(n, &n.tables.peer[peer], p, size)
+    elif p.opcode & FF_OPERATION_MASK == FF_ECHO:
+        marks_echo(&n.tables.peer[peer].marks, p.psn)
+    else:
+        router_say(n, &n.tables.peer[peer], FF_ECHO, p.psn, 0)     # no room for it: the sender asks again
+
+
 cdef uint32_t take_in(roce_nic *n, const uint8_t *bytes, uint32_t size, uint16_t segment, const ffr_udp_in *from_,
                       const ff_icrc_flow *flow, uint32_t socket, const uint32_t *icrc) noexcept nogil:
     """One packet, number `segment` of those that came together. icrc: its sum, or NULL. The QP that has it now, or
@@ -64,7 +79,7 @@ cdef uint32_t take_in(roce_nic *n, const uint8_t *bytes, uint32_t size, uint16_t
         n.strangers += 1
         return FFR_NONE
     if p.opcode & FF_TRANSPORT_MASK == FF_ROUTER:
-        marks_take(n, &p, bytes, size, segment, from_, flow, socket)
+        take_routers(n, &p, bytes, size, segment, from_, flow, socket)
         return FFR_NONE
     if p.traits & FF_HAS_DETH:
         ud_take(n, &p, bytes, size, segment, from_, flow, socket)
@@ -77,7 +92,7 @@ cdef uint32_t take_in(roce_nic *n, const uint8_t *bytes, uint32_t size, uint16_t
                           <uint16_t>size):
         n.bad_icrc += 1
         return FFR_NONE
-    roce_deliver(n, index, &p, bytes, size - FF_ICRC_SIZE)
+    n.deliver(n, index, &p, bytes, size - FF_ICRC_SIZE)
     return index
 
 
@@ -120,7 +135,7 @@ cdef uint32_t sum_up(const ffr_udp_in *d, const ff_icrc_flow *flow, uint32_t *ic
     """The sums of a datagram's whole packets, if they are long and several: in one go, since the CPU sums up the next one
     while it still waits for the last step of this one. How many."""
     cdef uint32_t i, whole = d.size // d.segment
-    if d.segment < LONG or whole < 2 or whole > SUMS:
+    if d.segment < FF_ICRC_LONG or whole < 2 or whole > SUMS:
         return 0
     for i in range(whole):
         icrc[i] = ff_icrc_of(flow, <uint16_t>i, d.bytes + i * d.segment, <uint16_t>d.segment)
