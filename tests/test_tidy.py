@@ -20,7 +20,7 @@ FUNCTION_LINES_MAX = 70
 FILE_LINES_MAX = 600
 ASSEMBLY = {"wait_at_gate"}  # one instruction a line, for two processors
 LONG = {"src/ffl/ibv.pxd"}  # nothing but the declarations of verbs.h, in its order
-GENERATED = {"build", ".venv", ".git", ".pytest_cache", ".benchmarks", "__pycache__", "results"}
+GENERATED = {"build", "dist", ".venv", ".git", ".pytest_cache", ".benchmarks", "__pycache__", "results"}
 CODE = {".py", ".pyx", ".pxd", ".c", ".h"}
 TEXT = CODE | {".md", ".toml", ".map", ".def", ".in", ".sh", ".yml", ".cfg", ""}
 
@@ -151,6 +151,14 @@ def test_only_the_registries_name_nics():
             wrong += [f"{path.relative_to(ROOT)}: {nic}" for nic in sorted(code)]
     assert all(nics_named(path, nics) for path in registries), "they are seen at all"
     none(wrong, "named outside its package")
+
+
+def test_the_plan_of_the_house_has_every_room():
+    rooms = {f"{path.parent.name}/{path.name}/" for floor in FLOORS for path in (ROOT / "src" / floor).iterdir()
+             if path.is_dir() and path.name not in GENERATED | {"lib"} and any(path.iterdir())}
+    plan = (ROOT / "docs/design.md").read_text()
+    told = {room for room in rooms if f"`{room}`" in plan or f"`{room.split('/')[1]}/`" in plan}
+    none(sorted(rooms - told), "a line each in docs/design.md, \"The plan of the house\"")
 
 
 def python_functions(path):

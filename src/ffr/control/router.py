@@ -15,6 +15,7 @@ from ffr.control.counters import Neighbours
 from ffr.control.device_files import DeviceFiles
 from ffr.errors import Refused
 from ffr.control.following import Following
+from ffr.control.mapper import Mapper
 from ffr.control.identity import Namespace
 from ffr.map import static
 from ffr.map.embedded import Store
@@ -29,6 +30,7 @@ from ffr.tcp.mode import TcpMode
 log = logging.getLogger(__name__)
 
 NEIGHBOURS_LOOK_S = 0.5
+LABELS_MAX, LABEL_LENGTH_MAX = 16, 256  # of a container: 4 KiB, for 1024 of them 4 MiB
 
 
 class Router:
@@ -55,7 +57,7 @@ class Router:
         self.userfaultfd = Userfaultfd(userfaultfd)
         self._stopped = stopped
         self._control = ControlServer(paths.control_socket, self._ops())
-        self._watching = None
+        self._watching = self._mapper = None
         self._server = SessionServer(asyncio.get_running_loop(), paths.session_socket, self.admission, self.sessions,
                                      counters.segment, self.following.hasten, self.userfaultfd)
 
@@ -70,6 +72,7 @@ class Router:
     async def start(self):
         """The control socket first: when a program finds the session socket, everything else is there."""
         asyncio.get_running_loop().add_reader(self.reactor.reaped_fd, self._on_reaped)
+        self._mapper = Mapper(asyncio.get_running_loop(), self.reactor, self.sessions.process_of)
         self._watching = asyncio.create_task(self.watch_neighbours())
         self.following.add(self.registry.host)
         self.files.start()
@@ -88,6 +91,7 @@ class Router:
         asyncio.get_running_loop().remove_reader(self.reactor.reaped_fd)
         if self._watching:
             self._watching.cancel()
+            self._mapper.close()
         self.following.close()
         self.files.close()
         self.port_counters.close()
@@ -112,9 +116,11 @@ class Router:
         return {"store": self.store.name, "address": str(self.hosts.own) if self.hosts.own else None,
                 self.store.name: self.store.status(), "hosts": {str(host): count for host, count in self.hosts.others().items()}}
 
-    def container_add(self, name, netns, addresses, tenant="default", allow=(), pid=None):
-        """pid: of a process whose file system has the device's files, which follow then."""
+    def container_add(self, name, netns, addresses, tenant="default", allow=(), pid=None, labels=None):
+        """pid: of a process whose file system has the device's files, which follow then. labels: see Container."""
+        _check_labels(labels or {})
         container = self.registry.add(name, open_namespace(netns), addresses, tenant, allow)
+        container.labels = labels or container.labels
         self.files.add(container, pid)
         self.port_counters.add(container)
         self.following.add(container)
@@ -122,6 +128,13 @@ class Router:
         self._announce(container)
         log.info("container %s: %s", name, ", ".join(map(str, container.addresses)))
         return {"container": container.describe()}
+
+    def container_files(self, name, pid):
+        """From now on the files that process `pid` sees show the device, and follow it."""
+        container = self.registry.named(name)
+        self.files.add(container, pid)
+        self.files.refresh(container)
+        return {}
 
     def container_remove(self, name):
         container = self.registry.remove(name)
@@ -225,7 +238,8 @@ class Router:
         return {
             "status": (self.status, {}),
             "container.add": (self.container_add, {"name": str, "netns": str, "addresses": list, "tenant?": str,
-                                                   "allow?": list, "pid?": int}),
+                                                   "allow?": list, "pid?": int, "labels?": dict}),
+            "container.files": (self.container_files, {"name": str, "pid": int}),
             "container.addresses": (self.container_addresses, {"name": str, "addresses": list}),
             "container.remove": (self.container_remove, {"name": str}),
             "container.list": (self.container_list, {}),
@@ -256,6 +270,13 @@ class Router:
         except BlockingIOError:
             pass
         self.sessions.reap()
+
+
+def _check_labels(labels):
+    """Raises Refused."""
+    if len(labels) > LABELS_MAX or not all(isinstance(value, str) and len(name) + len(value) <= LABEL_LENGTH_MAX
+                                           for name, value in labels.items()):
+        raise Refused(errno.EINVAL, f"labels: at most {LABELS_MAX} texts of {LABEL_LENGTH_MAX} characters")
 
 
 def _version():

@@ -6,7 +6,7 @@ from ffr.handlers.teardown cimport close_objects
 from ffr.ibv cimport IBV_QPS_ERR, IBV_QPS_RTS, IBV_QPS_SQE
 from ffr.nic.base cimport NIC_IDLE, NIC_WORKED, nic_at, nics_poll
 from ffr.objects.qp cimport qp_activate, qp_flush, qp_rest
-from ffr.state cimport (FFR_DM, FFR_LIST_WAITING, FFR_MR, FFR_NONE, FFR_RUN, FFR_SESSIONS, ffr_qp, ffr_ring_list, ffr_router,
+from ffr.state cimport (FFR_DM, FFR_LATER_NONE, FFR_LIST_WAITING, FFR_MR, FFR_NONE, FFR_RUN, FFR_SESSIONS, ffr_qp, ffr_ring_list, ffr_router,
                         ffr_session)
 from libc.errno cimport ECONNRESET
 from libc.stdint cimport uint64_t
@@ -165,6 +165,7 @@ cdef void attach(ffr_loop *l, uint32_t session) noexcept nogil:
     s.used = 1
     r.view[session].far = r.view[session].pushed = r.view[session].owed = 0
     r.view[session].armed = 0                # not what the number's last session left: nobody would ring for us
+    r.later[session].state = FFR_LATER_NONE  # nor a command of that one
     r.live[r.live_count] = session
     r.live_count += 1
     ff_store32(&(<ff_session *>r.view[session].control).flags, r.flags)
