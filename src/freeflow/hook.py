@@ -20,6 +20,7 @@ STATE_BYTES_MAX = 1 << 20
 WAIT_S = 2.0  # for the router; the engine waits for us
 LOOK_S = 0.01
 NAME_CHARACTERS = 12  # of the container's id, as engines show it
+PODS = ("io.kubernetes.cri.sandbox-id", "io.kubernetes.cri-o.SandboxID")  # whose containers share a network namespace
 # What is told of where it comes from: label -> annotations of the engines'.
 LABELS = {"image": ("io.kubernetes.cri.image-name", "io.kubernetes.cri-o.ImageName", "io.container.image"),
           "pod": ("io.kubernetes.cri.sandbox-name", "io.kubernetes.cri-o.KubeName"),
@@ -33,7 +34,8 @@ def main(words):
     for option, value in zip(words[1::2], words[2::2]):
         options[option] = [*options[option], value] if option != "--tenant" else [value]
     state = json.loads(sys.stdin.buffer.read(STATE_BYTES_MAX))
-    name = state["id"][:NAME_CHARACTERS]
+    annotations = state.get("annotations") or {}
+    name = next((annotations[key] for key in PODS if annotations.get(key)), state["id"])[:NAME_CHARACTERS]
     ask = {"createRuntime": _added, "poststart": _shown, "poststop": _gone}[stage](name, state, options)
     if ask:
         _call(options["--control"][0], ask)
@@ -49,7 +51,7 @@ def _added(name, state, options):
     if os.stat(netns).st_ino == os.stat("/proc/self/ns/net").st_ino:
         return None
     return {"op": "container.add", "name": name, "netns": netns, "addresses": [], "allow": options["--allow"],
-            "tenant": options["--tenant"][-1], "labels": labels(state)}
+            "tenant": options["--tenant"][-1], "labels": labels(state), "member": state["id"]}
 
 
 def _shown(name, state, options):
@@ -57,7 +59,7 @@ def _shown(name, state, options):
 
 
 def _gone(name, state, options):
-    return {"op": "container.remove", "name": name}
+    return {"op": "container.remove", "name": name, "member": state["id"]}
 
 
 def _await_files(pid):

@@ -149,7 +149,7 @@ def test_a_hook_never_fails_a_container(router):
                                ("createRuntime", {"id": "a" * 64, "pid": 1 << 30}, "No such file"),
                                ("createRuntime", {"id": "a" * 64, "pid": pid}, ""),  # the host's own network
                                ("poststop", {"id": "a" * 64}, ""), ("poststop", {"id": "a" * 64, "pid": 0}, ""),
-                               ("createRuntime", [], "indices"), ("prestart", {"id": "a"}, "prestart")]:
+                               ("createRuntime", [], "'list' object"), ("prestart", {"id": "a"}, "prestart")]:
         done = call_hook(router, stage, state)
         assert done.returncode == 0 and told in done.stderr and bool(told) == bool(done.stderr), (stage, done.stderr)
     assert registered(router) == []
@@ -171,3 +171,35 @@ def test_a_hook_that_runs_twice(router):
             assert registered(router) == []
         finally:
             container.kill()
+
+
+def test_containers_of_a_pod_are_one(router):
+    """They share a network namespace, and the last one to end takes the registration along."""
+    with subprocess.Popen(["unshare", "--net", "sleep", "60"]) as pod:
+        try:
+            wait_for(lambda: os.stat(f"/proc/{pod.pid}/ns/net").st_ino != os.stat("/proc/self/ns/net").st_ino)
+            annotations = {"io.kubernetes.cri.sandbox-id": "c" * 64, "io.kubernetes.cri.sandbox-name": "pod"}
+            states = [{"id": letter * 64, "pid": pod.pid, "annotations": annotations} for letter in "de"]
+            for state in states:
+                assert call_hook(router, "createRuntime", state).stderr == ""
+            assert [c["name"] for c in registered(router)] == ["c" * 12]
+            assert call_hook(router, "poststop", states[0]).stderr == "" and len(registered(router)) == 1
+            assert call_hook(router, "poststop", states[1]).stderr == "" and registered(router) == []
+        finally:
+            pod.kill()
+
+
+def test_redis_in_tcp_mode(router, podman):
+    """docs/first-hour-redis.md."""
+    before = router.call("status")["tcp"]["accelerated"]
+    server = ["redis-server", "--protected-mode", "no", "--save", "", "--bind", "0.0.0.0"]
+    with podman.start(*server, device="tcp=on", options=["--name", "redis"]) as process:
+        try:
+            wait_for(lambda: any(c["addresses"] for c in registered(router)), 30)
+            ask = f"sleep 1; redis-cli -h {podman.address('redis')} set k v; redis-benchmark -h {podman.address('redis')} -t get -n 2000 -q"
+            told = said(podman.run("sh", "-c", ask, device="tcp=on"))
+        finally:
+            podman.call("rm", "-f", "--time", "0", "redis")
+            process.communicate(timeout=30)
+    assert told.startswith("OK") and "requests per second" in told
+    assert router.call("status")["tcp"]["accelerated"] - before > 20
