@@ -1,6 +1,6 @@
 """The OCI hook: tells the host's router of a container when the engine makes it, and when it is gone.
 
-    python3 -I -S hook.py STAGE --control SOCKET --allow NETWORK...      # the container's state is on standard input
+    python3 -I -S hook.py STAGE --control SOCKET --records FOLDER --allow NETWORK...  # the container's state is on standard input
 
 By itself, with the standard library alone, since it stands in the way of each container's start. Whatever goes wrong, the
 container starts: one line goes to the system's log, and the exit status is 0.
@@ -30,13 +30,14 @@ ENGINES = {"/moby/": "docker", "/containerd/": "containerd", "/crio/": "cri-o"} 
 
 
 def main(words):
-    stage, options = words[0], {"--allow": [], "--control": [], "--tenant": ["default"]}
+    stage, options = words[0], {"--allow": [], "--control": [], "--records": [], "--tenant": ["default"]}
     for option, value in zip(words[1::2], words[2::2]):
         options[option] = [*options[option], value] if option != "--tenant" else [value]
     state = json.loads(sys.stdin.buffer.read(STATE_BYTES_MAX))
     annotations = state.get("annotations") or {}
     name = next((annotations[key] for key in PODS if annotations.get(key)), state["id"])[:NAME_CHARACTERS]
     ask = {"createRuntime": _added, "poststart": _shown, "poststop": _gone}[stage](name, state, options)
+    _record(stage, options["--records"][0], state, ask)
     if ask:
         _call(options["--control"][0], ask)
     if ask and stage == "poststart":
@@ -60,6 +61,23 @@ def _shown(name, state, options):
 
 def _gone(name, state, options):
     return {"op": "container.remove", "name": name, "member": state["id"]}
+
+
+def _record(stage, folder, state, ask):
+    """For a router that is not there now, or will be another one (ffr/control/restored.py)."""
+    path = f"{folder}/{state['id']}.json"
+    if stage == "createRuntime" and ask:
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        fields = {name: value for name, value in ask.items() if name != "op"}
+        record = {"pid": state["pid"], "netns_inode": os.stat(ask["netns"]).st_ino, "fields": fields}
+        with open(f"{path}.new", "w", encoding="utf-8") as file:
+            json.dump(record, file)
+        os.rename(f"{path}.new", path)
+    elif stage == "poststop":
+        try:
+            os.unlink(path)
+        except FileNotFoundError:
+            pass
 
 
 def _await_files(pid):

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from ffr.control.restored import restore
+from freeflow.lab import routers
 from lab_checks import said, wait_for
 from places import FREEFLOW, Router
 from podman import Podman
@@ -21,6 +23,8 @@ def router():
     made = Router()
     yield made
     made.remove()
+    assert not list(made.paths.containers.iterdir())
+    made.paths.containers.rmdir()
 
 
 @pytest.fixture(scope="module")
@@ -135,12 +139,48 @@ def test_the_specs_hold_no_field_newer_than_0_5(podman):
             assert all(set(mount) == {"hostPath", "containerPath", "options"} for mount in device["containerEdits"]["mounts"])
 
 
+def test_a_router_that_is_restarted_knows_its_containers(podman, router):
+    own = Router()
+    generate(podman, own, NETWORK)
+    try:
+        with podman.start("sh", "-c", "until test -e /tmp/go; do sleep 0.1; done; ibv_devices", options=["--name", "stays"]) as stays:
+            wait_for(lambda: any(c["addresses"] for c in registered(own)), 30)
+            before = [c["addresses"] for c in registered(own)]
+            own.process.kill()
+            own.process.wait()
+            own.process = routers.start(own.directory, own.log, command=[*FREEFLOW, "router"])
+            routers.wait_ready(own.process, own.log)
+            assert [c["addresses"] for c in registered(own)] == before
+            said(podman.call("exec", "stays", "touch", "/tmp/go"))
+            assert "ff0" in stays.communicate(timeout=30)[0]
+        wait_for(lambda: not registered(own))
+        own.paths.containers.rmdir()
+    finally:
+        podman.call("rm", "-f", "--time", "0", "stays")
+        own.remove()
+        generate(podman, router, NETWORK)
+
+
+def test_records_of_containers_that_are_gone_are_removed(router, tmp_path):
+    """... and a folder that others may write into is not believed."""
+    gone = {"pid": 1 << 30, "netns_inode": 1, "fields": {"name": "gone"}}
+    (tmp_path / "gone.json").write_text(json.dumps(gone))
+    (tmp_path / "broken.json").write_text("{")
+    tmp_path.chmod(0o777)
+    never = lambda *_, **__: pytest.fail("nothing there lives")
+    restore(tmp_path, never, never)
+    assert (tmp_path / "gone.json").exists()
+    tmp_path.chmod(0o700)
+    restore(tmp_path, never, never)
+    assert [path.name for path in tmp_path.iterdir()] == ["broken.json"]
+
+
 # ---- the hook by itself: what engines say differently ----
 
 def call_hook(router, stage, state):
     from freeflow import hook
     return subprocess.run(["/usr/bin/python3", "-I", "-S", hook.__file__, stage, "--control", str(router.paths.control_socket),
-                           "--allow", NETWORK], input=json.dumps(state), capture_output=True, text=True, timeout=20)
+                           "--records", str(router.paths.containers), "--allow", NETWORK], input=json.dumps(state), capture_output=True, text=True, timeout=20)
 
 
 def test_a_hook_never_fails_a_container(router):

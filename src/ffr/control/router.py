@@ -13,6 +13,7 @@ from ffr.control.admission import Admission
 from ffr.control.operations import ControlServer, open_namespace
 from ffr.control.counters import Neighbours
 from ffr.control.device_files import DeviceFiles
+from ffr.control import restored
 from ffr.errors import Refused
 from ffr.control.following import Following
 from ffr.control.mapper import Mapper
@@ -82,6 +83,7 @@ class Router:
         await self._control.start()
         self.tcp.start()
         self.store.start()
+        restored.restore(self.paths.containers, self.container_add, self.container_files)
         self._server.start()
 
     async def leave(self):
