@@ -7,6 +7,7 @@
 
 #include "ffl/memory/uffd/uffd.h"
 #include "ffl/memory/way.h"
+#include "ffl/memory/world/tracer.h"
 #include "ffl/memory/world/world.h"
 
 enum {
@@ -47,7 +48,10 @@ static int under_valgrind(void)
 void ff_way_choose(int device)
 {
 	const char *wish = getenv("FREEFLOW_USERFAULTFD");
-	quiet = ff_uffd_init((wish && strcmp(wish, "off") == 0) || under_valgrind() ? -1 : device);
+	int valgrind = under_valgrind();
+	quiet = ff_uffd_init((wish && strcmp(wish, "off") == 0) || valgrind ? -1 : device);
+	if (valgrind) /* it cannot make a process in its memory either */
+		ff_tracer_forbid(1);
 }
 
 int ff_way_is_quiet(void) { return quiet && ff_uffd_is_there(); }

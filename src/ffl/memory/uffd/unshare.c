@@ -138,5 +138,6 @@ long ff_uffd_unshare_all(struct ff_room *room)
 		if (result == 0)
 			ff_room_done(room);
 	}
+	ff_room_say(&room->step, FF_STEP_FINISH);
 	return result;
 }
