@@ -29,7 +29,7 @@ PLAIN_IMPORT = re.compile(r"^[ \t]*c?import[ \t]+([\w.]+(?:[ \t]+as[ \t]+\w+)?(?
 FROM_IMPORT = re.compile(r"^[ \t]*from[ \t]+([\w.]+)[ \t]+c?import[ \t]+(\([^)]*\)|[^\n]*)", re.MULTILINE)
 EXTERN = re.compile(r'^\s*cdef\s+extern\s+from\s+["<]([^">]+)[">]', re.MULTILINE)
 INCLUDE = re.compile(r'^\s*#\s*include\s+["<]([^">]+)[">]', re.MULTILINE)
-PYX_FUNCTION = re.compile(r"^(\s*)(?:async\s+)?(?:def|cdef|cpdef)\b[^=]*\(")
+PYX_FUNCTION = re.compile(r"^(\s*)(?:async\s+)?(?:def|cdef|cpdef)\b(?!\s+class)[^=]*\(")
 C_FUNCTION = re.compile(r"^[A-Za-z_].*\)\s*$|^[A-Za-z_].*\)\s*\{$")
 
 
@@ -96,7 +96,9 @@ def imports_of(path, known):
     for group in PLAIN_IMPORT.findall(text):
         used |= {re.split(r"\s", name.strip())[0] for name in group.split(",")}
     for source, group in FROM_IMPORT.findall(text):
-        used |= {source} | {f"{source}.{word}" for word in re.findall(r"\w+", group)}
+        words = {name.split()[0] for name in group.strip("()").split(",") if name.strip()}
+        inside = {f"{source}.{word}" for word in words} & known
+        used |= inside if len(inside) == len(words) else inside | {source}  # who imports a package's modules means those alone
     return used & known
 
 
