@@ -2,33 +2,29 @@
 
 import os
 import socket
-from pathlib import Path
 
 import pytest
 
 from freeflow.pair import run_pair
 from freeflow.perftest import parse
+from huge_pages import reserved
 from programs import cases, run_case
 
-HUGE_PAGES = Path("/proc/sys/vm/nr_hugepages")
-HUGE_PAGES_NEEDED = 12
+HUGE_PAGES = 12
 
 LIMIT = "(freeflow: ibv_alloc_dm: a limit of this container is reached.*\n)+"
 FAULT = "freeflow: ibv_reg_mr of .*\n"
 HEARD = {"as_much_as_promised": LIMIT, "refuses_unmapped": FAULT, "refused_beyond_the_end": FAULT,
+         "refused_at_once_private": FAULT, "refused_at_once_shared": FAULT,
          "refused_in_too_many_pieces": FAULT, "refused_other_file_systems": "(.*tmpfs, memfd, SysV and hugetlbfs.*\n){2}",
          **{f"read_only_{kind}": f"({FAULT}){{3}}" for kind in ("constant", "anonymous", "private_file", "memfd", "sealed_memfd")}}
 
 
 @pytest.fixture(scope="module", autouse=True)
 def huge_pages():
-    """Of 2 MiB, for the kinds of memory that are made of them; afterwards as many as there were."""
-    before = HUGE_PAGES.read_text()
-    HUGE_PAGES.write_text(str(int(before) + HUGE_PAGES_NEEDED))
-    got = int(HUGE_PAGES.read_text())
-    assert got >= HUGE_PAGES_NEEDED, f"the machine has memory for {got} huge pages: {HUGE_PAGES_NEEDED} are needed"
-    yield
-    HUGE_PAGES.write_text(before)
+    """For the kinds of memory that are made of them."""
+    with reserved(HUGE_PAGES):
+        yield
 
 
 def test_perftest_with_huge_pages(shared_router):

@@ -137,6 +137,53 @@ static void refused_in_too_many_pieces(const void *row)
 	CHECK(try_register(&a, at, 60 * 4096, ALL_ACCESS), "ibv_reg_mr: %s", strerror(errno));
 }
 
+/* More than the device promises: before anything is converted, however little of it exists. */
+static void refused_at_once(const void *row)
+{
+	const struct wish wish = {0};
+	const int shared = row != NULL;
+	struct ibv_device_attr attr;
+	struct end a;
+	double begun;
+	size_t size;
+	char *at;
+
+	open_end(&a, &wish);
+	CHECK_EQ(ibv_query_device(a.context, &attr), 0);
+	size = 4 * attr.max_mr_size;
+	at = mmap(NULL, size, PROT_READ | PROT_WRITE, (shared ? MAP_SHARED : MAP_PRIVATE) | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	CHECK(at != MAP_FAILED, "mmap of %zu bytes: %s", size, strerror(errno));
+	begun = now_ms();
+	refused(&a, at, size, ALL_ACCESS, ENOMEM);
+	CHECK(now_ms() - begun < 1000, "after %g ms", now_ms() - begun);
+	CHECK(try_register(&a, at + size / 2, LENGTH, ALL_ACCESS), "ibv_reg_mr of a part: %s", strerror(errno));
+}
+
+/* An on-demand MR of it is brought in as any other, and again when the program asks. */
+static void on_demand(const void *row)
+{
+	const struct wish wish = {0};
+	int fd = sized(memfd_create("kind", 0));
+	char *at = map_file(fd, PROT_READ | PROT_WRITE, MAP_SHARED);
+	struct ibv_mr *mr;
+	struct ibv_sge sge;
+	struct end a, b;
+
+	(void)row;
+	open_pair(&a, &b, &wish);
+	mr = try_register(&b, at, KIND_SIZE, ALL_ACCESS | IBV_ACCESS_ON_DEMAND);
+	CHECK(mr, "ibv_reg_mr: %s", strerror(errno));
+	CHECK_EQ(transfer(&a, IBV_WR_RDMA_WRITE, at, LENGTH, mr->rkey), IBV_WC_SUCCESS);
+	CHECK_EQ(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, KIND_SIZE), 0);
+	CHECK_EQ(transfer(&a, IBV_WR_RDMA_READ, at, LENGTH, mr->rkey), IBV_WC_REM_ACCESS_ERR);
+	reconnect(&a, &b);
+	sge = (struct ibv_sge){(uintptr_t)at, LENGTH, mr->lkey};
+	CHECK_EQ(ibv_advise_mr(b.pd, IBV_ADVISE_MR_ADVICE_PREFETCH_WRITE, IBV_ADVISE_MR_FLAG_FLUSH, &sge, 1), 0);
+	CHECK_EQ(transfer(&a, IBV_WR_RDMA_READ, at, LENGTH, mr->rkey), IBV_WC_SUCCESS);
+	check_bytes(a.buffer, LENGTH, 0, "of the hole");
+	CHECK_EQ(ibv_dereg_mr(mr), 0);
+}
+
 /* ---- memory that goes away -------------------------------------------------------------------------------------------- */
 
 /* One MR's fault, whatever the other MR of the same QP is of; and nothing is filled in for it. */
@@ -286,6 +333,9 @@ int main(int argc, char **argv)
 		{"refused_other_file_systems", refused_other_file_systems, NULL},
 		{"refused_beyond_the_end", refused_beyond_the_end, NULL},
 		{"refused_in_too_many_pieces", refused_in_too_many_pieces, NULL},
+		{"refused_at_once_private", refused_at_once, NULL},
+		{"refused_at_once_shared", refused_at_once, "shared"},
+		{"on_demand_shared", on_demand, NULL},
 		{"gone_by_a_hole", gone, "hole"},
 		{"gone_by_truncation", gone, NULL},
 		{"part_of_a_sparse_file", part_of_a_sparse_file, NULL},

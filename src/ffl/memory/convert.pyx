@@ -68,7 +68,7 @@ cdef int refuse(int maps, const ff_segment *segment, uint64_t addr, const ff_reg
         return EOPNOTSUPP
     if region.page_size > PAGE:
         return 0
-    if strncmp(name, "/anon_hugepage", 14) == 0:  # a kernel before 6.11 does not say how huge they are
+    if strncmp(name, "/anon_hugepage", 14) == 0:  # and nobody knows how huge they are
         ff_memory_explain("consists of huge pages", addr, name)
         return EOPNOTSUPP
     if region.inode == 0:

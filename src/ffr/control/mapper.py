@@ -4,6 +4,7 @@ A thread for each registration, one at most for a session: to look into a proces
 space, and a program that keeps them waits for itself alone.
 """
 
+import contextlib
 import errno
 import logging
 import os
@@ -84,7 +85,8 @@ class Mapper:
         self._at_it.discard(number)  # first: the program may go on, and register more, before this thread does
         if not self._answer(number, ticket, done, error, why):
             _unmap([mapping[6:8] for mapping in done])
-        self._loop.call_soon_threadsafe(late.cancel)
+        with contextlib.suppress(RuntimeError):  # the router has ended meanwhile
+            self._loop.call_soon_threadsafe(late.cancel)
 
     def _map(self, pid, pidfd, address, length, writable):
         """(device, inode, offset, length, writable, address here, size, bytes before the offset)."""
