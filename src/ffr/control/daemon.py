@@ -15,7 +15,7 @@ import socket
 import sys
 from contextlib import ExitStack
 
-from ffcore.nics import NICS
+from ffcore.nics import LINKS, NICS
 from ffcore.paths import RouterPaths
 from ffcore.polling import MODES
 from ffr.control import private
@@ -47,7 +47,8 @@ def main(arguments=None):
             private.detach(paths)
         policies = Policies.of_file(options.policy) if options.policy else Policies()
         asyncio.run(serve(paths, policies, options.polling, map_of(options), key_of(options.key),
-                          shlex.split(options.device_files), options.nic, options.userfaultfd, options.held))
+                          shlex.split(options.device_files), options.nic, options.userfaultfd, options.held,
+                          options.link))
     except (PlaceTaken, ValueError, OSError) as error:
         log.debug("cannot start", exc_info=True)
         sys.exit(f"freeflow router: {_told(error)}")
@@ -83,7 +84,7 @@ def key_of(path):
 
 
 async def serve(paths, policies, polling, where=None, key=None, device_files=None, nic="auto", userfaultfd="auto",
-                held=False):
+                held=False, link="udp"):
     """From the first file to the last: what is set up here is taken down here, in reverse. held: see private.py."""
     from ffr.reactor.reactor import Reactor  # here, so that the command line's mistakes are told without it
     stopped = asyncio.Event()
@@ -104,7 +105,7 @@ async def serve(paths, policies, polling, where=None, key=None, device_files=Non
         undo.callback(counters.close)
         reactor = Reactor(counters.fd)
         reactor.set_polling(polling)
-        nics = Backends(reactor, nic)
+        nics = Backends(reactor, nic, link, key)
         reactor.start()
         undo.callback(reactor.stop)
         router = Router(paths, reactor, counters, policies, stopped, nics, key, device_files, userfaultfd)
@@ -148,6 +149,7 @@ def _parse(arguments):
                                                         " no doubt")
     parser.add_argument("--key", metavar="FILE", help="the hosts' common secret, for TCP mode; see docs/tcp-mode.md")
     parser.add_argument("--nic", choices=NICS, default=NICS[0], help="what containers are reached by")
+    parser.add_argument("--link", choices=LINKS, default=LINKS[0], help="what carries connections to other hosts; see docs/roce.md")
     parser.add_argument("--userfaultfd", choices=WISHES, default=WISHES[0],
                         help="off: programs get no descriptor of /dev/userfaultfd; see docs/design-memory.md")
     parser.add_argument("--device-files", metavar="COMMAND", default="", help="brings the device's files in a container up to"

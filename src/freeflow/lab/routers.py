@@ -34,7 +34,7 @@ def start(directory, log, netns=None, name=ROUTER_NAME, command=None, variables=
 
 def options(plan):
     """Of `freeflow router`, on each host of a lab."""
-    chosen = ["--nic", plan.nic] if plan.nic != "auto" else []
+    chosen = (["--nic", plan.nic] if plan.nic != "auto" else []) + (["--link", plan.link] if plan.link != "udp" else [])
     if plan.etcd_url:
         return [*chosen, "--etcd", plan.etcd_url, "--key", str(plan.key_path)]
     return [*chosen, "--hosts", str(plan.hosts_path)] if plan.nic in WIRED else chosen
