@@ -14,7 +14,7 @@
 #include "ffcore/stats.h"
 
 #define FFR_STATE_MAGIC 0x74734646u
-#define FFR_STATE_VERSION 8u
+#define FFR_STATE_VERSION 9u
 #define FFR_NONE 0xffffffffu
 
 enum {
@@ -55,6 +55,8 @@ struct ffr_object {
 	uint32_t references; /* objects that name this one: EBUSY while not 0 */
 };
 
+#include "ffr/cm/state.h"
+
 struct ffr_limits {
 	uint32_t max_qp, max_cq, max_mr, max_pd, max_channels, max_ah, max_mcast, max_srq, max_xrcd;
 	uint32_t dm_bytes;
@@ -64,7 +66,7 @@ struct ffr_limits {
 /* A memory window is an MR to whoever looks up its key: it takes its place in that table. */
 enum ffr_kind {
 	FFR_PD, FFR_MR, FFR_CQ, FFR_QP, FFR_CHANNEL, FFR_AH, FFR_MCAST, FFR_SRQ, FFR_XRCD, FFR_OPENER, FFR_MW, FFR_DM,
-	FFR_IMPORT, FFR_EVENT, FFR_KINDS
+	FFR_IMPORT, FFR_EVENT, FFR_CM_CHANNEL, FFR_CM_ID, FFR_CM_EVENT, FFR_CM_GROUP, FFR_KINDS
 };
 
 struct ffr_session {
@@ -345,6 +347,11 @@ struct ffr_state {
 	struct ffr_dm dm[FFR_DMS];
 	struct ffr_import imports[FFR_IMPORTS];
 	struct ffr_event event[FFR_EVENT_RECORDS];
+	struct ffr_cm_channel cm_channel[FFR_CM_CHANNELS];
+	struct ffr_cm_id cm_id[FFR_CM_IDS];
+	struct ffr_cm_event cm_event[FFR_CM_EVENTS];
+	struct ffr_cm_group cm_group[FFR_CM_GROUPS];
+	struct ffr_cm_tables cm;
 	uint64_t groups; /* of contexts, made so far */
 	uint32_t mcast_bucket[FFR_MCAST_BUCKETS]; /* first of each list, or FFR_NONE */
 	struct ff_extent block[FFR_EXTENT_BLOCKS][FFR_BLOCK_EXTENTS];

@@ -2,6 +2,8 @@
 
 from libc.string cimport memset
 
+from ffr.cm.state cimport FFR_CM_CHANNELS, FFR_CM_EVENTS, FFR_CM_GROUPS, FFR_CM_IDS
+
 
 cdef ffr_object *object_at(ffr_state *state, int kind, uint32_t index) noexcept nogil:
     """The object's head. The index has been checked, or comes from a table."""
@@ -29,6 +31,14 @@ cdef ffr_object *object_at(ffr_state *state, int kind, uint32_t index) noexcept 
         return &state.imports[index].o
     if kind == FFR_EVENT:
         return &state.event[index].o
+    if kind == FFR_CM_CHANNEL:
+        return <ffr_object *>&state.cm_channel[index].o
+    if kind == FFR_CM_ID:
+        return <ffr_object *>&state.cm_id[index].o
+    if kind == FFR_CM_EVENT:
+        return <ffr_object *>&state.cm_event[index].o
+    if kind == FFR_CM_GROUP:
+        return <ffr_object *>&state.cm_group[index].o
     return &state.channel[index].o
 
 
@@ -57,6 +67,14 @@ cdef uint32_t capacity(int kind) noexcept nogil:
         return FFR_IMPORTS
     if kind == FFR_EVENT:
         return FFR_EVENT_RECORDS
+    if kind == FFR_CM_CHANNEL:
+        return FFR_CM_CHANNELS
+    if kind == FFR_CM_ID:
+        return FFR_CM_IDS
+    if kind == FFR_CM_EVENT:
+        return FFR_CM_EVENTS
+    if kind == FFR_CM_GROUP:
+        return FFR_CM_GROUPS
     return FFR_CHANNELS
 
 
