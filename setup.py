@@ -46,7 +46,9 @@ def library(name, sources):
     pyx = [Extension(".".join(Path(s).relative_to("src").with_suffix("").parts), [s]) for s in sources
            if s.endswith(".pyx")]
     compiled = cythonize(pyx, compiler_directives=DIRECTIVES, build_dir=BUILD)
-    link = ["-Wl,--gc-sections", "-Wl,-z,defs", "-Wl,-z,nodelete", f"-Wl,-soname,{name}.so.1",
+    # Its own folder first of all: session/names.c. (RPATH, for RUNPATH comes after LD_LIBRARY_PATH.)
+    link = ["-Wl,--disable-new-dtags", "-Wl,-rpath,$ORIGIN"] if name == "libibverbs" else []
+    link += ["-Wl,--gc-sections", "-Wl,-z,defs", "-Wl,-z,nodelete", f"-Wl,-soname,{name}.so.1",
             f"-Wl,--version-script=src/ffl/{name}.map"]
     return Extension(f"ffl.lib.{name}", [e.sources[0] for e in compiled] + [s for s in sources if s.endswith(".c")],
                      include_dirs=["src"], depends=HEADERS + [f"src/ffl/{name}.map"],
@@ -67,6 +69,12 @@ class BuildExt(build_ext):
         self.compiler.linker_so = [word for word in self.compiler.linker_so if not word.startswith("-Wl,-rpath")]
         self.compiler._compile = partial(compile_one, self.compiler._compile)
         super().build_extensions()
+
+    def copy_extensions_to_source(self):
+        super().copy_extensions_to_source()
+        other_name = Path("src/ffl/lib/libibverbs.so")  # why: src/ffl/session/names.c
+        other_name.unlink(missing_ok=True)
+        other_name.symlink_to("libibverbs.so.1")
 
     def get_ext_filename(self, fullname):
         name = super().get_ext_filename(fullname)

@@ -2,6 +2,7 @@
 
 import os
 import random
+import signal
 import subprocess
 from pathlib import Path
 
@@ -31,7 +32,16 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_sessionstart():
+    let_children_be_interrupted()
     remove_stale()
+
+
+def let_children_be_interrupted():
+    """A run in the background (nohup, a shell's &) ignores signals, and so would all that it starts: tests that interrupt
+    a program would wait for ever. Whoever has a handler in their place goes on ignoring, and its children do not."""
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM, signal.SIGTSTP):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
 
 
 def pytest_report_header(config):

@@ -29,12 +29,20 @@
 /* One label for each version, all at the same place; at is "@@" for the default version, else "@". */
 #define LABEL(name, type, at, node)                                                                                    \
 	".globl ff." #name "." node "\n.type ff." #name "." node ", %" type "\nff." #name "." node ":\n"               \
-	".symver ff." #name "." node ", " #name at node "\n"
+	".symver ff." #name "." node ", " #name at node ", remove\n"
+
+/* Every release's private node, from the first that had one; those to come are cheaper than a program that does not start.
+ * As in libibverbs.map. 34 is where new programs bind. */
+#define PRIVATE_NODES                                                                                                  \
+	"14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31,32,33,35,36,37,38,39,40,41,42,43,44,45,46,47,48,49,50," \
+	"51,52,53,54,55,56,57,58,59,60,61,62,63,64,65,66,67,68,69,70,71,72"
+#define EACH_NODE(labels) ".irp node, " PRIVATE_NODES "\n" labels ".endr\n"
 #define LABELS_PRIVATE(name, type)                                                                                     \
-	LABEL(name, type, "@", "IBVERBS_PRIVATE_25") LABEL(name, type, "@", "IBVERBS_PRIVATE_33")                      \
-	LABEL(name, type, "@@", "IBVERBS_PRIVATE_34") LABEL(name, type, "@", "IBVERBS_PRIVATE_57")                     \
-	LABEL(name, type, "@", "IBVERBS_PRIVATE_59") LABEL(name, type, "@", "IBVERBS_PRIVATE_64")                      \
-	LABEL(name, type, "@", "IBVERBS_PRIVATE_65")
+	LABEL(name, type, "@@", "IBVERBS_PRIVATE_34") EACH_NODE(LABEL(name, type, "@", "IBVERBS_PRIVATE_\\node"))
+#define LABEL_NUMBERED(name, node)                                                                                     \
+	".globl ff." #name node "\n.type ff." #name node ", %function\nff." #name node ":\n"                           \
+	".symver ff." #name node ", " #name node "@@IBVERBS_PRIVATE_" node ", remove\n"
+#define LABELS_NUMBERED(name) LABEL_NUMBERED(name, "34") EACH_NODE(LABEL_NUMBERED(name, "\\node"))
 
 #define FUNCTION(name, labels, how)                                                                                    \
 	__asm__(".pushsection .text.ff_abi." #name ", \"ax\", %progbits\n.p2align 4\n" labels                          \
@@ -45,7 +53,7 @@
 	FUNCTION(name, LABEL(name, "function", "@@", "IBVERBS_" #node) LABEL(name, "function", "@", "IBVERBS_1.0"), how)
 #define OLD_VERB(name, node, how) FUNCTION(name, LABEL(name, "function", "@", "IBVERBS_" #node), how)
 #define PRIVATE(name, how) FUNCTION(name, LABELS_PRIVATE(name, "function"), how)
-#define PRIVATE_AT(name, node, how) FUNCTION(name, LABEL(name, "function", "@@", "IBVERBS_PRIVATE_" #node), how)
+#define PRIVATE_NUMBERED(name, how) FUNCTION(name, LABELS_NUMBERED(name), how)
 #define PRIVATE_BYTE(name)                                                                                             \
 	__asm__(".pushsection .bss.ff_abi." #name ", \"aw\", %nobits\n" LABELS_PRIVATE(name, "object")                 \
 		".zero 1\n.popsection\n");

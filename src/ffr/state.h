@@ -401,6 +401,7 @@ struct ffr_router {
 	uint32_t notify_cursor;
 	uint32_t events_pending; /* records in use */
 	uint32_t events_cursor;
+	uint32_t channel_room;	 /* channels that this process has descriptors for, FFR_CHANNELS at most */
 	uint32_t flags;		 /* enum ff_session_flags, as published */
 	uint32_t far;		 /* enum ffr_far: how what completes now came about */
 	uint64_t far_ns;	 /* when the last came over a wire */

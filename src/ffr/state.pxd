@@ -396,6 +396,7 @@ cdef extern from "ffr/state.h" nogil:
         uint32_t notify_cursor
         uint32_t events_pending
         uint32_t events_cursor
+        uint32_t channel_room
         uint32_t flags
         uint32_t far
         uint64_t far_ns

@@ -42,7 +42,7 @@ cdef ffr_object *object_at(ffr_state *state, int kind, uint32_t index) noexcept 
     return &state.channel[index].o
 
 
-cdef uint32_t capacity(int kind) noexcept nogil:
+cdef uint32_t capacity(const ffr_router *r, int kind) noexcept nogil:
     if kind == FFR_QP:
         return FFR_QPS
     if kind == FFR_CQ:
@@ -75,7 +75,7 @@ cdef uint32_t capacity(int kind) noexcept nogil:
         return FFR_CM_EVENTS
     if kind == FFR_CM_GROUP:
         return FFR_CM_GROUPS
-    return FFR_CHANNELS
+    return r.channel_room
 
 
 cdef int table_of(int kind) noexcept nogil:
@@ -116,7 +116,7 @@ cdef uint32_t object_new(ffr_router *r, int kind, uint32_t session) noexcept nog
     cdef int place = table_of(kind)
     cdef uint32_t index = table.free[place]
     cdef ffr_object *o
-    if r.state.share[r.state.session[session].share].held[place] >= capacity(place) - table.used[place]:
+    if r.state.share[r.state.session[session].share].held[place] >= capacity(r, place) - table.used[place]:
         return FFR_NONE
     if index != FFR_NONE:
         o = object_at(r.state, kind, index)

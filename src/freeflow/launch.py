@@ -9,6 +9,7 @@ from ffcore.paths import RouterPaths
 from freeflow.errors import FreeFlowError
 
 VERBS_LIBRARY = "libibverbs.so.1"
+VERBS_LINK = "libibverbs.so"  # beside it, for programs that load it by this name (src/ffl/session/names.c)
 SOCKET_LIBRARY = "libfsocket.so.1"
 BUILT = Path(__file__).resolve().parent.parent / "ffl" / "lib"
 OURS = ("FREEFLOW_DIR", "FFR_NAME", "VNET_PREFIX", "HOST_IP_PREFIX")

@@ -51,6 +51,6 @@ int main(int count, char **arguments)
 	printf("%lu MiB: pin %lu ms, again %lu us, unpin %lu ms; longest stop %lu us, longest gap of a thread %lu us\n",
 	       length >> 20, (pinned - began) / 1000, again - pinned, (ended - unpinning) / 1000,
 	       ff_world_longest_ns(0) / 1000, longest_gap_us);
-	CHECK(ff_world_longest_ns(0) < 1000000000); /* a few milliseconds where there are CPUs for all */
+	CHECK(ff_world_longest_ns(0) < 4000000000); /* a few milliseconds where there are CPUs for all; it gives up after 5 s */
 	return done();
 }

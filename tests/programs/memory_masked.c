@@ -24,7 +24,7 @@ static void *after_the_first(void *first)
 	uint64_t began = now_us();
 	pin(p, 8 * PAGE);
 	unpin(p, 8 * PAGE);
-	CHECK(now_us() - began < 500000);
+	CHECK(now_us() - began < 900000); /* not the 1 s that a deaf thread is given */
 	_exit(done());
 }
 
@@ -41,7 +41,7 @@ int main(void)
 	uint64_t began = now_us();
 	CHECK(ff_memory_pin((uint64_t)p, 8 * PAGE, &extent, 1, &n) == EAGAIN);
 	uint64_t took = now_us() - began;
-	CHECK(took > 500000 && took < 3000000);
+	CHECK(took > 500000 && took < 4500000); /* 1 s; threads that do answer, but late, are given 5 */
 	if (!strstr(ff_memory_reason(), "deaf-thread"))
 		FAIL("\"%s\" does not name the thread", ff_memory_reason());
 	CHECK(is_shared(p) == 0 && segment_pages() == 0);

@@ -88,9 +88,14 @@ static struct layout lay_out(uint64_t state, uint32_t length, int several)
 
 static int sges_of(const struct end *end, const struct layout *l, struct ibv_sge *sge)
 {
-	for (int i = 0; i < l->count; i++)
-		sge[i] = part(end, l->at[i], l->length[i]);
-	return l->count;
+	int count = 0;
+
+	for (int i = 0; i < l->count; i++) {
+		if (i == 1) /* an element of no length names nothing, and nothing becomes of it */
+			sge[count++] = (struct ibv_sge){0, 0, 0xdead};
+		sge[count++] = part(end, l->at[i], l->length[i]);
+	}
+	return count;
 }
 
 /* Its bytes in that memory, and a mark everywhere around them. */
@@ -145,7 +150,7 @@ static int has_imm(int opcode)
 
 static void posts(int socket, struct end *a, const struct address *peer, const struct one *o, char *image)
 {
-	struct ibv_sge sge[PARTS];
+	struct ibv_sge sge[PARTS + 1];
 	struct ibv_send_wr *bad, wr = {.wr_id = o->state, .opcode = o->kind->opcode, .sg_list = sge, .send_flags = IBV_SEND_SIGNALED,
 				       .imm_data = htobe32((uint32_t)o->state)};
 	int reads = o->kind->opcode == IBV_WR_RDMA_READ;
@@ -174,7 +179,7 @@ static void posts(int socket, struct end *a, const struct address *peer, const s
 
 static void other(int socket, struct end *b, const struct one *o, char *image)
 {
-	struct ibv_sge sge[PARTS];
+	struct ibv_sge sge[PARTS + 1];
 	struct ibv_recv_wr *bad, recv = {.wr_id = ~o->state, .sg_list = sge};
 	struct ibv_wc wc;
 	char byte;
@@ -205,7 +210,7 @@ static void other(int socket, struct end *b, const struct one *o, char *image)
 static void every_length(const void *row)
 {
 	const struct kind *kind = row;
-	const struct wish wish = {.type = kind->transport, .size = AREA, .sge = PARTS};
+	const struct wish wish = {.type = kind->transport, .size = AREA, .sge = PARTS + 1};
 	int socket = meet_the_other(getenv("LENGTHS_PEER"), PORT), one_piece = kind->opcode != IBV_WR_SEND && kind->opcode != IBV_WR_SEND_WITH_IMM;
 	uint32_t lengths[BORDERS];
 	size_t count = lengths_of(lengths);

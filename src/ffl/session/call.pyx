@@ -2,16 +2,17 @@
 
 from libc cimport errno
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, strerror
 
 from ffcore.control cimport (FF_CMD_ALLOC_DM, FF_CMD_ALLOC_MW, FF_CMD_ALLOC_NULL_MR, FF_CMD_ALLOC_PD, FF_CMD_ATTACH_MCAST,
                              FF_CMD_CREATE_AH, FF_CMD_CREATE_CHANNEL, FF_CMD_CREATE_CQ, FF_CMD_CREATE_QP,
                              FF_CMD_CREATE_SRQ, FF_CMD_MODIFY_QP, FF_CMD_MODIFY_SRQ, FF_CMD_OPEN_QP, FF_CMD_OPEN_XRCD,
                              FF_CMD_IMPORT_CONTEXT, FF_CMD_IMPORT_DM, FF_CMD_IMPORT_MR, FF_CMD_IMPORT_PD, FF_CMD_OPEN_CONTEXT, FF_CMD_REG_DM_MR, FF_CMD_REG_MR, FF_CMD_REREG_MR, FF_NO_HANDLE,
-                             ff_cmd_handle)
+                             FF_CMD_CLOSE_CONTEXT, FF_CMD_DESTROY_CHANNEL, ff_cmd_handle, ff_reply_handle)
 from ffcore.shm cimport (FF_FLAG_SLOW_YIELD, FF_PAYLOAD_OFFSET, ff_a32, ff_command_slot, ff_fd_note, ff_load32,
                          ff_load32_acquire, ff_pause, ff_store32, ff_store32_release)
-from ffl.kernel cimport futex_wait, now_ns, sched_yield
+from ffl.kernel cimport fail, futex_wait, now_ns, sched_yield
 from ffl.session.lock cimport ff_mutex_lock, ff_mutex_unlock
 from ffl.session.log_api cimport FF_LOG_DEBUG, FF_LOG_WARN, ff_log
 from ffl.objects cimport ffl_context
@@ -149,6 +150,21 @@ cdef public int ff_call(ffl_context *context, uint16_t op, const void *request, 
     return error
 
 
+cdef public void *ff_call_new(ffl_context *context, size_t size, uint16_t op, const void *request, uint32_t request_size,
+                              void *reply, uint32_t reply_size) noexcept nogil:
+    """Room first: nothing has to be undone at the router."""
+    cdef void *made = calloc(1, size)
+    cdef int error
+    if made == NULL:
+        return NULL
+    error = ff_call(context, op, request, request_size, reply, reply_size)
+    if error:
+        free(made)
+        fail(error)
+        return NULL
+    return made
+
+
 cdef public int ff_call_session(uint16_t op, void *reply, uint32_t reply_size) noexcept nogil:
     cdef uint32_t seq
     cdef int error = begin(ff_session_get().generation)
@@ -169,12 +185,12 @@ cdef public int ff_call_end_of(ffl_context *context, uint16_t op, uint32_t handl
 
 
 cdef int take_channel(uint32_t seq, int *fd) noexcept nogil:
-    """The descriptor was sent before the reply, so it is there."""
+    """The descriptor was sent before the reply, so it is there; but this process may have no room for it (EMFILE)."""
     cdef ff_fd_note note
     cdef int got
     while ff_receive(ff_session_get().sock, &note, sizeof(note), fd, 1, &got) == sizeof(note):
-        if got == 1 and note.request_seq == seq:
-            return 0
+        if note.request_seq == seq:
+            return 0 if got == 1 else errno.EMFILE
         if got == 1:                                             # of a call that failed later on
             close(fd[0])
     return errno.EIO
@@ -182,6 +198,7 @@ cdef int take_channel(uint32_t seq, int *fd) noexcept nogil:
 
 cdef public int ff_call_channel(ffl_context *context, uint16_t op, const void *request, uint32_t size, void *reply,
                                 uint32_t reply_size, int *fd) noexcept nogil:
+    cdef ff_cmd_handle end
     cdef uint32_t seq
     cdef int error = begin(context.generation)
     if error:
@@ -189,6 +206,10 @@ cdef public int ff_call_channel(ffl_context *context, uint16_t op, const void *r
     error = exchange(op, request, size, reply, reply_size, &seq)
     if error == 0:
         error = take_channel(seq, fd)
+        if error == errno.EMFILE:                                # nobody could use it, so it goes again
+            end.handle = (<ff_reply_handle *>reply).handle
+            exchange(FF_CMD_DESTROY_CHANNEL if op == FF_CMD_CREATE_CHANNEL else FF_CMD_CLOSE_CONTEXT, &end, sizeof(end), NULL, 0,
+                     &seq)
     ff_mutex_unlock(&mutex)
     return error
 

@@ -8,6 +8,11 @@ from ffl.objects cimport ffl_context
 cdef extern int ff_call(ffl_context *context, uint16_t op, const void *request, uint32_t size, void *reply,
                         uint32_t reply_size) noexcept nogil
 
+# ... that make something: size zeroed bytes for what the library keeps of it, until ff_retire or free. NULL and errno: then
+# nothing is made, neither here nor there.
+cdef extern void *ff_call_new(ffl_context *context, size_t size, uint16_t op, const void *request, uint32_t request_size,
+                              void *reply, uint32_t reply_size) noexcept nogil
+
 # ... for commands that take nothing but a handle: close, dealloc, destroy. A session that is gone has nothing left to
 # destroy, so that counts as done.
 cdef extern int ff_call_end_of(ffl_context *context, uint16_t op, uint32_t handle) noexcept nogil

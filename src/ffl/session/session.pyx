@@ -4,7 +4,7 @@ from libc cimport errno
 from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport getenv
 from libc.stdio cimport snprintf
-from libc.string cimport memcpy, memset, strerror
+from libc.string cimport memcpy, memset, strcpy, strerror
 
 from ffcore.control cimport FF_CMD_QUERY_DEVICE
 from ffcore.shm cimport (FF_LAYOUT_VERSION, FF_MAGIC, FF_REASON, ff_a32, ff_hello, ff_load32, ff_session, ff_store32,
@@ -19,17 +19,23 @@ from ffl.verbs.mr_api cimport ff_odp_child
 from ffl.session.session_api cimport ff_context_child, ffl_session
 from ffl.session.socket cimport (AF_UNIX, MAP_ANONYMOUS, MAP_FAILED, MAP_FIXED, MAP_PRIVATE, MAP_SHARED, MSG_NOSIGNAL, PF_UNIX,
                          POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLRDHUP, PROT_READ, PROT_WRITE, SOCK_CLOEXEC,
-                         SOCK_SEQPACKET, SOL_SOCKET, SO_SNDTIMEO, close, connect, ff_receive, mmap, munmap, poll,
+                         SOCK_SEQPACKET, SOL_SOCKET, SO_SNDTIMEO, close, connect, ff_receive, getpid, mmap, munmap, poll,
                          pollfd, send, setsockopt, sockaddr_un, socket, sockaddr, timeval, write)
 
 cdef enum:
-    HANDSHAKE_MS = 1000
+    CONNECT_MS = 1000         # in the router's backlog
+    HANDSHAKE_MS = 1500       # with that: a router that says nothing costs a program no more
+    SILENT_MS = 10000         # and is left alone for so long, for programs list devices over and over
+    TURN_MS = 10000           # a router that says "not yet" is asked again for so long: at 100 a second, 1000 programs
+    TURN_FIRST_MS = 16        # ... after so long, twice as long each time, and at random between half of it and all
+    TURN_LONGEST_MS = 256
     LOOK_MS = 100             # a router that dies is noticed within this, and a second at most
     DESCRIPTORS = 3           # of the welcome: control, memory, eventfd
 
 cdef ffl_session session
 cdef ff_a32 opening           # a mutex
 cdef uint64_t looked_ns       # when the router's socket was last looked at
+cdef uint64_t silent_until_ns # the router did not answer, and is not asked again before
 cdef bint complained          # about the last failure to connect: once per process is enough
 
 
@@ -106,7 +112,7 @@ cdef int reach(sockaddr_un *address, int *sock) noexcept nogil:
     sock[0] = socket(PF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)
     if sock[0] < 0:
         return errno.errno
-    limit.tv_sec = HANDSHAKE_MS // 1000
+    limit.tv_sec = CONNECT_MS // 1000
     limit.tv_usec = 0
     setsockopt(sock[0], SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit))
     while connect(sock[0], <sockaddr *>address, sizeof(sockaddr_un)) < 0:
@@ -135,11 +141,10 @@ cdef int judge(ff_welcome *welcome, int *fds, int got) noexcept nogil:
     return error
 
 
-cdef int greet(int sock, ff_welcome *welcome, int *fds) noexcept nogil:
+cdef int greet(int sock, ff_welcome *welcome, int *fds, uint64_t until) noexcept nogil:
     """Hello and welcome. 0: fds holds the three descriptors; else an errno, and welcome.reason may say why."""
     cdef ff_hello hello
     cdef pollfd answer
-    cdef uint64_t until = now_ns() + HANDSHAKE_MS * 1000000ull
     cdef int got = 0
     cdef ssize_t size
     memset(welcome, 0, sizeof(ff_welcome))
@@ -199,6 +204,39 @@ cdef void drop() noexcept nogil:
     session.shared = NULL
 
 
+cdef int knock(sockaddr_un *address, ff_welcome *welcome, int *fds, int *sock) noexcept nogil:
+    """One attempt. 0, and *sock is connected; or an errno, and welcome.reason may say why."""
+    global silent_until_ns
+    cdef uint64_t until = now_ns() + HANDSHAKE_MS * 1000000ull
+    cdef int error
+    welcome.magic = 0
+    welcome.reason[0] = 0
+    error = reach(address, sock)
+    if error == errno.ENOENT or error == errno.ECONNREFUSED:
+        strcpy(welcome.reason, b"no router is running there")
+    elif error == 0:
+        error = greet(sock[0], welcome, fds, until)
+        if error:
+            close(sock[0])
+    if error == errno.ETIMEDOUT or (error == errno.EAGAIN and welcome.magic != FF_MAGIC):
+        silent_until_ns = now_ns() + SILENT_MS * 1000000ull
+        strcpy(welcome.reason, b"the router there does not answer")
+    return error
+
+
+cdef int wait_turn(sockaddr_un *address, ff_welcome *welcome, int *fds, int *sock) noexcept nogil:
+    """As knock. Where many programs start at once, the router (which counts them, for each container) says EAGAIN: then
+    this one waits, and at random, for the others do so too."""
+    cdef uint64_t until = now_ns() + TURN_MS * 1000000ull
+    cdef uint32_t wait_ms = TURN_FIRST_MS
+    cdef int error = knock(address, welcome, fds, sock)
+    while error == errno.EAGAIN and welcome.magic == FF_MAGIC and now_ns() < until:
+        poll(NULL, 0, <int>(wait_ms // 2 + ((now_ns() >> 10) + <uint64_t>getpid()) % (wait_ms // 2)))
+        wait_ms = min(2 * wait_ms, <uint32_t>TURN_LONGEST_MS)
+        error = knock(address, welcome, fds, sock)
+    return error
+
+
 cdef int start() noexcept nogil:
     cdef sockaddr_un address
     cdef ff_welcome welcome
@@ -207,14 +245,8 @@ cdef int start() noexcept nogil:
     error = socket_path(&address)
     if error:
         return complain(error, address.sun_path, strerror(error))
-    error = reach(&address, &sock)
-    if error == errno.ENOENT or error == errno.ECONNREFUSED:
-        return complain(error, address.sun_path, b"no router is running there")
+    error = wait_turn(&address, &welcome, fds, &sock)
     if error:
-        return complain(error, address.sun_path, strerror(error))
-    error = greet(sock, &welcome, fds)
-    if error:
-        close(sock)
         return complain(error, address.sun_path, welcome.reason if welcome.reason[0] else strerror(error))
     error = adopt(sock, &welcome, fds)
     if error == 0:
@@ -232,7 +264,9 @@ cdef public int ff_session_open() noexcept nogil:
     ff_mutex_lock(&opening)
     if session.shared != NULL and ff_session_look() and ff_load32(&session.contexts) == 0:
         drop()
-    if session.shared == NULL:
+    if session.shared == NULL and now_ns() < silent_until_ns:
+        error = errno.ENOSYS
+    elif session.shared == NULL:
         error = start()
         if error == 0:
             complained = False

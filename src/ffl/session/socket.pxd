@@ -8,6 +8,7 @@ cdef extern from "<sys/types.h>" nogil:
 
 cdef extern from "<unistd.h>" nogil:
     int close(int fd)
+    int getpid()
     ssize_t write(int fd, const void *data, size_t length)
 
 cdef extern from "<sys/time.h>" nogil:

@@ -2,14 +2,13 @@
 
 from libc cimport errno
 from libc.stdint cimport uint8_t, uint32_t
-from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy, memset
 
 from ffcore.control cimport (FF_CMD_CREATE_AH, FF_CMD_DESTROY_AH, FF_CMD_QUERY_GIDS, ff_cmd_create_ah, ff_reply_gids,
                              ff_reply_handle)
 from ffcore.grh cimport ff_gid_is_ipv4, ff_gid_is_multicast, ff_grh, ff_grh_fields, ff_grh_read
 from ffl.verbs.ah_attr cimport ah_out
-from ffl.session.call_api cimport ff_call, ff_call_end_of
+from ffl.session.call_api cimport ff_call, ff_call_end_of, ff_call_new
 from ffl.kernel cimport fail
 from ffl.objects cimport context_of, ffl_ah
 from ffl.session.retired_api cimport ff_retire
@@ -19,17 +18,13 @@ from ffl.ibv cimport IBV_WC_GRH, ibv_ah, ibv_ah_attr, ibv_context, ibv_grh, ibv_
 cdef public ibv_ah *ffv_ibv_create_ah(ibv_pd *pd, ibv_ah_attr *attr) noexcept nogil:
     cdef ff_cmd_create_ah request
     cdef ff_reply_handle reply
-    cdef ffl_ah *ah = <ffl_ah *>calloc(1, sizeof(ffl_ah))
-    cdef int error
-    if ah == NULL:
-        return NULL
+    cdef ffl_ah *ah
     memset(&request, 0, sizeof(request))
     request.pd = pd.handle
     ah_out(&request.attr, attr)
-    error = ff_call(context_of(pd.context), FF_CMD_CREATE_AH, &request, sizeof(request), &reply, sizeof(reply))
-    if error:
-        free(ah)
-        fail(error)
+    ah = <ffl_ah *>ff_call_new(context_of(pd.context), sizeof(ffl_ah), FF_CMD_CREATE_AH, &request, sizeof(request), &reply,
+                               sizeof(reply))
+    if ah == NULL:
         return NULL
     ah.base.context = pd.context
     ah.base.pd = pd

@@ -8,7 +8,7 @@ from ffcore.control cimport FF_CMD_CREATE_CQ, FF_CMD_DESTROY_CQ, FF_NO_HANDLE, f
 from ffcore.shm cimport ff_a32, ff_add32, ff_cq_shared
 from ffl.session.call_api cimport ff_call, ff_call_end_of
 from ffl.verbs.cq_ring cimport ff_cq_ex_begin
-from ffl.verbs.domain_api cimport FF_MEMORY_CQ, ff_domain_is_parent, ff_memory_free, ff_memory_new, ffl_memory
+from ffl.verbs.domain_api cimport FF_MEMORY_CQ, ff_domain_is_parent, ff_memory_free, ff_memory_new, ff_memory_undo, ffl_memory
 from ffl.session.handles_api cimport ff_handle_put, ff_handle_retire
 from ffl.kernel cimport fail
 from ffl.objects cimport FFL_CQ, context_of, ffl_channel, ffl_context, ffl_cq
@@ -53,15 +53,9 @@ cdef ffl_cq *create(ibv_context *context, const ibv_cq_init_attr_ex *attr, ibv_p
     cdef ff_reply_create_cq reply
     cdef ffl_memory memory
     cdef ffl_cq *cq = <ffl_cq *>ff_memory_new(domain, sizeof(ffl_cq), FF_MEMORY_CQ, &memory)
-    cdef int error
-    if cq == NULL:
-        fail(errno.ENOMEM)
-        return NULL
-    error = ask(context, attr, &reply)
+    cdef int error = ask(context, attr, &reply) if cq != NULL else errno.ENOMEM
     if error:
-        ff_memory_free(&memory, cq, NULL, FF_MEMORY_CQ)
-        fail(error)
-        return NULL
+        return <ffl_cq *>ff_memory_undo(&memory, cq, FF_MEMORY_CQ, error)
     cq.memory = memory
     shown(cq).context = context
     shown(cq).channel = attr.channel

@@ -2,14 +2,13 @@
 
 from libc cimport errno
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
 from ffcore.control cimport (FF_CMD_ALLOC_DM, FF_CMD_COPY_DM, FF_CMD_FREE_DM, FF_CMD_IMPORT_DM, FF_CMD_RECLAIM_DM,
                              FF_CMD_REG_DM_MR, FF_NO_HANDLE, ff_cmd_alloc_dm, ff_cmd_copy_dm, ff_cmd_handle, ff_cmd_part,
                              ff_cmd_reg_dm_mr, ff_reply_alloc_dm, ff_reply_import_dm, ff_reply_reg_mr)
 from ffcore.shm cimport FF_PAYLOAD_SIZE
-from ffl.session.call_api cimport ff_call, ff_call_begin, ff_call_continue, ff_call_end, ff_call_end_of
+from ffl.session.call_api cimport ff_call, ff_call_begin, ff_call_continue, ff_call_end, ff_call_end_of, ff_call_new
 from ffl.kernel cimport fail
 from ffl.objects cimport FFL_DEVICE, context_of, ffl_dm, ffl_mr
 from ffl.session.retired_api cimport ff_retire
@@ -75,19 +74,6 @@ cdef int memcpy_from_dm(void *host_addr, ibv_dm *dm, uint64_t offset, size_t len
 
 # ---- life ----
 
-cdef int ask(ibv_context *context, const ibv_alloc_dm_attr *attr, ff_reply_alloc_dm *reply) noexcept nogil:
-    cdef ff_cmd_alloc_dm request
-    cdef int error
-    if attr.comp_mask or attr.length == 0 or attr.log_align_req > LOG_ALIGN_MAX:
-        return errno.EINVAL
-    error = ff_context_adopt(context_of(context))
-    if error:
-        return error
-    request.context = context_of(context).handle
-    request.length = attr.length
-    return ff_call(context_of(context), FF_CMD_ALLOC_DM, &request, sizeof(request), reply, sizeof(ff_reply_alloc_dm))
-
-
 cdef ibv_dm *describe(ffl_dm *dm, ibv_context *context, uint32_t handle, uint64_t offset, uint64_t length) noexcept nogil:
     dm.base.context = context
     dm.base.memcpy_to_dm = memcpy_to_dm
@@ -100,17 +86,20 @@ cdef ibv_dm *describe(ffl_dm *dm, ibv_context *context, uint32_t handle, uint64_
 
 
 cdef public ibv_dm *ff_alloc_dm(ibv_context *context, ibv_alloc_dm_attr *attr) noexcept nogil:
+    cdef ff_cmd_alloc_dm request
     cdef ff_reply_alloc_dm reply
-    cdef ffl_dm *dm = <ffl_dm *>calloc(1, sizeof(ffl_dm))
-    cdef int error
-    if dm == NULL:
-        return NULL
-    error = ask(context, attr, &reply)
+    cdef ffl_dm *dm
+    cdef int error = errno.EINVAL
+    if attr.comp_mask == 0 and attr.length and attr.log_align_req <= LOG_ALIGN_MAX:
+        error = ff_context_adopt(context_of(context))
     if error:
-        free(dm)
         fail(error)
         return NULL
-    return describe(dm, context, reply.handle, reply.offset, attr.length)
+    request.context = context_of(context).handle
+    request.length = attr.length
+    dm = <ffl_dm *>ff_call_new(context_of(context), sizeof(ffl_dm), FF_CMD_ALLOC_DM, &request, sizeof(request), &reply,
+                               sizeof(reply))
+    return describe(dm, context, reply.handle, reply.offset, attr.length) if dm != NULL else NULL
 
 
 cdef public int ff_free_dm(ibv_dm *dm) noexcept nogil:
@@ -135,14 +124,10 @@ cdef public ibv_dm *ffv_ibv_import_dm(ibv_context *context, uint32_t dm_handle) 
     cdef ff_cmd_part request
     cdef ff_reply_import_dm reply
     cdef ffl_dm *dm
-    cdef int error
     request.of = context_of(context).handle
     request.handle = dm_handle
-    error = ff_call(context_of(context), FF_CMD_IMPORT_DM, &request, sizeof(request), &reply, sizeof(reply))
-    if error:
-        fail(error)
-        return NULL
-    dm = <ffl_dm *>calloc(1, sizeof(ffl_dm))
+    dm = <ffl_dm *>ff_call_new(context_of(context), sizeof(ffl_dm), FF_CMD_IMPORT_DM, &request, sizeof(request), &reply,
+                               sizeof(reply))
     return describe(dm, context, dm_handle, reply.offset, reply.length) if dm != NULL else NULL
 
 
@@ -159,23 +144,18 @@ cdef public ibv_mr *ff_reg_dm_mr(ibv_pd *pd, ibv_dm *dm, uint64_t offset, size_t
     cdef ff_cmd_reg_dm_mr request
     cdef ff_reply_reg_mr reply
     cdef ffl_mr *mr
-    cdef int error
     access &= ~<unsigned int>OPTIONAL
     if not access & IBV_ACCESS_ZERO_BASED or access & ~<unsigned int>(GRANTED | IBV_ACCESS_ZERO_BASED):
         fail(errno.EINVAL)
-        return NULL
-    mr = <ffl_mr *>calloc(1, sizeof(ffl_mr))
-    if mr == NULL:
         return NULL
     request.pd = pd.handle
     request.dm = dm.handle
     request.offset = offset
     request.length = length
     request.access = access & GRANTED
-    error = ff_call(context_of(pd.context), FF_CMD_REG_DM_MR, &request, sizeof(request), &reply, sizeof(reply))
-    if error:
-        free(mr)
-        fail(error)
+    mr = <ffl_mr *>ff_call_new(context_of(pd.context), sizeof(ffl_mr), FF_CMD_REG_DM_MR, &request, sizeof(request), &reply,
+                               sizeof(reply))
+    if mr == NULL:
         return NULL
     mr.base.context = pd.context
     mr.base.pd = pd

@@ -123,16 +123,27 @@ cdef public void *ff_memory_new(ibv_pd *pd, size_t size, uint64_t resource_type,
     return memory
 
 
+cdef void give_back(const ffl_memory *of, void *memory, uint64_t resource_type) noexcept nogil:
+    if of.custom:
+        of.domain.custom.free(&of.domain.base, of.domain.custom.pd_context, memory, resource_type)
+    if of.domain != NULL:
+        ff_add32(&of.domain.domains, <uint32_t>-1)
+
+
 cdef public void ff_memory_free(const ffl_memory *of, void *memory, uint32_t *handle,
                                 uint64_t resource_type) noexcept nogil:
     """`of` may not lie in the memory itself."""
-    if of.custom and handle != NULL:
-        handle[0] = FF_NO_HANDLE             # in case its allocator keeps it
     if of.custom:
-        of.domain.custom.free(&of.domain.base, of.domain.custom.pd_context, memory, resource_type)
-    elif handle != NULL:
-        ff_retire(memory, handle)
+        handle[0] = FF_NO_HANDLE             # in case its allocator keeps it
     else:
+        ff_retire(memory, handle)
+    give_back(of, memory, resource_type)
+
+
+cdef public void *ff_memory_undo(const ffl_memory *of, void *memory, uint64_t resource_type, int error) noexcept nogil:
+    if memory != NULL:
+        give_back(of, memory, resource_type)
+    if memory != NULL and not of.custom:
         free(memory)
-    if of.domain != NULL:
-        ff_add32(&of.domain.domains, <uint32_t>-1)
+    fail(error)
+    return NULL

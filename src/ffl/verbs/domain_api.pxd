@@ -16,9 +16,11 @@ cdef extern bint ff_domain_is_parent(ibv_pd *pd) noexcept nogil      # NULL is n
 
 # Zeroed and aligned to a line; NULL when there is none. pd: a parent domain, whose allocator is asked first, a
 # protection domain, or NULL. The parent domain is in use until ff_memory_free, which is told where in that memory the
-# handle is, or NULL when the router has made no object.
+# handle is.
 cdef extern void *ff_memory_new(ibv_pd *pd, size_t size, uint64_t resource_type, ffl_memory *of) noexcept nogil
+# ff_memory_undo: when the router has made no object after all. memory may be NULL. Sets errno; returns NULL.
 cdef extern void ff_memory_free(const ffl_memory *of, void *memory, uint32_t *handle, uint64_t resource_type) noexcept nogil
+cdef extern void *ff_memory_undo(const ffl_memory *of, void *memory, uint64_t resource_type, int error) noexcept nogil
 
 # What ibv_dealloc_pd does with a parent domain: 0 or EBUSY.
 cdef extern int ff_dealloc_parent_domain(ffl_pd *domain) noexcept nogil

@@ -2,11 +2,10 @@
 
 from libc cimport errno
 from libc.stdint cimport uint32_t
-from libc.stdlib cimport calloc, free
 
 from ffcore.control cimport FF_CMD_ALLOC_MW, FF_CMD_DEALLOC_MW, ff_cmd_alloc_mw, ff_reply_reg_mr
 from ffcore.shm cimport FF_OP_BIND_MW, ff_store32_release, ff_wqe
-from ffl.session.call_api cimport ff_call, ff_call_end_of
+from ffl.session.call_api cimport ff_call_end_of, ff_call_new
 from ffl.kernel cimport fail
 from ffl.session.lock cimport spin_lock, spin_unlock
 from ffl.objects cimport context_of, ffl_mw, ffl_qp
@@ -21,16 +20,12 @@ cdef enum:
 cdef public ibv_mw *ff_alloc_mw(ibv_pd *pd, ibv_mw_type type) noexcept nogil:
     cdef ff_cmd_alloc_mw request
     cdef ff_reply_reg_mr reply
-    cdef ffl_mw *mw = <ffl_mw *>calloc(1, sizeof(ffl_mw))
-    cdef int error
-    if mw == NULL:
-        return NULL
+    cdef ffl_mw *mw
     request.pd = pd.handle
     request.type = type
-    error = ff_call(context_of(pd.context), FF_CMD_ALLOC_MW, &request, sizeof(request), &reply, sizeof(reply))
-    if error:
-        free(mw)
-        fail(error)
+    mw = <ffl_mw *>ff_call_new(context_of(pd.context), sizeof(ffl_mw), FF_CMD_ALLOC_MW, &request, sizeof(request), &reply,
+                               sizeof(reply))
+    if mw == NULL:
         return NULL
     mw.base.context = pd.context
     mw.base.pd = pd

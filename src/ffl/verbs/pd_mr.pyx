@@ -9,7 +9,7 @@ from ffcore.control cimport (FF_CMD_ALLOC_NULL_MR, FF_CMD_ALLOC_PD, FF_CMD_DEALL
                              ff_cmd_reg_mr, ff_cmd_rereg_mr, ff_reply_dereg_mr, ff_reply_handle, ff_reply_import_mr,
                              ff_reply_reg_mr)
 from ffcore.shm cimport ff_load32
-from ffl.session.call_api cimport ff_call, ff_call_begin, ff_call_continue, ff_call_end, ff_call_end_of
+from ffl.session.call_api cimport ff_call, ff_call_begin, ff_call_continue, ff_call_end, ff_call_end_of, ff_call_new
 from ffl.verbs.domain_api cimport ff_dealloc_parent_domain, ff_domain_is_parent
 from ffl.kernel cimport fail
 from ffl.session.log_api cimport FF_LOG_INFO, FF_LOG_WARN, ff_log
@@ -35,15 +35,11 @@ cdef enum:
 cdef public ibv_pd *ffv_ibv_alloc_pd(ibv_context *context) noexcept nogil:
     cdef ff_cmd_handle request
     cdef ff_reply_handle reply
-    cdef ffl_pd *pd = <ffl_pd *>calloc(1, sizeof(ffl_pd))
-    cdef int error
-    if pd == NULL:
-        return NULL
+    cdef ffl_pd *pd
     request.handle = context_of(context).handle
-    error = ff_call(context_of(context), FF_CMD_ALLOC_PD, &request, sizeof(request), &reply, sizeof(reply))
-    if error:
-        free(pd)
-        fail(error)
+    pd = <ffl_pd *>ff_call_new(context_of(context), sizeof(ffl_pd), FF_CMD_ALLOC_PD, &request, sizeof(request), &reply,
+                               sizeof(reply))
+    if pd == NULL:
         return NULL
     pd.base.context = context
     pd.base.handle = reply.handle
@@ -168,15 +164,11 @@ cdef public ibv_mr *ffv_ibv_reg_dmabuf_mr(ibv_pd *pd, uint64_t offset, size_t le
 cdef public ibv_mr *ff_alloc_null_mr(ibv_pd *pd) noexcept nogil:
     cdef ff_cmd_handle request
     cdef ff_reply_reg_mr reply
-    cdef ffl_mr *mr = <ffl_mr *>calloc(1, sizeof(ffl_mr))
-    cdef int error
-    if mr == NULL:
-        return NULL
+    cdef ffl_mr *mr
     request.handle = pd.handle
-    error = ff_call(context_of(pd.context), FF_CMD_ALLOC_NULL_MR, &request, sizeof(request), &reply, sizeof(reply))
-    if error:
-        free(mr)
-        fail(error)
+    mr = <ffl_mr *>ff_call_new(context_of(pd.context), sizeof(ffl_mr), FF_CMD_ALLOC_NULL_MR, &request, sizeof(request),
+                               &reply, sizeof(reply))
+    if mr == NULL:
         return NULL
     describe(mr, pd, NULL, <size_t>-1, &reply)
     mr.behind = FFL_NOTHING
@@ -222,20 +214,12 @@ cdef void forget(ffl_mr *mr) noexcept nogil:
 
 # ---- a second object for what there is (context.pyx) ----
 
-cdef int look(ibv_context *context, uint16_t op, uint32_t of, uint32_t handle, void *reply, uint32_t size) noexcept nogil:
-    cdef ff_cmd_part request
-    request.of = of
-    request.handle = handle
-    return ff_call(context_of(context), op, &request, sizeof(request), reply, size)
-
-
 cdef public ibv_pd *ffv_ibv_import_pd(ibv_context *context, uint32_t pd_handle) noexcept nogil:
+    cdef ff_cmd_part request
     cdef ffl_pd *pd
-    cdef int error = look(context, FF_CMD_IMPORT_PD, context_of(context).handle, pd_handle, NULL, 0)
-    if error:
-        fail(error)
-        return NULL
-    pd = <ffl_pd *>calloc(1, sizeof(ffl_pd))
+    request.of = context_of(context).handle
+    request.handle = pd_handle
+    pd = <ffl_pd *>ff_call_new(context_of(context), sizeof(ffl_pd), FF_CMD_IMPORT_PD, &request, sizeof(request), NULL, 0)
     if pd == NULL:
         return NULL
     pd.base.context = context
@@ -249,13 +233,13 @@ cdef public void ffv_ibv_unimport_pd(ibv_pd *pd) noexcept nogil:
 
 cdef public ibv_mr *ffv_ibv_import_mr(ibv_pd *pd, uint32_t mr_handle) noexcept nogil:
     """Its address is not known here (man 3 ibv_import_mr)."""
+    cdef ff_cmd_part request
     cdef ff_reply_import_mr reply
     cdef ffl_mr *mr
-    cdef int error = look(pd.context, FF_CMD_IMPORT_MR, pd.handle, mr_handle, &reply, sizeof(reply))
-    if error:
-        fail(error)
-        return NULL
-    mr = <ffl_mr *>calloc(1, sizeof(ffl_mr))
+    request.of = pd.handle
+    request.handle = mr_handle
+    mr = <ffl_mr *>ff_call_new(context_of(pd.context), sizeof(ffl_mr), FF_CMD_IMPORT_MR, &request, sizeof(request), &reply,
+                               sizeof(reply))
     if mr == NULL:
         return NULL
     mr.base.context = pd.context

@@ -11,7 +11,7 @@ from ffcore.shm cimport FF_WQE_SIGNALED, ff_load32_acquire, ff_qp_shared, ff_ses
 from ffl.verbs.ah_attr cimport ah_in, ah_out
 from ffl.session.call_api cimport ff_call, ff_call_end_of
 from ffl.verbs.data_path_api cimport ff_purge_cq, ff_wr_begin_with
-from ffl.verbs.domain_api cimport FF_MEMORY_QP, ff_memory_free, ff_memory_new, ffl_memory
+from ffl.verbs.domain_api cimport FF_MEMORY_QP, ff_memory_free, ff_memory_new, ff_memory_undo, ffl_memory
 from ffl.session.handles_api cimport ff_handle_put, ff_handle_retire
 from ffl.kernel cimport fail
 from ffl.session.log_api cimport FF_LOG_WARN, ff_log
@@ -187,15 +187,9 @@ cdef public ibv_qp *ffv_ibv_create_qp(ibv_pd *pd, ibv_qp_init_attr *attr) noexce
     cdef ff_reply_create_qp reply
     cdef ffl_memory memory
     cdef ffl_qp *qp = <ffl_qp *>ff_memory_new(pd, sizeof(ffl_qp), FF_MEMORY_QP, &memory)
-    cdef int error
-    if qp == NULL:
-        fail(errno.ENOMEM)
-        return NULL
-    error = ask(pd, attr, &reply)
+    cdef int error = ask(pd, attr, &reply) if qp != NULL else errno.ENOMEM
     if error:
-        ff_memory_free(&memory, qp, NULL, FF_MEMORY_QP)
-        fail(error)
-        return NULL
+        return <ibv_qp *>ff_memory_undo(&memory, qp, FF_MEMORY_QP, error)
     qp.memory = memory
     describe(qp, pd, attr, &reply)
     attach_rings(qp, &reply)

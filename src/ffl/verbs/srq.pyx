@@ -10,7 +10,7 @@ from ffcore.control cimport (FF_CMD_CREATE_SRQ, FF_CMD_DESTROY_SRQ, FF_CMD_MODIF
                              ff_reply_modify_srq, ff_reply_query_srq)
 from ffcore.shm cimport ff_load32_acquire, ff_recv_wqe, ff_srq_shared, ff_store32_release
 from ffl.session.call_api cimport ff_call, ff_call_end_of
-from ffl.verbs.domain_api cimport FF_MEMORY_SRQ, ff_memory_free, ff_memory_new, ffl_memory
+from ffl.verbs.domain_api cimport FF_MEMORY_SRQ, ff_memory_free, ff_memory_new, ff_memory_undo, ffl_memory
 from ffl.session.handles_api cimport ff_handle_put, ff_handle_retire
 from ffl.kernel cimport fail, likely
 from ffl.session.lock cimport spin_lock, spin_unlock
@@ -24,23 +24,22 @@ from ffl.ibv cimport (IBV_SRQT_BASIC, IBV_SRQT_XRC, IBV_SRQ_INIT_ATTR_CQ, IBV_SR
 
 # ---- creating ----
 
+cdef int ask(ibv_pd *pd, ff_cmd_create_srq *request, const ibv_srq_attr *attr, ff_reply_create_srq *reply) noexcept nogil:
+    request.pd = pd.handle
+    request.max_wr, request.max_sge = attr.max_wr, attr.max_sge
+    return ff_call(context_of(pd.context), FF_CMD_CREATE_SRQ, request, sizeof(ff_cmd_create_srq), reply,
+                   sizeof(ff_reply_create_srq))
+
+
 cdef ibv_srq *create(ibv_pd *pd, ff_cmd_create_srq *request, void *srq_context, ibv_srq_attr *attr) noexcept nogil:
     """attr is set to what was granted. Its limit does not count here (man 3 ibv_create_srq)."""
     cdef uint8_t *segment = <uint8_t *>ff_session_get().shared
     cdef ff_reply_create_srq reply
     cdef ffl_memory memory
     cdef ffl_srq *srq = <ffl_srq *>ff_memory_new(pd, sizeof(ffl_srq), FF_MEMORY_SRQ, &memory)
-    cdef int error
-    if srq == NULL:
-        fail(errno.ENOMEM)
-        return NULL
-    request.pd = pd.handle
-    request.max_wr, request.max_sge = attr.max_wr, attr.max_sge
-    error = ff_call(context_of(pd.context), FF_CMD_CREATE_SRQ, request, sizeof(ff_cmd_create_srq), &reply, sizeof(reply))
+    cdef int error = ask(pd, request, attr, &reply) if srq != NULL else errno.ENOMEM
     if error:
-        ff_memory_free(&memory, srq, NULL, FF_MEMORY_SRQ)
-        fail(error)
-        return NULL
+        return <ibv_srq *>ff_memory_undo(&memory, srq, FF_MEMORY_SRQ, error)
     srq.memory = memory
     srq.base.context, srq.base.srq_context, srq.base.pd = pd.context, srq_context, pd
     srq.base.handle = reply.handle

@@ -15,9 +15,10 @@ from ffr.errors import Refused
 HELLO_TIMEOUT_S = 1.0
 PENDING_PER_CONTAINER = 128  # handshakes begun and not finished; one descriptor each
 PENDING_TOTAL = 1024
-SESSIONS_PER_CONTAINER = 64
 ADMISSIONS_PER_S = 100.0  # per container, sustained; a session costs two segments, so making and dropping them is work
 ADMISSIONS_BURST = 128
+# ... in one turn of the router's loop, some 40 ms of work: each who waits has 1.5 s of patience, and the others hear "not yet".
+ADMISSIONS_PER_TURN = 32
 
 
 @dataclass
@@ -37,6 +38,7 @@ class Admission:
         self._sessions_max = min(sessions_max, MAX_SESSIONS)
         self._pending = Counter()
         self._buckets = {}  # container name -> Bucket
+        self._turn = Counter()  # container name -> admissions in this turn
 
     def begin(self, namespace_id):
         """A connection came in. Returns its share, to be given to end(); raises Refused when the share is used up."""
@@ -58,15 +60,25 @@ class Admission:
         container = self._registry.find(peer.namespace)
         if container is None:
             raise self._stranger(peer)
-        if len(container.sessions) >= SESSIONS_PER_CONTAINER:
-            raise Refused(errno.ENOSPC, f"container {container.name!r} has its {SESSIONS_PER_CONTAINER} sessions"
-                                        " already")
-        if sum(len(c.sessions) for c in self._registry) >= self._sessions_max:
-            raise Refused(errno.ENOSPC, f"the router has its {self._sessions_max} sessions already")
+        if (held := len(container.sessions)) >= self._left():
+            raise Refused(errno.ENOSPC, f"container {container.name!r} has {held} sessions already, of the router's"
+                                        f" {self._sessions_max}")
+        if self._turn[container.name] >= ADMISSIONS_PER_TURN:
+            raise Refused(errno.EAGAIN, f"many programs of container {container.name!r} start at once")
         if not self._bucket(container, now_s).take(now_s):
             raise Refused(errno.EAGAIN, f"container {container.name!r} opens more than {ADMISSIONS_PER_S:.0f} sessions"
                                         " a second")
+        self._turn[container.name] += 1
         return container
+
+    def end_turn(self):
+        """The router's loop has looked at everything else meanwhile."""
+        self._turn.clear()
+
+    def _left(self):
+        """How many sessions there are still to be had. A container may have as many as are left for all others, as of any
+        other object: one alone half of them, a second one half of the rest."""
+        return self._sessions_max - sum(len(c.sessions) for c in self._registry)
 
     def forget(self, container):
         """The container was removed."""

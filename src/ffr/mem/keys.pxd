@@ -17,6 +17,7 @@ cdef int resolve_in(ffr_router *r, uint32_t pd, const ffr_qp *q, uint32_t rkey, 
                     ff_segment *out, uint32_t *count) noexcept nogil
 
 # What its own program names: a list of SGEs. access: 0 or IBV_ACCESS_LOCAL_WRITE; *total is the sum of their lengths.
+# An SGE of length 0 is passed over unseen.
 cdef int resolve_list(ffr_router *r, uint32_t pd, const ff_sge *sge, uint32_t sges, uint32_t access,
                       ff_segment *out, uint32_t *count, uint64_t *total) noexcept nogil
 

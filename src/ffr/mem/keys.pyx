@@ -93,6 +93,8 @@ cdef int resolve_list(ffr_router *r, uint32_t pd, const ff_sge *sge, uint32_t sg
     total[0] = 0
     count[0] = 0
     for i in range(sges):
+        if sge[i].length == 0:               # names nothing, whatever its address and key: programs leave both unset
+            continue
         if look_up(r, pd, 0, sge[i].lkey, sge[i].addr, sge[i].length, access | FFR_ACCESS_LOCAL, out, count):
             return -1
         total[0] += sge[i].length

@@ -15,7 +15,7 @@ SESSION_LIMITS = {
     "max_cq": 1024,
     "max_mr": 16384,
     "max_pd": 256,
-    "max_channels": 32,  # completion and async channels: one descriptor of the router's each
+    "max_channels": 16384,  # completion and async channels: descriptors are the limit, the program's and the router's
     "max_ah": 16384,
     "max_mcast": 256,  # attachments of QPs to multicast groups
     "max_srq": 1024,

@@ -2,6 +2,7 @@
 
 import errno as errnos
 import os
+import resource
 import sys
 import threading
 
@@ -18,7 +19,7 @@ from ffcore.stats cimport (FF_STATS_MAGIC, FF_STATS_NAME, FF_STATS_QPS, FF_STATS
 from ffr.reactor.loop cimport ADMIN_ATTACH, ADMIN_DETACH, ADMIN_GIDS, ADMIN_NONE, ADMIN_PORT, NEIGHBOURS_MAX, STAND_INS_MAX, ffr_loop, loop_run, loop_stand_in
 from ffr.mem.nothing cimport nothing_map, nothing_unmap
 from ffr.mem.region cimport region_map, region_unmap, uffd_open
-from ffr.state cimport (FFR_ADAPTIVE, FFR_CONTROL_MAX, FFR_CQ, FFR_FASTPATH, FFR_KINDS, FFR_LOWCPU, FFR_MCAST_BUCKETS,
+from ffr.state cimport (FFR_ADAPTIVE, FFR_CHANNELS, FFR_CONTROL_MAX, FFR_CQ, FFR_FASTPATH, FFR_KINDS, FFR_LOWCPU, FFR_MCAST_BUCKETS,
                         FFR_MR, FFR_NONE, FFR_PD, FFR_PORT_MTU, FFR_QP, FFR_SESSIONS, FFR_STATE_MAGIC, FFR_STATE_VERSION,
                         ffr_router, ffr_session, ffr_state, ffr_view)
 import ffr.mem.guard  # installs the SIGBUS handler
@@ -37,6 +38,7 @@ cdef extern from "ffr/reactor/loop.h" nogil:
 
 POLLING = {"adaptive": FFR_ADAPTIVE, "fastpath": FFR_FASTPATH, "lowcpu": FFR_LOWCPU}
 ADMIN_WAIT_S = 5.0
+CONTROL_DESCRIPTORS = 1500  # of the control thread: 1024 handshakes, containers' namespaces, its own sockets
 
 
 cdef class Reactor:
@@ -66,6 +68,7 @@ cdef class Reactor:
         self.r.uffd = uffd_open()
         self._map_nothing()
         self.r.port_mtu = FFR_PORT_MTU
+        self.r.channel_room = _channel_room(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
         self.r.epoll = self._epoll()
         self.r.wake = self._own(os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK))
         self.r.reaped = self._own(os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK))
@@ -424,6 +427,12 @@ cdef class Reactor:
         """False when the kernel grants no userfaultfd: a container that punches holes into its memory is then charged
         to the router."""
         return self.r.uffd >= 0
+
+
+def _channel_room(descriptors):
+    """How many channels there may be, of that many descriptors: four for each session and some for the control thread stay;
+    where that would leave few, a quarter of them all."""
+    return min(FFR_CHANNELS, max(descriptors // 4, descriptors - 4 * FFR_SESSIONS - CONTROL_DESCRIPTORS))
 
 
 def _check_gids(gids):

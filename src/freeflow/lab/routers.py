@@ -10,7 +10,7 @@ import time
 from freeflow.control import Control
 from freeflow.errors import FreeFlowError
 from freeflow.lab.model import OVERLAY_PREFIX, ROUTER_NAME, WIRE_PREFIX
-from freeflow.launch import BUILT, SOCKET_LIBRARY, VERBS_LIBRARY
+from freeflow.launch import BUILT, SOCKET_LIBRARY, VERBS_LIBRARY, VERBS_LINK
 
 READY_WORD = "ready"
 READY_WAIT_S = 20.0
@@ -27,6 +27,8 @@ def furnish(directory):
         if (BUILT / name).exists():
             shutil.copyfile(BUILT / name, directory / name)
             (directory / name).chmod(0o644)
+    (directory / VERBS_LINK).unlink(missing_ok=True)
+    (directory / VERBS_LINK).symlink_to(VERBS_LIBRARY)
 
 
 def start(directory, log, netns=None, name=ROUTER_NAME, command=None, variables=None, options=()):

@@ -53,12 +53,12 @@ class Segment:
 class FakeRouter:
     """Listens on folder/router.sock and serves one session after the other, each in a thread.
 
-    version, status, reason: what the welcome says. silent: never answers a hello. refuse: {command: errno}.
+    version, status, reason: what the welcome says; welcomes: how many say so, before those that admit. silent: never answers a hello. refuse: {command: errno}.
     """
 
-    def __init__(self, folder, version=handshake.LAYOUT_VERSION, status=0, reason="", silent=False, refuse=None):
+    def __init__(self, folder, version=handshake.LAYOUT_VERSION, status=0, reason="", welcomes=1000, silent=False, refuse=None):
         self.version, self.status, self.reason, self.silent = version, status, reason, silent
-        self.refuse = refuse or {}
+        self.refuse, self.welcomes = refuse or {}, welcomes
         self.sessions = []
         self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.listener.bind(str(Path(folder, "router.sock")))
@@ -104,7 +104,7 @@ class Session:
         self.hello = handshake.parse_hello(hello)
         if self.router.silent:
             return
-        if self.router.status:
+        if self.router.status and len(self.router.sessions) <= self.router.welcomes:
             self.sock.send(handshake.pack_welcome(self.router.status, reason=self.router.reason))
             return
         self.control, self.memory = Segment(CONTROL_SIZE), Segment(MEMORY_SIZE)

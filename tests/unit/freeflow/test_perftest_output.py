@@ -1,10 +1,11 @@
-"""perftest's tables, as Debian's perftest 4.5 prints them."""
+"""perftest's tables, as Debian's perftest 4.5 prints them; and what it says when it could not measure."""
 
 import math
 
 import pytest
 
 from freeflow import perftest
+from freeflow.pair import Ended, PairError
 
 BANDWIDTH = """\
  Link type       : Ethernet
@@ -44,3 +45,38 @@ def test_latency_by_time_has_only_an_average():
 @pytest.mark.parametrize("text", ["", "Couldn't listen to port 18515\n", "#bytes\n", BANDWIDTH.splitlines()[2]])
 def test_no_table_no_rows(text):
     assert perftest.parse(text) == []
+
+
+FINE = (Ended((), 0, BANDWIDTH, ""), Ended((), 0, BANDWIDTH, ""))
+COMPLAINT = "Correlation coefficient r^2: 0.812345 < 0.9\n"  # on standard error, Debian's perftest 4.5
+FAILED = (Ended((), 0, BANDWIDTH, ""), Ended((), 1, "", COMPLAINT + "Can't produce a report\n"))
+VOID = (Ended((), 0, BANDWIDTH, COMPLAINT), Ended((), 0, BANDWIDTH, ""))  # with -F it goes on
+
+
+@pytest.fixture
+def ends(monkeypatch):
+    """What the pairs will have come to, in this order."""
+    coming = []
+    monkeypatch.setattr(perftest, "run_pair", lambda *words, **options: coming.pop(0))
+    return coming
+
+
+@pytest.mark.parametrize("disturbed", [FAILED, VOID], ids=["failed", "void"])
+def test_a_disturbed_clock_means_again(ends, disturbed):
+    ends += [disturbed, disturbed, FINE]
+    assert perftest.Perftest().run("ib_write_bw").row["#bytes"] == 65536 and not ends
+
+
+@pytest.mark.parametrize("disturbed", [FAILED, VOID], ids=["failed", "void"])
+def test_and_in_the_end_it_is_told(ends, disturbed):
+    ends += [disturbed] * perftest.TRIES
+    with pytest.raises(PairError, match="Correlation coefficient"):
+        perftest.Perftest().run("ib_write_bw")
+    assert not ends
+
+
+def test_any_other_failure_is_told_at_once(ends):
+    ends += [(Ended((), 1, "", "no such device\n"), FINE[1]), FINE]
+    with pytest.raises(PairError, match="no such device"):
+        perftest.Perftest().run("ib_write_bw")
+    assert len(ends) == 1

@@ -7,8 +7,7 @@ from refusals import StandIn, refused
 
 from ffcore.handshake import HELLO_SIZE, LAYOUT_VERSION, pack_hello, pack_welcome, parse_welcome
 from ffr.network import addresses
-from ffr.control.admission import (ADMISSIONS_BURST, ADMISSIONS_PER_S, PENDING_PER_CONTAINER, PENDING_TOTAL,
-                           SESSIONS_PER_CONTAINER, Admission, Peer)
+from ffr.control.admission import ADMISSIONS_BURST, ADMISSIONS_PER_S, ADMISSIONS_PER_TURN, PENDING_PER_CONTAINER, PENDING_TOTAL, Admission, Peer
 from ffr.control.identity import NamespaceId
 from ffr.control.registry import Registry
 
@@ -58,23 +57,40 @@ def test_what_is_not_this_versions_hello(admission, hello, error):
     assert refused(admission.admit, hello, Peer(WEB, False, 1), 0.0).errno == error
 
 
-def test_sessions_per_container_and_in_all(registry):
-    web = registry.find(WEB)
-    web.sessions.update(range(SESSIONS_PER_CONTAINER))
-    assert refused(Admission(registry).admit, *hello_from(WEB), 0.0).errno == errno.ENOSPC
-    web.sessions.discard(0)
-    Admission(registry).admit(*hello_from(WEB), 0.0)
-    few = Admission(registry, sessions_max=len(web.sessions))
-    assert refused(few.admit, *hello_from(WEB), 0.0).errno == errno.ENOSPC
+def test_a_container_has_as_many_sessions_as_are_left(registry):
+    """Half of them for one alone, half of the rest for a second one: none can take all from the others."""
+    web, host = registry.find(WEB), registry.find(NamespaceId(4, 1))
+    admission = Admission(registry, sessions_max=100)
+    web.sessions.update(range(49))
+    admission.admit(*hello_from(WEB), 0.0)
+    web.sessions.add(49)
+    told = refused(admission.admit, *hello_from(WEB), 0.0)
+    assert told.errno == errno.ENOSPC and "has 50 sessions already" in told.reason
+    host.sessions.update(range(50, 74))
+    admission.admit(*hello_from(NamespaceId(4, 1)), 0.0)
+    host.sessions.add(74)
+    assert refused(admission.admit, *hello_from(NamespaceId(4, 1)), 0.0).errno == errno.ENOSPC
 
 
 def test_a_burst_is_admitted_then_the_rate(admission):
     for _ in range(ADMISSIONS_BURST):
         admission.admit(*hello_from(WEB), 10.0)
+        admission.end_turn()
     assert refused(admission.admit, *hello_from(WEB), 10.0).errno == errno.EAGAIN
     admission.admit(*hello_from(NamespaceId(4, 1)), 10.0)  # others are not in its way
     admission.admit(*hello_from(WEB), 10.0 + 1.5 / ADMISSIONS_PER_S)
     assert refused(admission.admit, *hello_from(WEB), 10.0 + 1.5 / ADMISSIONS_PER_S).errno == errno.EAGAIN
+
+
+def test_a_crowd_is_admitted_in_turns(admission):
+    """Who comes later hears so at once, and loses nothing of the container's rate."""
+    for _ in range(ADMISSIONS_PER_TURN):
+        admission.admit(*hello_from(WEB), 10.0)
+    assert refused(admission.admit, *hello_from(WEB), 10.0).errno == errno.EAGAIN
+    admission.admit(*hello_from(NamespaceId(4, 1)), 10.0)
+    admission.end_turn()
+    for _ in range(ADMISSIONS_PER_TURN):
+        admission.admit(*hello_from(WEB), 10.0)
 
 
 def test_pending_handshakes_of_one_container_leave_room_for_the_others(admission):
