@@ -6,7 +6,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, strerror
 
 from ffcore.control cimport (FF_CMD_ALLOC_DM, FF_CMD_ALLOC_MW, FF_CMD_ALLOC_NULL_MR, FF_CMD_ALLOC_PD, FF_CMD_ATTACH_MCAST,
-                             FF_CMD_CREATE_AH, FF_CMD_CREATE_CHANNEL, FF_CMD_CREATE_CQ, FF_CMD_CREATE_QP,
+                             FF_CMD_CM_OPEN, FF_CMD_CREATE_AH, FF_CMD_CREATE_CHANNEL, FF_CMD_CREATE_CQ, FF_CMD_CREATE_QP,
                              FF_CMD_CREATE_SRQ, FF_CMD_MODIFY_QP, FF_CMD_MODIFY_SRQ, FF_CMD_OPEN_QP, FF_CMD_OPEN_XRCD,
                              FF_CMD_IMPORT_CONTEXT, FF_CMD_IMPORT_DM, FF_CMD_IMPORT_MR, FF_CMD_IMPORT_PD, FF_CMD_OPEN_CONTEXT, FF_CMD_REG_DM_MR, FF_CMD_REG_MR, FF_CMD_REREG_MR, FF_NO_HANDLE,
                              FF_CMD_CLOSE_CONTEXT, FF_CMD_DESTROY_CHANNEL, ff_cmd_handle, ff_reply_handle)
@@ -92,6 +92,8 @@ cdef const char *name_of(uint16_t op) noexcept nogil:
         return b"ibv_open_xrcd"
     if op == FF_CMD_OPEN_QP:
         return b"ibv_open_qp"
+    if op == FF_CMD_CM_OPEN:
+        return b"rdma_create_event_channel"
     if op == FF_CMD_ATTACH_MCAST:
         return b"ibv_attach_mcast"
     return b"a command"
@@ -165,11 +167,12 @@ cdef public void *ff_call_new(ffl_context *context, size_t size, uint16_t op, co
     return made
 
 
-cdef public int ff_call_session(uint16_t op, void *reply, uint32_t reply_size) noexcept nogil:
+cdef public int ff_call_session(uint16_t op, const void *request, uint32_t size, void *reply,
+                                uint32_t reply_size) noexcept nogil:
     cdef uint32_t seq
     cdef int error = begin(ff_session_get().generation)
     if error == 0:
-        error = exchange(op, NULL, 0, reply, reply_size, &seq)
+        error = exchange(op, request, size, reply, reply_size, &seq)
         ff_mutex_unlock(&mutex)
     return error
 
@@ -194,6 +197,18 @@ cdef int take_channel(uint32_t seq, int *fd) noexcept nogil:
         if got == 1:                                             # of a call that failed later on
             close(fd[0])
     return errno.EIO
+
+
+cdef public int ff_call_descriptor(uint16_t op, void *reply, uint32_t reply_size, int *fd) noexcept nogil:
+    cdef uint32_t seq
+    cdef int error = begin(ff_session_get().generation)
+    if error:
+        return error
+    error = exchange(op, NULL, 0, reply, reply_size, &seq)
+    if error == 0:
+        error = take_channel(seq, fd)
+    ff_mutex_unlock(&mutex)
+    return error
 
 
 cdef public int ff_call_channel(ffl_context *context, uint16_t op, const void *request, uint32_t size, void *reply,

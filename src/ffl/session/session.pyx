@@ -250,7 +250,7 @@ cdef int start() noexcept nogil:
         return complain(error, address.sun_path, welcome.reason if welcome.reason[0] else strerror(error))
     error = adopt(sock, &welcome, fds)
     if error == 0:
-        error = ff_call_session(FF_CMD_QUERY_DEVICE, &session.device, sizeof(session.device))
+        error = ff_call_session(FF_CMD_QUERY_DEVICE, NULL, 0, &session.device, sizeof(session.device))
     if error:
         drop()
         return complain(error, address.sun_path, strerror(error))

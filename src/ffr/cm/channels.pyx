@@ -2,7 +2,7 @@ from libc.errno cimport ENOMEM
 from libc.string cimport memset
 
 from ffcore.cm cimport FF_CM_MAGIC, ff_cm_name, ff_cm_name_put
-from ffr.cm.state cimport FFR_CM_CHANNELS, ffr_cm_channel, ffr_cm_head
+from ffr.cm.state cimport FFR_CM_CHANNELS, ffr_cm_channel, ffr_cm_head, ffr_cm_tables
 from ffr.cm.talk cimport talk_end
 from ffr.state cimport FFR_CM_CHANNEL, FFR_NONE, object_free, object_new
 
@@ -24,6 +24,13 @@ cdef extern from "ffr/reactor/loop.h" nogil:
 
 cdef enum:
     ENDS = 64                 # ids and channels ended in a pass
+
+
+cdef void cm_begin(ffr_router *r) noexcept nogil:
+    memset(&r.state.cm, 0xff, sizeof(ffr_cm_tables))         # FFR_NONE
+    r.state.cm.waiting = 0
+    r.state.cm.tick = 0
+    r.state.cm.random = r.state.epoch | 1    # never 0
 
 
 cdef int begin(ffr_router *r, uint32_t channel, int mine, int theirs) noexcept nogil:

@@ -9,6 +9,7 @@ from ffr.cm.machine cimport *
 from ffr.cm.mad cimport IP_HEADER, mad_room
 from ffr.cm.ports cimport address_any, address_loopback, port_bind, port_listen
 from ffr.cm.query cimport address_read, query, query_mtu, query_qp, query_route
+from ffr.cm.abi cimport *
 from ffr.cm.state cimport *
 from ffr.cm.talk cimport talk_address, talk_carry, talk_connect, talk_end, talk_tell
 from ffr.ibv cimport IBV_EVENT_COMM_EST, IBV_QPT_RC, IBV_QPT_UC, IBV_QPT_UD, IBV_QPT_XRC_RECV, IBV_QPT_XRC_SEND

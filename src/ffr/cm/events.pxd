@@ -3,7 +3,7 @@ while there is one. The program's library takes the byte, then asks for the even
 
 from libc.stdint cimport uint32_t
 
-from ffr.cm.state cimport rdma_ucm_event_resp
+from ffr.cm.abi cimport rdma_ucm_event_resp
 from ffr.state cimport ffr_router
 
 # Of an id: `body` is filled in but for uid and id. fresh: the id that it brings; group: the membership that it is about; or

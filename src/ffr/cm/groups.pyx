@@ -3,7 +3,8 @@ from libc.string cimport memcpy, memset
 
 from ffr.cm.events cimport event_put, events_withdraw
 from ffr.cm.ports cimport address_any
-from ffr.cm.state cimport CM_EV_MULTICAST_JOIN, ffr_cm_group, ffr_cm_id, rdma_ucm_event_resp
+from ffr.cm.abi cimport CM_EV_MULTICAST_JOIN, rdma_ucm_event_resp
+from ffr.cm.state cimport ffr_cm_group, ffr_cm_id
 from ffr.state cimport FFR_CM_GROUP, FFR_NONE, object_free, object_new
 
 

@@ -3,6 +3,7 @@ from libc.string cimport memcmp, memcpy, memset
 
 from ffcore.grh cimport ff_gid_is_ipv4
 from ffr.cm.ports cimport port_release
+from ffr.cm.random cimport cm_random
 from ffr.cm.state cimport FFR_CM_BUCKETS, FFR_CM_IDS, ffr_cm_channel, ffr_cm_head
 from ffr.cm.timers cimport timer_stop
 from ffr.state cimport FFR_CM_ID, FFR_NONE, ffr_session, has_gid, object_free, object_new
@@ -48,8 +49,7 @@ cdef uint32_t id_new(ffr_router *r, uint32_t session, uint32_t channel) noexcept
     a.generation = generation
     a.share = r.state.session[session].share
     a.listener = FFR_NONE
-    r.state.cm.random = r.state.cm.random * <uint64_t>6364136223846793005 + 1442695040888963407
-    a.c.psn = <uint32_t>(r.state.cm.random >> 40)
+    a.c.psn = cm_random(r) & 0xFFFFFF
     a.c.local = generation << 16 | id
     link(r, id, channel)
     return id
@@ -78,7 +78,7 @@ cdef uint32_t id_by_number(ffr_router *r, uint32_t number) noexcept nogil:
 cdef uint32_t *bucket(ffr_router *r, const uint8_t *gid, uint32_t remote) noexcept nogil:
     cdef uint32_t low
     memcpy(&low, gid + 12, 4)
-    return &r.state.cm.remote[(low ^ remote ^ remote >> 16) * 2654435761u >> 20 & (FFR_CM_BUCKETS - 1)]
+    return &r.state.cm.remote[(low ^ remote ^ remote >> 16) * <uint32_t>2654435761 >> 20 & (FFR_CM_BUCKETS - 1)]
 
 
 cdef uint32_t id_by_remote(ffr_router *r, const uint8_t *gid, uint32_t remote) noexcept nogil:

@@ -1,6 +1,7 @@
 from libc.errno cimport EINVAL, ETIMEDOUT
 from libc.string cimport memset
 
+from ffr.cm.abi cimport *
 from ffr.cm.state cimport *
 
 

@@ -1,7 +1,7 @@
 from libc.errno cimport EADDRINUSE, EADDRNOTAVAIL
-from libc.stdint cimport uint64_t
 from libc.string cimport memcmp
 
+from ffr.cm.random cimport cm_random
 from ffr.cm.state cimport CM_LISTEN, FFR_CM_BUCKETS, ffr_cm_id
 from ffr.state cimport FFR_NONE
 
@@ -28,7 +28,7 @@ cdef bint address_loopback(const cm_address *a) noexcept nogil:
 
 
 cdef uint32_t *bucket(ffr_router *r, uint32_t share, uint16_t space, uint16_t port) noexcept nogil:
-    return &r.state.cm.port[(port ^ share * 2654435761u >> 16 ^ space << 4) % FFR_CM_BUCKETS]
+    return &r.state.cm.port[(port ^ (share * <uint32_t>2654435761) >> 16 ^ space << 4) % FFR_CM_BUCKETS]
 
 
 cdef inline bint same_port(const ffr_cm_id *a, const ffr_cm_id *b) noexcept nogil:
@@ -77,8 +77,7 @@ cdef int port_bind(ffr_router *r, uint32_t id) noexcept nogil:
         if error == 0:
             link(r, id)
         return error
-    r.state.cm.random = r.state.cm.random * <uint64_t>6364136223846793005 + 1442695040888963407
-    first = <uint32_t>(r.state.cm.random >> 33) % span
+    first = cm_random(r) % span
     for i in range(span):                    # bound: all ephemeral ports; the second try is rare until most are taken
         a.here.port = <uint16_t>(EPHEMERAL_FIRST + (first + i) % span)
         if look(r, id, False) == 0:

@@ -2,7 +2,8 @@
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
-from ffr.cm.state cimport cm_address, ib_uverbs_qp_attr, rdma_ucm_query_route_resp
+from ffr.cm.abi cimport ib_uverbs_qp_attr, rdma_ucm_query_route_resp
+from ffr.cm.state cimport cm_address
 from ffr.state cimport ffr_router
 
 # A socket address of `room` bytes. False: of no family that we know, or cut off.

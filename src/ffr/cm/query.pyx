@@ -3,6 +3,7 @@ from libc.string cimport memcpy, memset
 
 from ffcore.control cimport ff_ah_attr
 from ffcore.roce cimport ff_get16, ff_put16, ff_put32
+from ffr.cm.abi cimport *
 from ffr.cm.state cimport *
 from ffr.ibv cimport (IBV_ACCESS_REMOTE_ATOMIC, IBV_ACCESS_REMOTE_READ, IBV_ACCESS_REMOTE_WRITE, IBV_QPS_INIT, IBV_QPS_RTR, IBV_QPS_RTS,
                       IBV_QPT_RC, IBV_QPT_UD, IBV_QPT_XRC_RECV, IBV_QPT_XRC_SEND, IBV_QP_ACCESS_FLAGS, IBV_QP_AV, IBV_QP_DEST_QPN, IBV_QP_MAX_DEST_RD_ATOMIC,

@@ -8,6 +8,7 @@ from ffr.cm.ids cimport gid_index, id_by_number, id_by_remote, id_free, id_new, 
 from ffr.cm.machine cimport *
 from ffr.cm.mad cimport IP_HEADER, MAD_SIZE, ip_header_emit, ip_header_parse, mad_emit, mad_parse, mad_room
 from ffr.cm.ports cimport port_listener
+from ffr.cm.abi cimport *
 from ffr.cm.state cimport *
 from ffr.cm.timers cimport timer_due, timer_set
 from ffr.ibv cimport IBV_QPT_RC, IBV_QPT_UC, IBV_QPT_UD

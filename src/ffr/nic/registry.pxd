@@ -1,6 +1,6 @@
 """All NICs, and which one carries a QP."""
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from ffcore.control cimport ff_ah_attr
 from ffr.nic.base cimport ffr_nic
@@ -14,6 +14,9 @@ cdef uint32_t nic_for(ffr_router *r, uint32_t qp) noexcept nogil
 # The largest path_mtu towards that address, bytes: 4096 within a host, what the underlay carries to other hosts, and what
 # the container's own interface carries to foreign peers.
 cdef uint32_t nic_mtu(ffr_router *r, uint32_t session, const ff_ah_attr *to) noexcept nogil
+
+# A MAD of 256 bytes to a peer's QP1, from a GID of this host. Nobody waits for it: what is lost is sent again.
+cdef void nic_mad(ffr_router *r, const uint8_t *sgid, const uint8_t *dgid, uint8_t traffic_class, const uint8_t *mad) noexcept nogil
 
 # For every NIC that wants to know.
 cdef void nic_enter(ffr_router *r, uint32_t qp, uint32_t before) noexcept nogil

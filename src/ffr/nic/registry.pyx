@@ -62,6 +62,10 @@ cdef uint32_t nic_mtu(ffr_router *r, uint32_t session, const ff_ah_attr *to) noe
     return mtu
 
 
+cdef void nic_mad(ffr_router *r, const uint8_t *sgid, const uint8_t *dgid, uint8_t traffic_class, const uint8_t *mad) noexcept nogil:
+    pass
+
+
 cdef void nic_enter(ffr_router *r, uint32_t qp, uint32_t before) noexcept nogil:
     cdef ffr_nic *nic = nic_at(r.state.qp[qp].nic)
     if nic.enter != NULL:

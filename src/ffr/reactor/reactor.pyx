@@ -17,6 +17,7 @@ from ffcore.shm cimport (FF_GID_TABLE, FF_LAYOUT_VERSION, FF_MAGIC, FF_MODE_ISOL
 from ffcore.stats cimport (FF_STATS_MAGIC, FF_STATS_NAME, FF_STATS_QPS, FF_STATS_SESSIONS, FF_STATS_VERSION,
                            ff_qp_stats, ff_session_stats, ff_stats_header)
 from ffr.reactor.loop cimport ADMIN_ATTACH, ADMIN_DETACH, ADMIN_GIDS, ADMIN_NONE, ADMIN_PORT, NEIGHBOURS_MAX, STAND_INS_MAX, ffr_loop, loop_run, loop_stand_in
+from ffr.cm.channels cimport cm_begin
 from ffr.mem.nothing cimport nothing_map, nothing_unmap
 from ffr.mem.region cimport region_map, region_unmap, uffd_open
 from ffr.state cimport (FFR_ADAPTIVE, FFR_CHANNELS, FFR_CONTROL_MAX, FFR_CQ, FFR_FASTPATH, FFR_KINDS, FFR_LOWCPU, FFR_MCAST_BUCKETS,
@@ -129,6 +130,7 @@ cdef class Reactor:
         for kind in range(FFR_KINDS):
             self.r.state.table.free[kind] = FFR_NONE
         self.r.state.block_free = FFR_NONE
+        cm_begin(&self.r)
         memset(self.r.state.mcast_bucket, 0xff, FFR_MCAST_BUCKETS * sizeof(uint32_t))  # FFR_NONE
 
     def _map_stats(self, int fd):
