@@ -29,7 +29,8 @@ SOCKET_SOURCES = sorted(glob("src/ffl/tcp/*.pyx") + glob("src/ffl/tcp/*.c"))
 VERBS_SOURCES = sorted({*glob("src/ffl/**/*.pyx", recursive=True), *glob("src/ffl/**/*.c", recursive=True)} - {*SOCKET_SOURCES})
 LIBRARIES = {"libibverbs": VERBS_SOURCES, "libfsocket": SOCKET_SOURCES}
 # No interpreter: what would touch it is unreferenced, and the linker drops it. -z defs makes the linker the lint.
-NO_PYTHON = ["-ffunction-sections", "-fdata-sections", "-DCYTHON_NO_PYINIT_EXPORT", "-DCYTHON_WITHOUT_ASSERTIONS",
+# No stack protector: what it compares lies in the thread control block, which may be the page that is being moved.
+NO_PYTHON = ["-fno-stack-protector", "-ffunction-sections", "-fdata-sections", "-DCYTHON_NO_PYINIT_EXPORT", "-DCYTHON_WITHOUT_ASSERTIONS",
              "-fno-semantic-interposition", "-include", "ffl/glibc.h"]
 
 
@@ -48,7 +49,7 @@ def library(name, sources):
     compiled = cythonize(pyx, compiler_directives=DIRECTIVES, build_dir=BUILD)
     # Its own folder first of all: session/names.c. (RPATH, for RUNPATH comes after LD_LIBRARY_PATH.)
     link = ["-Wl,--disable-new-dtags", "-Wl,-rpath,$ORIGIN"] if name == "libibverbs" else []
-    link += ["-Wl,--gc-sections", "-Wl,-z,defs", "-Wl,-z,nodelete", f"-Wl,-soname,{name}.so.1",
+    link += ["-Wl,--gc-sections", "-Wl,-z,defs", "-Wl,-z,nodelete", "-Wl,-z,now", f"-Wl,-soname,{name}.so.1",
             f"-Wl,--version-script=src/ffl/{name}.map"]
     return Extension(f"ffl.lib.{name}", [e.sources[0] for e in compiled] + [s for s in sources if s.endswith(".c")],
                      include_dirs=["src"], depends=HEADERS + [f"src/ffl/{name}.map"],

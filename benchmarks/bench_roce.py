@@ -4,14 +4,13 @@ Ratios are of medians of interleaved rounds. The floors (floors/wire.c) say what
 NIC in software has to add.
 """
 
-import subprocess
-
 import pytest
 
 from benchmarks import floors, sockets
 from benchmarks.hosts import two_hosts
 from benchmarks.report import medians
 from freeflow.perftest import Perftest, gbit_per_s, typical_us
+from offloads import interface_to, set_segmentation
 
 ROUNDS = 3
 SIZE = 65536
@@ -19,14 +18,6 @@ MESSAGES = 20000  # about half a second
 QPS = 512
 WIRES = (1500, 9000)
 COMMAND = "freeflow lab exec h2c1 -- {0}   |   freeflow lab exec h1c1 -- {0} h2c1"
-# ETHTOOL_SGSO, _STSO and _SGRO through SIOCETHTOOL. Run inside, by a Python without packages.
-OFFLOAD_PROGRAM = """
-import array, fcntl, socket, struct, sys
-for command in (0x24, 0x1f, 0x2c):
-    value = array.array('B', struct.pack('II', command, int(sys.argv[1])))
-    with socket.socket() as s:
-        fcntl.ioctl(s, 0x8946, struct.pack('16sP', b'wire0', value.buffer_info()[0]))
-"""
 
 
 @pytest.fixture(scope="module", params=WIRES, ids=lambda mtu: f"mtu{mtu}")
@@ -63,10 +54,9 @@ def bandwidths(two, perftest):
 
 
 def offload(two, on):
-    """The kernel's cutting up and putting together of packets, on the wire's both ends."""
-    for host in ("h1", "h2"):
-        subprocess.run([*two.words(host, mode="plain"), "/usr/bin/python3", "-c", OFFLOAD_PROGRAM, str(int(on))],
-                       check=True, capture_output=True, timeout=20)
+    """On the wire's both ends."""
+    for host, other in (("h1", "h2"), ("h2", "h1")):
+        set_segmentation(two, host, interface_to(two, host, two.plan.find(other).address), on)
 
 
 def test_bandwidth(figure, measured, two, wire, perftest):

@@ -10,13 +10,6 @@
 #include <netinet/udp.h>
 #include <sys/socket.h>
 
-#ifndef UDP_SEGMENT
-#define UDP_SEGMENT 103
-#endif
-#ifndef UDP_GRO
-#define UDP_GRO 104
-#endif
-
 enum { WIRE_PORT = 4799 };
 
 static inline const char *word(int argc, char **argv, const char *name)

@@ -5,37 +5,23 @@
  *   connected serve PORT MEMBERS QPS              ports PORT .. PORT + MEMBERS - 1, "listening" when they are open
  *   connected connect PORT MEMBERS QPS ADDRESS    both print "ready" when all is done, and stay until their stdin ends
  */
-#define _GNU_SOURCE
+#include "members.h"
+
 #include <arpa/inet.h>
-#include <errno.h>
-#include <infiniband/verbs.h>
 #include <netinet/in.h>
-#include <signal.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <time.h>
-#include <unistd.h>
 
-enum { QPS_MAX = 2048, SLOT = 64, PATIENCE_S = 60 };
+enum { QPS_MAX = 2048, MEMBERS_MAX = 64, SLOT = 64, PATIENCE_S = 60, TIMEOUT = 18 };
 
 struct side {
 	int socket, qps, serves;
-	struct ibv_cq *cq;
+	struct device device;
 	struct ibv_mr *mr;
 	char *memory; /* qps slots to send from, qps to receive into */
 	struct ibv_qp *qp[QPS_MAX];
-	union ibv_gid mine, theirs;
+	union ibv_gid theirs;
 };
-
-static _Noreturn void die(const char *what)
-{
-	fprintf(stderr, "connected: %s: %s\n", what, strerror(errno));
-	exit(1);
-}
 
 static void say(int socket, const void *bytes, size_t size)
 {
@@ -49,44 +35,17 @@ static void hear(int socket, void *bytes, size_t size)
 		die("recv");
 }
 
-static void to_rts(struct ibv_qp *qp, const union ibv_gid *gid, uint32_t peer)
-{
-	struct ibv_qp_attr attr = {.qp_state = IBV_QPS_INIT, .port_num = 1};
-
-	if (ibv_modify_qp(qp, &attr, IBV_QP_STATE | IBV_QP_PKEY_INDEX | IBV_QP_PORT | IBV_QP_ACCESS_FLAGS))
-		die("INIT");
-	attr = (struct ibv_qp_attr){.qp_state = IBV_QPS_RTR, .path_mtu = IBV_MTU_1024, .dest_qp_num = peer,
-				    .min_rnr_timer = 12, .max_dest_rd_atomic = 1,
-				    .ah_attr = {.is_global = 1, .port_num = 1, .grh = {.dgid = *gid, .hop_limit = 64}}};
-	if (ibv_modify_qp(qp, &attr, IBV_QP_STATE | IBV_QP_AV | IBV_QP_PATH_MTU | IBV_QP_DEST_QPN | IBV_QP_RQ_PSN |
-				     IBV_QP_MAX_DEST_RD_ATOMIC | IBV_QP_MIN_RNR_TIMER))
-		die("RTR");
-	attr = (struct ibv_qp_attr){.qp_state = IBV_QPS_RTS, .timeout = 18, .retry_cnt = 7, .rnr_retry = 7, .max_rd_atomic = 1};
-	if (ibv_modify_qp(qp, &attr, IBV_QP_STATE | IBV_QP_SQ_PSN | IBV_QP_TIMEOUT | IBV_QP_RETRY_CNT | IBV_QP_RNR_RETRY |
-				     IBV_QP_MAX_QP_RD_ATOMIC))
-		die("RTS");
-}
-
 static void open_side(struct side *s)
 {
-	struct ibv_device **list = ibv_get_device_list(NULL);
-	struct ibv_context *context = list && list[0] ? ibv_open_device(list[0]) : NULL;
-	struct ibv_pd *pd = context ? ibv_alloc_pd(context) : NULL;
 	size_t size = (size_t)s->qps * SLOT * 2;
 
-	s->cq = context ? ibv_create_cq(context, 2 * s->qps, NULL, NULL, 0) : NULL;
+	open_device(&s->device, 2 * s->qps);
 	s->memory = aligned_alloc(4096, (size + 4095) & ~4095ul);
-	s->mr = pd && s->memory ? ibv_reg_mr(pd, s->memory, size, IBV_ACCESS_LOCAL_WRITE) : NULL;
-	if (!s->cq || !s->mr || ibv_query_gid(context, 1, 0, &s->mine))
-		die("device, PD, CQ or MR");
-	for (int i = 0; i < s->qps; i++) {
-		struct ibv_qp_init_attr init = {.send_cq = s->cq, .recv_cq = s->cq, .qp_type = IBV_QPT_RC, .sq_sig_all = 1,
-						.cap = {.max_send_wr = 1, .max_recv_wr = 1, .max_send_sge = 1, .max_recv_sge = 1}};
-
-		s->qp[i] = ibv_create_qp(pd, &init);
-		if (!s->qp[i])
-			die("ibv_create_qp");
-	}
+	s->mr = s->memory ? ibv_reg_mr(s->device.pd, s->memory, size, IBV_ACCESS_LOCAL_WRITE) : NULL;
+	if (!s->mr)
+		die("MR");
+	for (int i = 0; i < s->qps; i++)
+		s->qp[i] = make_qp(&s->device, 1, 1);
 }
 
 static void connect_all(struct side *s)
@@ -95,7 +54,7 @@ static void connect_all(struct side *s)
 
 	for (int i = 0; i < s->qps; i++)
 		mine[i] = s->qp[i]->qp_num;
-	say(s->socket, &s->mine, sizeof s->mine);
+	say(s->socket, &s->device.gid, sizeof s->device.gid);
 	say(s->socket, mine, s->qps * sizeof *mine);
 	hear(s->socket, &s->theirs, sizeof s->theirs);
 	hear(s->socket, theirs, s->qps * sizeof *theirs);
@@ -103,7 +62,7 @@ static void connect_all(struct side *s)
 		struct ibv_sge sge = {(uintptr_t)s->memory + (size_t)(s->qps + i) * SLOT, SLOT, s->mr->lkey};
 		struct ibv_recv_wr wr = {.wr_id = (uint64_t)i, .sg_list = &sge, .num_sge = 1}, *bad;
 
-		to_rts(s->qp[i], &s->theirs, theirs[i]);
+		to_rts(s->qp[i], &s->theirs, theirs[i], TIMEOUT);
 		if (ibv_post_recv(s->qp[i], &wr, &bad))
 			die("ibv_post_recv");
 	}
@@ -141,7 +100,7 @@ static void talk(struct side *s)
 	for (int i = 0; !s->serves && i < s->qps; i++)
 		send_one(s, i);
 	while (sent < s->qps || heard < s->qps) {
-		if (ibv_poll_cq(s->cq, 1, &wc) == 0) {
+		if (ibv_poll_cq(s->device.cq, 1, &wc) == 0) {
 			if (time(NULL) > until)
 				errno = ETIMEDOUT, die("messages");
 			continue;
@@ -157,20 +116,6 @@ static void talk(struct side *s)
 		if (s->serves)
 			send_one(s, (int)wc.wr_id);
 	}
-}
-
-static void member(int serves, int qps, int socket, int ready)
-{
-	static struct side s;
-
-	s = (struct side){.socket = socket, .qps = qps, .serves = serves};
-	open_side(&s);
-	connect_all(&s);
-	talk(&s);
-	if (write(ready, "", 1) != 1)
-		die("write");
-	for (;;)
-		pause();
 }
 
 static int open_port(int port)
@@ -194,39 +139,33 @@ static int reach(const char *address, int port)
 	return fd;
 }
 
+static int serves, qps, port, listener[MEMBERS_MAX];
+static const char *address;
+
+static void member(int number)
+{
+	static struct side s;
+
+	s = (struct side){.socket = serves ? accept(listener[number], NULL, NULL) : reach(address, port + number),
+			  .qps = qps, .serves = serves};
+	open_side(&s);
+	connect_all(&s);
+	talk(&s);
+}
+
 int main(int argc, char **argv)
 {
-	int serves = argc == 5 && !strcmp(argv[1], "serve"), connects = argc == 6 && !strcmp(argv[1], "connect");
-	int port = argc > 2 ? atoi(argv[2]) : 0, members = argc > 3 ? atoi(argv[3]) : 0, qps = argc > 4 ? atoi(argv[4]) : 0;
-	int ready[2], listener[64];
-	char byte;
+	int connects = argc == 6 && !strcmp(argv[1], "connect"), members = argc > 3 ? atoi(argv[3]) : 0;
 
-	if ((!serves && !connects) || members < 1 || members > 64 || qps < 1 || qps > QPS_MAX)
+	serves = argc == 5 && !strcmp(argv[1], "serve");
+	port = argc > 2 ? atoi(argv[2]) : 0;
+	qps = argc > 4 ? atoi(argv[4]) : 0;
+	address = connects ? argv[5] : NULL;
+	if ((!serves && !connects) || members < 1 || members > MEMBERS_MAX || qps < 1 || qps > QPS_MAX)
 		return fprintf(stderr, "usage: connected serve PORT MEMBERS QPS | connect PORT MEMBERS QPS ADDRESS\n"), 2;
-	if (pipe(ready))
-		die("pipe");
 	for (int i = 0; serves && i < members; i++)
 		listener[i] = open_port(port + i);
 	if (serves)
 		printf("listening\n"), fflush(stdout);
-	for (int i = 0; i < members; i++) {
-		pid_t pid = fork();
-
-		if (pid < 0)
-			die("fork");
-		if (pid == 0) {
-			prctl(PR_SET_PDEATHSIG, SIGKILL);
-			close(ready[0]);
-			member(serves, qps, serves ? accept(listener[i], NULL, NULL) : reach(argv[5], port + i), ready[1]);
-		}
-	}
-	close(ready[1]);
-	for (int i = 0; i < members; i++)
-		if (read(ready[0], &byte, 1) != 1)
-			return fprintf(stderr, "connected: only %d of %d members are done\n", i, members), 1;
-	printf("ready\n");
-	fflush(stdout);
-	while (read(0, &byte, 1) > 0)
-		;
-	return 0;
+	return run_members(members, member);
 }

@@ -8,24 +8,12 @@
  * reg_again  ibv_reg_mr of the same MiB while another registration holds its pages
  * dereg      the ibv_dereg_mr that gives the pages back
  */
-#define _GNU_SOURCE
-#include <errno.h>
-#include <infiniband/verbs.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "verbs.h"
+
 #include <sys/mman.h>
 #include <time.h>
 
 enum { SIZE = 1 << 20, MAX_ROUNDS = 10000 };
-
-struct device {
-	struct ibv_context *context;
-	struct ibv_pd *pd;
-	struct ibv_cq *cq;
-	union ibv_gid gid;
-};
 
 static double now_us(void)
 {
@@ -33,12 +21,6 @@ static double now_us(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
-}
-
-static void die(const char *what)
-{
-	fprintf(stderr, "control: %s: %s\n", what, strerror(errno));
-	exit(1);
 }
 
 static int by_value(const void *a, const void *b)
@@ -54,40 +36,12 @@ static double median(double *us, int rounds)
 	return us[rounds / 2];
 }
 
-static void open_device(struct device *device)
+static double from_nothing_to_rts(const struct device *device)
 {
-	struct ibv_device **list = ibv_get_device_list(NULL);
-
-	if (!list || !list[0] || !(device->context = ibv_open_device(list[0])))
-		die("no RDMA device");
-	device->pd = ibv_alloc_pd(device->context);
-	device->cq = ibv_create_cq(device->context, 16, NULL, NULL, 0);
-	if (!device->pd || !device->cq || ibv_query_gid(device->context, 1, 0, &device->gid))
-		die("PD, CQ or GID");
-}
-
-static double to_rts(struct device *device)
-{
-	struct ibv_qp_init_attr init = {.send_cq = device->cq, .recv_cq = device->cq, .qp_type = IBV_QPT_RC,
-					.cap = {.max_send_wr = 16, .max_recv_wr = 16, .max_send_sge = 1, .max_recv_sge = 1}};
-	struct ibv_qp_attr attr = {.qp_state = IBV_QPS_INIT, .port_num = 1};
 	double began = now_us(), took;
-	struct ibv_qp *qp = ibv_create_qp(device->pd, &init);
+	struct ibv_qp *qp = make_qp(device, 16, 0);
 
-	if (!qp)
-		die("ibv_create_qp");
-	if (ibv_modify_qp(qp, &attr, IBV_QP_STATE | IBV_QP_PKEY_INDEX | IBV_QP_PORT | IBV_QP_ACCESS_FLAGS))
-		die("INIT");
-	attr = (struct ibv_qp_attr){.qp_state = IBV_QPS_RTR, .path_mtu = IBV_MTU_1024, .dest_qp_num = qp->qp_num,
-				    .min_rnr_timer = 12, .max_dest_rd_atomic = 1,
-				    .ah_attr = {.is_global = 1, .port_num = 1, .grh = {.dgid = device->gid, .hop_limit = 1}}};
-	if (ibv_modify_qp(qp, &attr, IBV_QP_STATE | IBV_QP_AV | IBV_QP_PATH_MTU | IBV_QP_DEST_QPN | IBV_QP_RQ_PSN |
-				     IBV_QP_MAX_DEST_RD_ATOMIC | IBV_QP_MIN_RNR_TIMER))
-		die("RTR");
-	attr = (struct ibv_qp_attr){.qp_state = IBV_QPS_RTS, .timeout = 14, .retry_cnt = 7, .rnr_retry = 7, .max_rd_atomic = 1};
-	if (ibv_modify_qp(qp, &attr, IBV_QP_STATE | IBV_QP_SQ_PSN | IBV_QP_TIMEOUT | IBV_QP_RETRY_CNT | IBV_QP_RNR_RETRY |
-				     IBV_QP_MAX_QP_RD_ATOMIC))
-		die("RTS");
+	to_rts(qp, &device->gid, qp->qp_num, 14);
 	took = now_us() - began;
 	ibv_destroy_qp(qp);
 	return took;
@@ -127,9 +81,9 @@ int main(int argc, char **argv)
 
 	if (rounds < 1 || rounds > MAX_ROUNDS)
 		return fprintf(stderr, "control: --rounds from 1 to %d\n", MAX_ROUNDS), 2;
-	open_device(&device);
+	open_device(&device, 16);
 	for (int i = 0; i < rounds; i++)
-		rts[i] = to_rts(&device);
+		rts[i] = from_nothing_to_rts(&device);
 	for (int i = 0; i < rounds; i++)
 		registrations(&device, &first[i], &again[i], &dereg[i]);
 	printf("{\"rts_us\": %.2f, \"reg_first_us\": %.2f, \"reg_again_us\": %.2f, \"dereg_us\": %.2f, \"rounds\": %d}\n",

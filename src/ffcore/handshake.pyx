@@ -29,8 +29,8 @@ def parse_hello(bytes message):
 
 
 def pack_welcome(int status, unsigned int session=0, unsigned long long control_size=0,
-                 unsigned long long memory_size=0, str reason=""):
-    """status: 0 or an errno; reason: one line, cut to what the message holds."""
+                 unsigned long long memory_size=0, str reason="", bint userfaultfd=False):
+    """status: 0 or an errno; reason: one line, cut to what the message holds; userfaultfd: a fourth descriptor follows."""
     cdef ff_welcome welcome
     cdef bytes text = reason.encode()[:FF_REASON - 1]
     memset(&welcome, 0, sizeof(welcome))
@@ -40,6 +40,7 @@ def pack_welcome(int status, unsigned int session=0, unsigned long long control_
     welcome.session = session
     welcome.control_size = control_size
     welcome.memory_size = memory_size
+    welcome.flags = FF_WELCOME_USERFAULTFD if userfaultfd else 0
     memcpy(welcome.reason, <char *>text, len(text))
     return (<char *>&welcome)[:sizeof(welcome)]
 
@@ -54,4 +55,5 @@ def parse_welcome(bytes message):
         raise ValueError("not a router's answer")
     reason = welcome.reason[:FF_REASON].split(b"\0", 1)[0].decode("utf-8", "replace")
     return {"layout_version": welcome.layout_version, "status": welcome.status, "session": welcome.session,
-            "control_size": welcome.control_size, "memory_size": welcome.memory_size, "reason": reason}
+            "control_size": welcome.control_size, "memory_size": welcome.memory_size, "reason": reason,
+            "userfaultfd": bool(welcome.flags & FF_WELCOME_USERFAULTFD)}

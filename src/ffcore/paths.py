@@ -51,6 +51,11 @@ class RouterPaths:
         """Locked (flock) for as long as the router lives."""
         return self.directory / f"{self.name}.lock"
 
+    @property
+    def port_counters(self):
+        """A folder for each container, by its network namespace's inode number (ffr/control/port_counters.py)."""
+        return self.directory / f"{self.name}.counters"
+
     def stats_name(self, pid):
         """The POSIX shared memory of the counters (ffcore/stats.h)."""
         return f"/freeflow-{self.name}-{pid}"

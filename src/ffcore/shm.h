@@ -256,7 +256,10 @@ struct ff_hello {
 	uint32_t pad;
 };
 
-/* The router's answer, with three descriptors when status is 0: control, memory, eventfd (in this order).
+enum ff_welcome_flags { FF_WELCOME_USERFAULTFD = 1 };
+
+/* The router's answer, with three descriptors when status is 0: control, memory, eventfd (in this order); and a fourth,
+ * of /dev/userfaultfd, when flags say so.
  * Afterwards the router sends on this socket only struct ff_fd_note, each with one descriptor. */
 struct ff_welcome {
 	uint32_t magic;
@@ -265,7 +268,9 @@ struct ff_welcome {
 	uint32_t session;
 	uint64_t control_size;
 	uint64_t memory_size;
-	char reason[FF_REASON]; /* one line for a person, NUL-terminated, when status is not 0 */
+	uint32_t flags; /* enum ff_welcome_flags */
+	uint32_t pad;
+	char reason[FF_REASON]; /* one line for a person, NUL-terminated: why status is not 0, or there is no fourth descriptor */
 };
 
 /* Accompanies the descriptor of a channel, sent before the reply of the command that made it. */

@@ -177,6 +177,8 @@ cdef extern from "ffcore/shm.h" nogil:
         ff_a64 *qp_bell
         ff_command_slot command
 
+    enum:
+        FF_WELCOME_USERFAULTFD
     ctypedef struct ff_hello "struct ff_hello":
         uint32_t magic
         uint32_t layout_version
@@ -189,6 +191,7 @@ cdef extern from "ffcore/shm.h" nogil:
         uint32_t session
         uint64_t control_size
         uint64_t memory_size
+        uint32_t flags
         char *reason
 
     ctypedef struct ff_fd_note "struct ff_fd_note":

@@ -52,6 +52,16 @@ cdef class Segment:
         """One more session refused. Only admission writes this word."""
         self.header.sessions_refused += 1
 
+    def session(self, unsigned int number):
+        """A session's row, as a dict: also of one that has ended, until its number is given out again."""
+        cdef ff_session_stats *rows = <ff_session_stats *>(<unsigned char *>self.header + SESSIONS_OFFSET)
+        cdef dict row
+        if number >= FF_STATS_SESSIONS:
+            raise ValueError(f"session {number}")
+        row = rows[number]
+        del row["reserved"]
+        return row
+
     def counters(self):
         """The header's words, as a dict."""
         cdef dict words = self.header[0]

@@ -10,7 +10,7 @@
 #include <assert.h>
 #include <stdint.h>
 
-#define FF_TCP_VERSION 2u /* changes whenever a byte of this file does */
+#define FF_TCP_VERSION 3u /* changes whenever a byte of this file does */
 
 enum ff_tcp_op {
 	FF_TCP_LISTEN = 1, /* this listener exists; with FF_TCP_ACCEPTS: and is accepted from through the library */
@@ -49,7 +49,7 @@ enum ff_tcp_reason {
 	FF_TCP_NOT_OFFERED,    /* accepted, and the client had not asked: it has no FreeFlow */
 	FF_TCP_BAD_REQUEST,    /* another version, or a claim on what is somebody else's */
 	FF_TCP_OWN_PORT,       /* to another host from a port that the program chose: see the link's port below */
-	FF_TCP_PRIVILEGED,     /* to another host by a program that could use a host's socket against the host */
+	FF_TCP_PRIVILEGED,     /* a program that could change the networks that links lie in */
 	FF_TCP_REASONS
 };
 
@@ -85,29 +85,23 @@ struct ff_tcp_reply {
 };
 
 /*
- * The abstract name that the broker binds the server's end of a pair to. It is the connection's identity, kept by
- * the kernel: it survives exec, goes with the descriptor to other processes, and binding it a second time fails while
- * the connection lives. The client's end has no name: its peer's is the connection's.
+ * Whose connection a link is. The kernel keeps it, in the socket's packet filter, so it survives exec and goes with the
+ * descriptor to other processes. The filter is locked, and drops every packet with SYN: this socket is connected already, and
+ * can be neither connected nor listen anew, whoever holds it. Behind its return instructions stand the words of
+ * struct ff_tcp_name, and whether this is the server's end, each as the constant of an instruction that is never reached.
+ *
+ * On one host the link's own addresses and ports are these, too. Between hosts its addresses are the hosts', and the
+ * client's port is the one that its host's socket has. Either way the kernel keeps connections unique while they live.
  */
-#define FF_TCP_NAME_MAGIC 0x31744646u /* "FFt1" */
+#define FF_TCP_NAME_MAGIC 0x32744646u /* "FFt2" */
 struct ff_tcp_name {
-	uint16_t family; /* AF_UNIX */
-	uint8_t zero;	 /* abstract */
-	uint8_t unused;
 	uint32_t magic;
 	struct ff_tcp_end client, server;
 };
 
-/*
- * Between hosts the connection is a TCP socket of the hosts, and its name stands in its packet filter, which is locked.
- * The filter drops every packet with SYN: this socket is connected already, and can be neither connected nor listen anew,
- * whoever holds it. Behind its return instructions stand the words of struct ff_tcp_name, and whether this is the server's
- * end, each as the constant of an instruction that is never reached. The client's port is the one that its host's socket
- * has there: the kernel keeps that unique for as long as the connection lives.
- */
 enum {
 	FF_TCP_FILTER_CHECKS = 4, /* load, test, and two ways to return */
-	FF_TCP_FILTER_WORDS = 12,  /* sizeof(struct ff_tcp_name) / 4 */
+	FF_TCP_FILTER_WORDS = 11,  /* sizeof(struct ff_tcp_name) / 4 */
 	FF_TCP_FILTER_SIDE = FF_TCP_FILTER_CHECKS + FF_TCP_FILTER_WORDS, /* 1: the server's end */
 	FF_TCP_FILTER_LENGTH = FF_TCP_FILTER_SIDE + 2,			 /* the last one must return */
 };
@@ -115,7 +109,6 @@ enum {
 static_assert(sizeof(struct ff_tcp_end) == 20, "ff_tcp_end");
 static_assert(sizeof(struct ff_tcp_request) == 88, "ff_tcp_request");
 static_assert(sizeof(struct ff_tcp_reply) == 56, "ff_tcp_reply");
-static_assert(sizeof(struct ff_tcp_name) == 48, "ff_tcp_name fits sockaddr_un and has no holes");
-static_assert(sizeof(struct ff_tcp_name) == 4 * FF_TCP_FILTER_WORDS, "and a filter");
+static_assert(sizeof(struct ff_tcp_name) == 4 * FF_TCP_FILTER_WORDS, "ff_tcp_name fits a filter");
 
 #endif

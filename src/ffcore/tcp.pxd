@@ -30,7 +30,5 @@ cdef extern from "ffcore/tcp.h" nogil:
         ff_tcp_end local
 
     struct ff_tcp_name:
-        uint16_t family
-        uint8_t zero, unused
         uint32_t magic
         ff_tcp_end client, server

@@ -9,7 +9,7 @@ of sysfs still lead where they led.
 import os
 import pickle
 import sys
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +28,7 @@ WIDTHS = {1: 1, 2: 4, 4: 8, 8: 12, 16: 2}
 SPEEDS = {1: (2.5, "SDR"), 2: (5, "DDR"), 4: (10, "QDR"), 8: (10, "FDR10"), 16: (14, "FDR"), 32: (25, "EDR"),
           64: (50, "HDR"), 128: (100, "NDR")}
 EMPTY_GID = bytes(16)
+COUNTERS = ("counters", "hw_counters")  # the router's to write: ffr/control/port_counters.py
 
 
 @dataclass(frozen=True)
@@ -37,12 +38,18 @@ class Link:
     to: str
 
 
+# Reading what an unused entry of the GID table is of fails with EINVAL, and no file of ours can do that. A file of sysfs that does:
+# the loopback interface has no speed.
+INVALID = Link("/sys/class/net/lo/duplex")
+
+
 # ---- what the files say ----
 
 def tree(found, cpus):
     """{path below /sys/class: text or Link} of a Device. cpus: how many processors are near it, which is all."""
     uverbs = f"infiniband_verbs/{found.uverbs}"
-    files = {"infiniband_verbs/abi_version": "6", f"{uverbs}/ibdev": found.name, f"{uverbs}/abi_version": "1",
+    # ibstat and its kin ask for the version of the management interface, of which there is no device.
+    files = {"infiniband_mad/abi_version": "5", "infiniband_verbs/abi_version": "6", f"{uverbs}/ibdev": found.name, f"{uverbs}/abi_version": "1",
              f"{uverbs}/dev": "1:3", f"{uverbs}/device": Link(f"../../infiniband/{found.name}/device")}
     below = {**_node(found), **_bus(found, cpus)}
     below |= {f"ports/1/{name}": text for name, text in _port(found).items()}
@@ -56,9 +63,10 @@ def _node(found):
 
 
 def _bus(found, cpus):
-    """What a bus would say of the device behind it. No network interface stands here: it would promise that rdma_cm's
-    own device is there."""
-    return {"device/vendor": f"{found.vendor_id:#06x}", "device/device": f"{found.vendor_part_id:#06x}",
+    """What a bus would say of the device behind it, and the interfaces that have its addresses."""
+    links = {gid.interface: Link(f"../../../../net/{gid.interface}") for gid in found.gids.values() if gid.interface}
+    return {f"device/net/{name}": link for name, link in links.items()} | {
+            "device/vendor": f"{found.vendor_id:#06x}", "device/device": f"{found.vendor_part_id:#06x}",
             "device/numa_node": "-1", "device/local_cpus": cpu_mask(cpus), "device/local_cpulist": f"0-{cpus - 1}",
             "device/driver": Link("../../../../bus/virtual/drivers/freeflow")}
 
@@ -73,8 +81,8 @@ def _port(found):
     for index in range(port["gid_tbl_len"]):
         gid = found.gids.get(index)
         files[f"gids/{index}"] = colons(gid.raw if gid else EMPTY_GID)
-        if gid:  # the kernel's files of an unused entry cannot be read either
-            files |= {f"gid_attrs/types/{index}": gid.type, f"gid_attrs/ndevs/{index}": gid.interface}
+        files[f"gid_attrs/types/{index}"] = gid.type if gid else INVALID
+        files[f"gid_attrs/ndevs/{index}"] = gid.interface if gid and gid.interface else INVALID
     return files
 
 
@@ -102,9 +110,11 @@ def provide(router):
         return
     try:
         found = ask(router)
-        linux.unshare(linux.CLONE_NEWNS)
-        linux.mount(None, "/", flags=linux.MS_REC | linux.MS_SLAVE)  # what is mounted here is not seen outside
-        plant(found)
+        with counters_of(router, os.stat("/proc/self/ns/net").st_ino) as counters:
+            linux.unshare(linux.CLONE_NEWNS)
+            linux.mount(None, "/", flags=linux.MS_REC | linux.MS_SLAVE)  # what is mounted here is not seen outside
+            plant(found)
+            show_counters(found, counters)
     except (FreeFlowError, OSError) as error:  # no device here, or a container whose root may not mount
         if os.environ.get("FREEFLOW_LOG") in ("info", "debug"):
             print(f"freeflow: no /sys/class/infiniband: {error}", file=sys.stderr)
@@ -150,12 +160,41 @@ def plant(found):
     linux.mount("/dev/null", node, flags=linux.MS_BIND)  # a character device that anybody may open is all they ask for
 
 
+@contextmanager
+def counters_of(router, netns):
+    """{kind: descriptor} of the folders that the router (RouterPaths) keeps for the container with that network namespace (its
+    inode number), to be mounted elsewhere; {} where there are none."""
+    found = {}
+    try:
+        with suppress(FileNotFoundError):
+            for kind in COUNTERS:
+                found[kind] = linux.open_tree(router.port_counters / str(netns) / kind)
+        yield found
+    finally:
+        for descriptor in found.values():
+            os.close(descriptor)
+
+
+def show_counters(found, counters):
+    """Mounts them, read-only; those of a router that is no more go."""
+    for kind, descriptor in counters.items():
+        place = CLASSES / "infiniband" / found.name / "ports/1" / kind
+        place.mkdir(exist_ok=True)
+        if os.path.sameopenfile(descriptor, opened := os.open(place, os.O_RDONLY)):
+            os.close(opened)
+            continue
+        os.close(opened)
+        with suppress(OSError):  # nothing is mounted there
+            linux.unmount(place, linux.MNT_DETACH)
+        linux.move_mount(descriptor, place)
+        linux.mount(None, place, flags=linux.MS_REMOUNT | linux.MS_BIND | linux.MS_RDONLY)
+
+
 def write(found):
-    """Fills /sys/class, or brings it up to date: entries of the GID table that went are taken away. Each file is
-    replaced as a whole, so that nobody reads half of one."""
+    """Fills /sys/class, or brings it up to date: interfaces that have no address of the device's any more are taken away. Each
+    file is replaced as a whole, so that nobody reads half of one."""
     files = tree(found, os.cpu_count() or 1)
-    attributes = CLASSES / "infiniband" / found.name / "ports/1/gid_attrs"
-    for stale in attributes.glob("*/*"):
+    for stale in (CLASSES / "infiniband" / found.name / "device/net").glob("*"):
         if str(stale.relative_to(CLASSES)) not in files:
             stale.unlink()
     for name, said in files.items():

@@ -61,11 +61,13 @@ def _show(descriptor, router):
     linux.setns(descriptor, linux.CLONE_NEWNET)
     os.environ["FREEFLOW_DIR"], os.environ["FFR_NAME"] = str(router.directory), router.name
     found = device.describe(find_library(router.directory, VERBS_LIBRARY))
-    linux.setns(descriptor, linux.CLONE_NEWNS)
-    if device_files.are_there(found.name, found.uverbs):
-        device_files.write(found)
-    else:
-        device_files.plant(found)
+    with device_files.counters_of(router, os.stat("/proc/self/ns/net").st_ino) as counters:
+        linux.setns(descriptor, linux.CLONE_NEWNS)
+        if device_files.are_there(found.name, found.uverbs):
+            device_files.write(found)
+        else:
+            device_files.plant(found)
+        device_files.show_counters(found, counters)
 
 
 def _pid_of(descriptor):

@@ -49,6 +49,7 @@ class Here:
     directory: str | None
     name: str | None
     admitted: bool = False
+    welcome: dict = field(default_factory=dict)  # what the router answered, when it did admit
     others: int | None = None  # hosts that the router knows besides this one; None for who may not ask
     roce: dict = field(default_factory=dict)  # what the router says of its roce NIC
 
@@ -96,7 +97,7 @@ def session(here):
         return finding(FAIL, f"{path}: {error}", "is that a FreeFlow router's directory?")
     if welcome["status"]:
         return finding(FAIL, f"refused: {welcome['reason']} ({os.strerror(welcome['status'])})", _cure(welcome))
-    here.admitted = True
+    here.admitted, here.welcome = True, welcome
     return finding(OK, f"the router at {path} admits this network namespace, layout {LAYOUT_VERSION}")
 
 
@@ -312,9 +313,15 @@ def kernel(here):
 
 
 def userfaultfd(here):
-    if os.access("/dev/userfaultfd", os.R_OK | os.W_OK):
-        return finding(OK, "/dev/userfaultfd is there: memory is registered without stopping threads")
-    return finding(OK, "no /dev/userfaultfd here: memory is registered by stopping the program's threads for a moment")
+    """Which way memory is registered. The welcome said whether the means came along."""
+    if not here.admitted:
+        return None
+    if not here.welcome["userfaultfd"]:
+        return finding(OK, "memory is registered by stopping the program's threads for a moment: " + here.welcome["reason"])
+    if os.environ.get("FREEFLOW_USERFAULTFD") == "off":
+        return finding(OK, "memory is registered by stopping the program's threads for a moment: FREEFLOW_USERFAULTFD=off",
+                       "unset FREEFLOW_USERFAULTFD")
+    return finding(OK, "memory is registered by a userfaultfd of the router's, without stopping threads")
 
 
 def limits(here):

@@ -10,6 +10,7 @@ import pytest
 
 from freeflow.device_show import _refuse_shared, peer_groups
 from freeflow.errors import FreeFlowError
+from freeflow.perftest import Perftest
 from lab_checks import said, wait_for
 from places import FREEFLOW
 from router_process import EmptyNamespace
@@ -19,7 +20,7 @@ PORT = "/sys/class/infiniband/ff0/ports/1"
 
 @pytest.fixture(scope="module")
 def files(lab):
-    """{path: text} of all files of the device, in h1c1."""
+    """{path: text} of all files of the device, in h1c1; links are not followed."""
     listed = said(lab.exec("h1c1", "grep", "-r", "", "/sys/class/infiniband", "/sys/class/infiniband_verbs"))
     return dict(line.split(":", 1) for line in listed.splitlines())
 
@@ -29,7 +30,6 @@ def test_a_port_as_the_kernel_writes_it(files):
               "rate": "100 Gb/sec (4X EDR)", "lid": "0x0", "gid_attrs/types/0": "RoCE v2", "gid_attrs/ndevs/0": "eth0",
               "gids/0": "0000:0000:0000:0000:0000:ffff:0a20:0101", "gids/15": "0000:" * 7 + "0000"}
     assert {name: files[f"{PORT}/{name}"] for name in wanted} == wanted
-    assert f"{PORT}/gid_attrs/types/1" not in files  # an unused entry has none that can be read
     assert files["/sys/class/infiniband_verbs/uverbs0/ibdev"] == "ff0"
     assert files["/sys/class/infiniband_verbs/abi_version"] == "6"
 
@@ -42,6 +42,68 @@ def test_files_and_verbs_say_the_same(lab, files):
     assert words["fw_ver"] == files["/sys/class/infiniband/ff0/fw_ver"]
     assert int(words["vendor_id"], 0) == int(files["/sys/class/infiniband/ff0/device/vendor"], 0)
     assert re.search(r"GID\[\s*0\]:\s+::ffff:10\.32\.1\.1, RoCE v2", told)
+
+
+@pytest.mark.parametrize("what", ["types", "ndevs"])
+def test_an_unused_entry_of_the_gid_table_is_there_and_cannot_be_read(lab, what):
+    """As in the kernel's: UCX, NCCL and perftest walk the whole table."""
+    for index in (1, 15):
+        read = lab.exec("h1c1", "cat", f"{PORT}/gid_attrs/{what}/{index}")
+        assert read.returncode == 1 and "Invalid argument" in read.stderr
+
+
+def test_the_interface_that_has_its_address(lab):
+    assert said(lab.exec("h1c1", "cat", "/sys/class/infiniband/ff0/device/net/eth0/address")).count(":") == 5
+
+
+# ---- counters ----
+
+def counter(lab, place, name):
+    return int(said(lab.exec(place, "cat", f"{PORT}/{name}")))
+
+
+def test_counters_follow_what_programs_do_and_stay_when_they_end(lab):
+    sent, received = (("h1c2", "counters/port_xmit_packets"), ("h1c1", "counters/port_rcv_packets"))
+    before = [counter(lab, *which) for which in (sent, received)]
+    words = counter(lab, "h1c2", "counters/port_xmit_data")
+    done = Perftest(lab.enter, "h1c1", "h1c2", timeout_s=30).run("ib_write_bw", "-n", "1000", "-s", "4096", "-F")
+    assert done.row["#iterations"] == 1000
+    wait_for(lambda: [counter(lab, *which) for which in (sent, received)] == [n + 1000 for n in before])
+    assert counter(lab, "h1c2", "counters/port_xmit_data") == words + 1000 * 4096 // 4
+
+
+def test_counters_are_nobody_s_to_write(lab):
+    for name in ("counters/port_xmit_data", "counters/another"):
+        assert lab.exec("h1c1", "sh", "-c", f"echo 1 > {PORT}/{name}").returncode != 0
+
+
+def test_perftest_reports_them(lab):
+    words = "counters/port_xmit_data,hw_counters/req_cqe_error"
+    told = Perftest(lab.enter, "h1c1", "h1c2", timeout_s=30).run("ib_write_bw", "-D", "2", "-F", "-W", words).client.stdout
+    assert re.search(r"hw_counters/req_cqe_error=0$", told, re.MULTILINE)
+    assert int(re.search(r"counters/port_xmit_data=(\d+)$", told, re.MULTILINE)[1]) > 1000
+
+
+# ---- who reads them ----
+
+def test_ibstat(lab):
+    told = said(lab.exec("h1c1", "ibstat", mode="plain"))
+    assert all(line in told for line in ("CA 'ff0'", "State: Active", "Physical state: LinkUp", "Rate: 100", "Link layer: Ethernet",
+                                         "Node GUID: 0x02fff1000a200101"))
+
+
+def test_ibstatus(lab):
+    told = said(lab.exec("h1c1", "ibstatus", mode="plain"))
+    assert "0000:0000:0000:0000:0000:ffff:0a20:0101" in told and "100 Gb/sec (4X EDR)" in told
+
+
+def test_node_exporter(lab):
+    """Prometheus' own: it reads every counter, and one that it cannot read is an error of the whole collector."""
+    script = ("prometheus-node-exporter --collector.disable-defaults --collector.infiniband --web.listen-address=127.0.0.1:9199 &\n"
+              "for i in $(seq 100); do curl -sf --noproxy '*' http://127.0.0.1:9199/metrics && break; sleep 0.1; done; kill $!\n")
+    told = lab.exec("h1c1", "bash", "-c", script, mode="plain").stdout
+    assert 'node_scrape_collector_success{collector="infiniband"} 1' in told
+    assert re.search(r'^node_infiniband_port_data_transmitted_bytes_total{device="ff0",port="1"} \d', told, re.MULTILINE)
 
 
 def test_each_container_has_its_own(lab):
@@ -57,7 +119,8 @@ def test_a_character_device_that_anybody_may_open(lab):
 def test_the_rest_of_sys_class_is_as_it_was(lab):
     assert said(lab.exec("h1c1", "cat", "/sys/class/net/eth0/address")).count(":") == 5
     inside = set(said(lab.exec("h1c1", "ls", "/sys/class")).split())
-    assert inside - {"infiniband", "infiniband_verbs"} == set(os.listdir("/sys/class")) - {"infiniband", "infiniband_verbs"}
+    ours = {"infiniband", "infiniband_mad", "infiniband_verbs"}
+    assert inside - ours == set(os.listdir("/sys/class")) - ours
     assert said(lab.exec("h1c1", "ls", "/sys/class/tty/")).split() == sorted(os.listdir("/sys/class/tty"))
 
 

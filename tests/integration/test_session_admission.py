@@ -65,9 +65,16 @@ def welcome_of(sock):
 
 def test_a_program_of_the_hosts_own_namespace_is_admitted_and_leaves_nothing(router):
     with Peer(router) as peer:
-        assert peer.welcome["status"] == 0 and peer.descriptors == 3
+        assert peer.welcome["status"] == 0 and peer.descriptors == 4 and peer.welcome["userfaultfd"]
         assert router.sessions() == 1
     assert eventually(lambda: router.sessions() == 0 and router.descriptors() <= router.idle_descriptors)
+
+
+def test_the_operator_may_keep_the_userfaultfd():
+    with RouterProcess("--userfaultfd", "off") as router, Peer(router) as peer:
+        assert peer.welcome["status"] == 0 and peer.descriptors == 3 and not peer.welcome["userfaultfd"]
+        assert peer.welcome["reason"] == "the router was started with --userfaultfd off"
+        assert router.ask("status")["userfaultfd"] == {"handed_out": False, "why_not": peer.welcome["reason"]}
 
 
 def test_any_uid_is_admitted(router):
@@ -259,7 +266,7 @@ def test_a_container_has_so_many_sessions_and_the_next_is_told(router):
         for _ in range(SESSIONS_OF_ONE + 1):
             sock = open_ones.enter_context(connect(router))
             sock.send(pack_hello())
-            message, fds, _, _ = socket.recv_fds(sock, WELCOME_SIZE, 3)
+            message, fds, _, _ = socket.recv_fds(sock, WELCOME_SIZE, 4)
             for fd in fds:
                 os.close(fd)
             statuses.append(parse_welcome(message)["status"])

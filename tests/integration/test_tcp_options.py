@@ -107,8 +107,9 @@ except ConnectionResetError:
     assert said == f"{kind}\nreset\n"
 
 
-def test_linger_before_connect_is_left_to_tcp(net):
-    """Its close must reset the peer, which only TCP can."""
+@pytest.mark.parametrize("kind, plain", BOTH)
+def test_linger_before_connect(net, kind, plain):
+    """Its close resets the peer."""
     heard, said = converse(net, """
 conn, _ = serve().accept()
 try:
@@ -121,8 +122,8 @@ sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 sock.connect(("10.32.1.2", 5000))
 print(kind(sock))
 sock.close()
-""")
-    assert said == "overlay\n" and heard == "reset\n"
+""", plain, plain)
+    assert said == kind + "\n" and heard == "reset\n"
 
 
 @pytest.mark.parametrize("kind, plain", BOTH)

@@ -18,7 +18,7 @@ def session():
     sock.settimeout(5)
     sock.connect(os.environ["FREEFLOW_DIR"] + "/router.tcp.sock")
     return sock
-def call(sock, op, local=("0.0.0.0", 0), peer=("0.0.0.0", 0), cookie=0, token=0, id=0, flags=0, version=2):
+def call(sock, op, local=("0.0.0.0", 0), peer=("0.0.0.0", 0), cookie=0, token=0, id=0, flags=0, version=3):
     sock.send(REQUEST.pack(version, op, 7, flags, cookie, token, id, end_of(*local), end_of(*peer), 32768, 60999, 0))
     data, fds, _, _ = socket.recv_fds(sock, 100, 4)
     _, sequence, verdict, reason, token, id, local, _ = REPLY.unpack(data)
@@ -27,40 +27,56 @@ def call(sock, op, local=("0.0.0.0", 0), peer=("0.0.0.0", 0), cookie=0, token=0,
 """
 
 
-def test_the_socket_reaches_nothing_of_the_host(tcp_net):
-    """Its namespace has no interface but a loopback that is down, and it cannot be connected anywhere else."""
-    said = converse(tcp_net, ECHO_ONCE, """
+def test_the_socket_reaches_nothing(tcp_net):
+    """A link lies in a namespace where other tenants' do, too: no interface there has an address, and with the library gone
+    round it can neither connect nor bind there. What listens on it hears nobody."""
+    said = converse(tcp_net, """
+server = serve()
+conns = [server.accept()[0] for _ in range(2)]
+conns[1].sendall(b"untouched")
+try:
+    conns[1].recv(1)
+except ConnectionResetError:
+    pass
+""", """
 import ctypes, fcntl, errno
 libc = ctypes.CDLL(None, use_errno=True)
-sock = socket.create_connection(("10.32.1.2", 5000))
+sock, other = (socket.create_connection(("10.32.1.2", 5000)) for _ in range(2))
 fd = sock.fileno()
+def raw(number, *words):
+    ctypes.set_errno(0)
+    return errno.errorcode.get(ctypes.get_errno(), "ok") if libc.syscall(number, *words) < 0 else "ok"
+def name(host, port, family=socket.AF_INET):
+    return struct.pack("=H", family) + struct.pack(">H", port) + socket.inet_aton(host) + bytes(8)
 room = ctypes.create_string_buffer(4096)
-conf = struct.pack("iP", 4096, ctypes.addressof(room))
-print("interfaces with an address:", struct.unpack("iP", fcntl.ioctl(fd, 0x8912, conf))[0])   # SIOCGIFCONF
-raw = libc.syscall
-for family in (b"\\x00\\x00", b"\\x02\\x00"):
-    name = ctypes.create_string_buffer(family + struct.pack(">H", 22) + socket.inet_aton("127.0.0.1") + bytes(8))
-    assert raw(42, fd, name, 16) == -1      # connect
-    print("connect:", errno.errorcode[ctypes.get_errno()])
-assert raw(50, fd, 5) == -1                 # listen
-print("listen:", errno.errorcode[ctypes.get_errno()])
+conf = ctypes.create_string_buffer(struct.pack("iP", 4096, ctypes.addressof(room)))
+assert raw(16, fd, 0x8912, conf) == "ok"                                    # SIOCGIFCONF
+print("interfaces with an address:", struct.unpack("iP", conf.raw[:16])[0])
+request = ctypes.create_string_buffer(struct.pack("16sh22x", b"lo", 0))
+print("take it down:", raw(16, fd, 0x8914, request), "its namespace:", raw(16, fd, 0x894c))   # SIOCSIFFLAGS, SIOCGSKNS
+assert raw(42, fd, name("0.0.0.0", 0, 0), 16) == "ok"                       # connect, AF_UNSPEC
+print("bind:", raw(49, fd, name("0.0.0.0", 8888), 16), raw(49, fd, name("10.32.1.2", 5000), 16))
+print("connect:", raw(42, fd, name("10.32.1.2", 5000), 16), raw(42, fd, name(*other.getsockname()), 16),
+      raw(42, fd, name("127.0.0.1", 22), 16))
+data = b"syn with data"
+print("with data:", raw(44, fd, data, len(data), 0x20000000, name("10.32.1.2", 5000), 16))    # MSG_FASTOPEN
+print("listen:", raw(50, fd, 5))
+print(other.recv(99))
 """)[1]
-    assert said == "interfaces with an address: 0\nconnect: EINVAL\nconnect: EINVAL\nlisten: EINVAL\n"
+    assert said.splitlines() == ["interfaces with an address: 0", "take it down: EPERM its namespace: EPERM",
+                                 "bind: EPERM EPERM", "connect: EPERM EPERM EPERM", "with data: EPERM", "listen: ok",
+                                 "b'untouched'"]
 
 
-def test_no_descriptors_through_a_connection(tcp_net):
-    """From Linux 6.16 on. docs/tcp-mode.md says what remains before."""
-    said = converse(tcp_net, ECHO_ONCE, """
-sock = socket.create_connection(("10.32.1.2", 5000))
-unix = socket.socket(socket.AF_UNIX, fileno=os.dup(sock.fileno()))
-try:
-    socket.send_fds(unix, [b"x"], [0])
-    print("sent")
-except PermissionError:
-    print("refused")
-""")[1]
-    release = tuple(map(int, os.uname().release.split(".")[:2]))
-    assert said == ("refused\n" if release >= (6, 16) else "sent\n")
+def test_who_may_change_networks_is_given_no_link(tcp_net):
+    """On either side: it could take the loopback down that all links share."""
+    before = counters(tcp_net.router)["privileged"]
+    for privileged in ("c1", "c2"):
+        strong = type("Strong", (), {"popen": lambda self, where, *words, **options: tcp_net.popen(
+            where, *words, rights=() if where == privileged else tcp_net.rights, **options)})()
+        heard, said = converse(strong, ECHO_ONCE, "print(kind(socket.create_connection(('10.32.1.2', 5000))))")
+        assert said == "overlay\n" and heard.startswith("overlay")
+    assert counters(tcp_net.router)["privileged"] == before + 2
 
 
 def test_an_address_that_is_another_containers(tcp_net):
@@ -145,7 +161,7 @@ for _ in range(300):
         for _ in range(rng.randrange(1, 6)):
             data = bytearray(rng.randbytes(rng.choice((88, 88, 88, 1, 87, 89, 4000))))
             if rng.random() < 0.8:
-                data[:8] = struct.pack("II", 2, rng.randrange(0, 7))
+                data[:8] = struct.pack("II", 3, rng.randrange(0, 7))
             fds = array.array("i", [0, 1])
             s.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)] if rng.random() < 0.3 else [])
     except OSError:

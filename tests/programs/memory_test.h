@@ -21,13 +21,15 @@
 
 enum { PAGE = 4096 };
 
-int ff_memory_init(int memfd, uint64_t size);
+int ff_memory_init(int memfd, uint64_t size, int userfaultfd);
 int ff_memory_pin(uint64_t addr, uint64_t length, struct ff_extent *out, uint32_t max, uint32_t *n);
 int ff_memory_unpin(uint64_t addr, uint64_t length);
 const char *ff_memory_reason(void);
 void ff_memory_drop(void);
 void ff_maps_without_query(int without);
 uint64_t ff_world_longest_ns(int reset);
+int ff_way_is_quiet(void); /* by a userfaultfd; FREEFLOW_USERFAULTFD=off: by stopping threads */
+void ff_uffd_without(uint64_t features);
 
 #define FAIL(...)                                                               \
 	do {                                                                    \
@@ -53,7 +55,10 @@ static inline void start(uint64_t size)
 	CHECK(memfd >= 0 && ftruncate(memfd, (off_t)size) == 0);
 	CHECK(fcntl(memfd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0);
 	ff_maps_without_query(getenv("FFMEM_TEXT") != NULL);
-	CHECK(ff_memory_init(memfd, size) == 0);
+	if (getenv("FFMEM_NO_MOVE")) /* Linux before 6.8 */
+		ff_uffd_without(1 << 16);
+	CHECK(ff_memory_init(memfd, size, open("/dev/userfaultfd", O_RDWR | O_CLOEXEC)) == 0);
+	CHECK(ff_way_is_quiet() == (getenv("FREEFLOW_USERFAULTFD") == NULL));
 }
 
 /* Pins where it must work, in one extent; returns where the byte at p is in the segment. */

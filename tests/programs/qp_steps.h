@@ -18,5 +18,10 @@ struct ibv_qp_attr everything(const struct end *end, const struct wish *wish, in
 
 /* A test whose row is a step: it needs all of its required attributes, takes the optional, and refuses any other. */
 void required_and_optional(const void *row);
+#define STEP(name) {#name, required_and_optional, &(name)}
+
+/* The steps of every type, and those that only types without acknowledgements have besides, which know SQE. */
+#define STEPS STEP(reset_to_init), STEP(init_to_init), STEP(init_to_rtr), STEP(rtr_to_rts), STEP(rts_to_rts)
+#define UNRELIABLE_STEPS STEPS, STEP(sqd_to_rts), STEP(sqd_to_sqd), STEP(sqe_to_rts)
 
 #endif

@@ -224,11 +224,7 @@ static void numbers_are_fresh(const void *row)
 }
 
 static const struct test tests[] = {
-	{"reset_to_init", required_and_optional, &reset_to_init},
-	{"init_to_init", required_and_optional, &init_to_init},
-	{"init_to_rtr", required_and_optional, &init_to_rtr},
-	{"rtr_to_rts", required_and_optional, &rtr_to_rts},
-	{"rts_to_rts", required_and_optional, &rts_to_rts},
+	STEPS,
 	{"no_other_steps", no_other_steps, NULL},
 	{"values_are_checked", values_are_checked, NULL},
 	{"current_state_is_checked", current_state_is_checked, NULL},

@@ -43,14 +43,7 @@ static void query_gives_back(const void *row)
 }
 
 static const struct test tests[] = {
-	{"reset_to_init", required_and_optional, &reset_to_init},
-	{"init_to_init", required_and_optional, &init_to_init},
-	{"init_to_rtr", required_and_optional, &init_to_rtr},
-	{"rtr_to_rts", required_and_optional, &rtr_to_rts},
-	{"rts_to_rts", required_and_optional, &rts_to_rts},
-	{"sqd_to_rts", required_and_optional, &sqd_to_rts},
-	{"sqd_to_sqd", required_and_optional, &sqd_to_sqd},
-	{"sqe_to_rts", required_and_optional, &sqe_to_rts},
+	UNRELIABLE_STEPS,
 	{"query_gives_back", query_gives_back, NULL},
 };
 

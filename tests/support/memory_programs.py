@@ -25,7 +25,7 @@ def memory_library():
         exports = BUILD / "memory.map"
         exports.write_text("{ global: ff_*; local: *; };\n")
         run([*COMPILE, "-fPIC", "-shared", f"-I{python_headers()}", "-ffunction-sections", "-fdata-sections",
-             "-DCYTHON_NO_PYINIT_EXPORT", "-DCYTHON_WITHOUT_ASSERTIONS", "-include", "ffl/glibc.h", *sources,
+             "-DCYTHON_NO_PYINIT_EXPORT", "-DCYTHON_WITHOUT_ASSERTIONS", "-fno-stack-protector", "-Wl,-z,now", "-include", "ffl/glibc.h", *sources,
              "-Wl,--gc-sections", "-Wl,-z,defs", f"-Wl,--version-script={exports}", "-o", library])
     return library
 

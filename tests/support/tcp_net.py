@@ -44,10 +44,11 @@ def network_with_broker():
 class Net:
     """containers network namespaces c1, c2, ... with 10.32.1.n and fd32::1:n. Use with.
 
-    directory (Path): any user can read it; the broker's socket is there, and a copy of the library.
+    directory (Path): any user can read it; the broker's socket is there, and a copy of the library. Programs have a
+    container's usual rights, for who may change networks is given no link.
     """
 
-    rights, routers = (), ()
+    rights, routers = ("setpriv", "--bounding-set=-net_admin"), ()
 
     def __init__(self, containers=3):
         self.count = containers
@@ -111,15 +112,16 @@ class Net:
         assert broker.stdout.readline() == "ready\n"
         return broker
 
-    def popen(self, where, command, plain=False, env=None, **options):
-        """command (a list; or Python source, a str) in container `where`, with libfsocket unless plain."""
+    def popen(self, where, command, plain=False, env=None, rights=None, **options):
+        """command (a list; or Python source, a str) in container `where`, with libfsocket unless plain. rights: words that
+        take rights away, or ()."""
         if isinstance(command, str):
             command = [sys.executable, "-c", command]
         extra = dict(env or {}, FREEFLOW_DIR=str(self.directory_of(where)), VNET_PREFIX=PREFIX)
         if not plain:
             extra["LD_PRELOAD"] = str(self.directory / LIBRARY.name)
         settings = [f"{key}={value}" for key, value in extra.items()]
-        enter = ["nsenter", "-t", str(self.pids[where]), "-n", *self.rights, "env", *settings]
+        enter = ["nsenter", "-t", str(self.pids[where]), "-n", *(self.rights if rights is None else rights), "env", *settings]
         process = subprocess.Popen(enter + command, text=True, **options)
         self.stack.callback(end, process)
         return process
@@ -139,10 +141,7 @@ class Net:
 
 
 class TwoHosts(Net):
-    """c1 on one host, c2 on the other. Programs have a container's usual rights, for who may change networks is not given
-    a host's socket. Between the bridges lies the overlay, beside it the wire of the hosts' own."""
-
-    rights = ("setpriv", "--bounding-set=-net_admin")
+    """c1 on one host, c2 on the other. Between the bridges lies the overlay, beside it the wire of the hosts' own."""
 
     def __init__(self):
         super().__init__(containers=2)

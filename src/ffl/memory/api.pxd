@@ -12,15 +12,15 @@ cdef extern from "ffcore/control.h":
         uint64_t length
 
 
-# Once per session, before the first pin: the segment's descriptor, which must stay open until ff_memory_drop(), and
-# its size in bytes. 0 or an errno.
-cdef extern int ff_memory_init(int memfd, uint64_t size) noexcept nogil
+# Once per session, before the first pin: the segment's descriptor and its size in bytes, and a descriptor of
+# /dev/userfaultfd, or -1. Both must stay open until ff_memory_drop(). 0 or an errno.
+cdef extern int ff_memory_init(int memfd, uint64_t size, int userfaultfd) noexcept nogil
 
 # Makes the whole pages that [addr, addr + length) touches part of the segment, and counts one more user of each.
 # Writes where they are to out, in the order of their addresses, *n extents and at most max. 0 or an errno:
 # EFAULT (nothing is mapped there, or PROT_NONE), EOPNOTSUPP (shared, file-backed or device memory), ENOMEM (the
-# segment is full, or it takes more than max extents), EAGAIN (a thread cannot be stopped), EBADF (the application
-# closed the descriptor). ff_memory_reason() says more.
+# segment is full, or it takes more than max extents), EAGAIN (a thread cannot be stopped), EBUSY (a device writes to
+# the pages), EBADF (the application closed the descriptor). ff_memory_reason() says more.
 cdef extern int ff_memory_pin(uint64_t addr, uint64_t length, ff_extent *out, uint32_t max, uint32_t *n) noexcept nogil
 
 # Undoes one ff_memory_pin of the same arguments, after the router has answered that nothing refers to the pages any

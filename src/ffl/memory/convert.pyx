@@ -1,8 +1,8 @@
 """Changing mappings: private memory into pages of the segment, in place, and back.
 
-A run is changed in chunks, each of which is atomic for its pages: the world is stopped, the mapping looked at once
-more, the bytes copied and the new mapping laid over the old. What can be done while the world runs is done before
-(allocating the segment's pages, bringing in the application's) and after (filling the page tables).
+A run is changed in chunks, each of which is atomic for its pages (way.h): the mapping is looked at once more, the bytes
+copied and the new mapping laid over the old. What can be done while the program runs is done before (allocating the
+segment's pages, bringing in the application's) and after (filling the page tables).
 """
 
 from libc.errno cimport EFAULT, ENOENT, EOPNOTSUPP, ESTALE, errno
@@ -12,8 +12,8 @@ from libc.string cimport strcmp, strerror, strncmp
 from ffl.memory.parts cimport (
     FF_REGION_EXEC, FF_REGION_READ, FF_REGION_SHARED, FF_REGION_WRITE, FF_SWAP_SHARE, FF_SWAP_UNSHARE, PAGE,
     ff_maps_close, ff_maps_find, ff_maps_find_segment, ff_maps_is_segment, ff_maps_open, ff_memory_explain, ff_region,
-    ff_segment, ff_swap, ff_windows_linger, ff_windows_run, ff_world_gathered_longer, ff_world_reason,
-    ff_world_resume, ff_world_stop, ff_world_swap)
+    ff_segment, ff_swap, ff_way_begin, ff_way_chunk, ff_way_end, ff_way_reason, ff_way_swap, ff_windows_linger,
+    ff_windows_run)
 
 
 cdef extern from "sys/mman.h" nogil:
@@ -30,8 +30,6 @@ cdef extern from "fcntl.h" nogil:
     int fallocate(int fd, int mode, long offset, long length)
 
 cdef enum:
-    CHUNK = 4 << 20  # bytes at a stop: about a millisecond
-    CHUNK_MAX = 32 << 20  # on a busy machine, where threads are slow to come
     POPULATE_READ = 22  # madvise of Linux 5.14; older kernels say EINVAL, and the pages come one by one
     POPULATE_WRITE = 23
     TRIES = 3  # at a mapping that other threads keep changing
@@ -39,7 +37,6 @@ cdef enum:
 # Guarded by the world's lock. Static, because what is on the stack may be what is being swapped.
 cdef ff_swap swap
 cdef ff_region found
-cdef uint32_t chunk  # what the last stop showed to be sensible; 0: none yet
 
 
 cdef int protection(const ff_region *region) noexcept nogil:
@@ -47,17 +44,10 @@ cdef int protection(const ff_region *region) noexcept nogil:
             | (PROT_EXEC if region.flags & FF_REGION_EXEC else 0))
 
 
-cdef uint64_t at_most() noexcept nogil:
-    return chunk if chunk != 0 else CHUNK
-
-
-cdef void learn() noexcept nogil:
-    """When it takes longer to stop the threads than to copy, fewer stops are better for them, too."""
-    global chunk
-    if ff_world_gathered_longer():
-        chunk = <uint32_t>min(at_most() * 2, <uint64_t>CHUNK_MAX)
-    else:
-        chunk = CHUNK
+cdef uint64_t up_to(uint64_t addr, uint64_t end) noexcept nogil:
+    """How much to change at once from addr on: to the next multiple of a chunk, so that huge pages stay whole."""
+    cdef uint64_t chunk = ff_way_chunk()
+    return min(end, (addr & ~(chunk - 1)) + chunk) - addr
 
 
 cdef bint is_ours(const ff_segment *segment, const ff_region *region, uint64_t addr, uint64_t offset) noexcept nogil:
@@ -135,7 +125,7 @@ cdef int share_all(int maps, const ff_segment *segment, uint64_t start, uint64_t
             result = refuse(maps, segment, start, &found)
         if result != 0:
             return result
-        length = min(min(end, found.end) - start, min(length, at_most()))
+        length = min(length, up_to(start, min(end, found.end)))
         result = share_chunk(maps, segment, start, length, offset)
         if result == ESTALE and tries < TRIES:
             tries += 1  # the mapping changed under our eyes
@@ -158,9 +148,9 @@ cdef int share_chunk(int maps, const ff_segment *segment, uint64_t addr, uint64_
     madvise(<void *>addr, length, POPULATE_READ)
     if addr == before.start:
         leave_room_to_grow(segment, addr, offset)
-    result = ff_world_stop(False)
+    result = ff_way_begin()
     if result != 0:
-        ff_memory_explain("cannot be converted", addr, ff_world_reason())
+        ff_memory_explain("cannot be converted", addr, ff_way_reason())
         return result
     result = look(maps, addr, False)
     if result == 0 and (found.flags != before.flags or found.inode != before.inode or found.end < addr + length):
@@ -172,13 +162,12 @@ cdef int share_chunk(int maps, const ff_segment *segment, uint64_t addr, uint64_
         swap.addr = addr
         swap.length = length
         swap.offset = offset
-        result = ff_world_swap(&swap)
-    ff_world_resume()
-    learn()
+        result = ff_way_swap(&swap)
+        if result != 0:
+            ff_memory_explain("cannot be converted", addr, ff_way_reason())
+    ff_way_end()
     if result == 0:
         madvise(<void *>addr, length, POPULATE_WRITE if before.flags & FF_REGION_WRITE else POPULATE_READ)
-    else:
-        ff_memory_explain("cannot be converted", addr, strerror(result))
     return result
 
 
@@ -248,14 +237,13 @@ cdef int unshare_region(const ff_segment *segment, uint64_t addr, uint64_t end, 
     swap.prot = protection(&found)
     while addr < end:
         swap.addr = addr
-        swap.length = min(end - addr, at_most())
+        swap.length = up_to(addr, end)
         swap.offset = offset
-        result = ff_world_stop(False)
+        result = ff_way_begin()
         if result != 0:
             return result
-        result = ff_world_swap(&swap)
-        ff_world_resume()
-        learn()
+        result = ff_way_swap(&swap)
+        ff_way_end()
         if result != 0:
             return result
         addr += swap.length

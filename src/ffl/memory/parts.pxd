@@ -8,16 +8,7 @@ cdef enum:
     PAGE = 4096
 
 
-cdef extern from "ffl/memory/world/world.h" nogil:
-    int ff_world_enter() noexcept
-    void ff_world_exit() noexcept
-    int ff_world_stop(int for_fork) noexcept
-    void ff_world_resume() noexcept
-    bint ff_world_is_stopped() noexcept
-    void ff_world_fork_window() noexcept
-    void ff_world_child() noexcept
-    bint ff_world_gathered_longer() noexcept
-    const char *ff_world_reason() noexcept
+cdef extern from "ffl/memory/swap.h" nogil:
     enum:
         FF_SWAP_SHARE
         FF_SWAP_UNSHARE
@@ -31,7 +22,28 @@ cdef extern from "ffl/memory/world/world.h" nogil:
         uint64_t length
         uint64_t offset
         uint64_t snapshot
+
+
+cdef extern from "ffl/memory/world/world.h" nogil:
+    int ff_world_enter() noexcept
+    void ff_world_exit() noexcept
+    int ff_world_stop(int for_fork) noexcept
+    void ff_world_resume() noexcept
+    bint ff_world_is_stopped() noexcept
+    void ff_world_fork_window() noexcept
+    void ff_world_child() noexcept
+    const char *ff_world_reason() noexcept
     int ff_world_swap(const ff_swap *swap) noexcept
+
+
+cdef extern from "ffl/memory/way.h" nogil:
+    void ff_way_choose(int device) noexcept
+    bint ff_way_is_quiet() noexcept
+    int ff_way_begin() noexcept
+    void ff_way_end() noexcept
+    int ff_way_swap(const ff_swap *swap) noexcept
+    uint64_t ff_way_chunk() noexcept
+    const char *ff_way_reason() noexcept
 
 
 cdef extern from "ffl/memory/types.h" nogil:

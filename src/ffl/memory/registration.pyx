@@ -8,7 +8,7 @@ from libc.string cimport memset
 from ffl.memory.api cimport ff_extent
 from ffl.memory.parts cimport (
     PAGE, ff_convert_restore, ff_convert_share, ff_convert_unshare, ff_fork_init, ff_segment, ff_windows_clear,
-    ff_windows_init, ff_windows_pin, ff_windows_pinned, ff_windows_reserve, ff_windows_run, ff_windows_trim,
+    ff_way_choose, ff_windows_init, ff_windows_pin, ff_windows_pinned, ff_windows_reserve, ff_windows_run, ff_windows_trim,
     ff_windows_unpin, ff_windows_unused, ff_world_enter, ff_world_exit, ff_world_reason)
 
 
@@ -48,7 +48,7 @@ cdef public void ff_memory_forget() noexcept nogil:
     memset(&segment, 0, sizeof(segment))
 
 
-cdef public int ff_memory_init(int memfd, uint64_t size) noexcept nogil:
+cdef public int ff_memory_init(int memfd, uint64_t size, int userfaultfd) noexcept nogil:
     global ready
     cdef int result = ff_world_enter()
     if result != 0:
@@ -60,6 +60,7 @@ cdef public int ff_memory_init(int memfd, uint64_t size) noexcept nogil:
         segment.size = size
         result = ff_windows_init(size)
     if result == 0:
+        ff_way_choose(userfaultfd)
         result = ff_fork_init()
     ready = result == 0
     ff_world_exit()

@@ -7,7 +7,7 @@ from libc.stdio cimport snprintf
 from libc.string cimport memcpy, memset, strcpy, strerror
 
 from ffcore.control cimport FF_CMD_QUERY_DEVICE
-from ffcore.shm cimport (FF_LAYOUT_VERSION, FF_MAGIC, FF_REASON, ff_a32, ff_hello, ff_load32, ff_session, ff_store32,
+from ffcore.shm cimport (FF_LAYOUT_VERSION, FF_MAGIC, FF_REASON, FF_WELCOME_USERFAULTFD, ff_a32, ff_hello, ff_load32, ff_session, ff_store32,
                          ff_welcome)
 from ffl.session.call_api cimport ff_call_child, ff_call_session
 from ffl.session.handles_api cimport ff_handles_child
@@ -31,6 +31,7 @@ cdef enum:
     TURN_LONGEST_MS = 256
     LOOK_MS = 100             # a router that dies is noticed within this, and a second at most
     DESCRIPTORS = 3           # of the welcome: control, memory, eventfd
+    USERFAULTFD = 3           # a fourth, where the router has it
 
 cdef ffl_session session
 cdef ff_a32 opening           # a mutex
@@ -133,7 +134,7 @@ cdef int judge(ff_welcome *welcome, int *fds, int got) noexcept nogil:
             error = errno.EPROTO
             snprintf(welcome.reason, FF_REASON,
                      b"the router has layout %u and this library %u: take both from one release", welcome.layout_version, <unsigned int>FF_LAYOUT_VERSION)
-        elif error == 0 and got != DESCRIPTORS:
+        elif error == 0 and got != DESCRIPTORS + (1 if welcome.flags & FF_WELCOME_USERFAULTFD else 0):
             error = errno.EPROTO
     while error and got > 0:
         got -= 1
@@ -142,7 +143,7 @@ cdef int judge(ff_welcome *welcome, int *fds, int got) noexcept nogil:
 
 
 cdef int greet(int sock, ff_welcome *welcome, int *fds, uint64_t until) noexcept nogil:
-    """Hello and welcome. 0: fds holds the three descriptors; else an errno, and welcome.reason may say why."""
+    """Hello and welcome. 0: fds holds the descriptors; else an errno, and welcome.reason may say why."""
     cdef ff_hello hello
     cdef pollfd answer
     cdef int got = 0
@@ -158,7 +159,7 @@ cdef int greet(int sock, ff_welcome *welcome, int *fds, uint64_t until) noexcept
     while now_ns() < until:
         if poll(&answer, 1, 50) <= 0:                # short slices: a signal's EINTR must not prolong the second
             continue
-        size = ff_receive(sock, welcome, sizeof(ff_welcome), fds, DESCRIPTORS, &got)
+        size = ff_receive(sock, welcome, sizeof(ff_welcome), fds, DESCRIPTORS + 1, &got)
         if size == 0:
             return errno.ECONNRESET                  # it died
         if size != sizeof(ff_welcome):
@@ -173,17 +174,21 @@ cdef int adopt(int sock, ff_welcome *welcome, int *fds) noexcept nogil:
     """Map what the welcome brought. Takes over the descriptors, also when it fails."""
     cdef void *control = mmap(NULL, welcome.control_size, PROT_READ | PROT_WRITE, MAP_SHARED, fds[0], 0)
     cdef int error = errno.errno if control == MAP_FAILED else 0
+    cdef int userfaultfd = fds[USERFAULTFD] if welcome.flags & FF_WELCOME_USERFAULTFD else -1
     close(fds[0])                                    # the mapping keeps the memory
     if error == 0:
-        error = ff_memory_init(fds[1], welcome.memory_size)
+        error = ff_memory_init(fds[1], welcome.memory_size, userfaultfd)
         if error:
             munmap(control, welcome.control_size)
     if error:
         close(fds[1])
         close(fds[2])
+        if userfaultfd >= 0:
+            close(userfaultfd)
         close(sock)
         return error
     session.memory_fd = fds[1]
+    session.userfaultfd = userfaultfd
     session.control_size = welcome.control_size
     session.sock = sock
     session.event_fd = fds[2]
@@ -201,6 +206,8 @@ cdef void drop() noexcept nogil:
         close(session.event_fd)
         ff_memory_drop()
         close(session.memory_fd)
+        if session.userfaultfd >= 0:
+            close(session.userfaultfd)
     session.shared = NULL
 
 
@@ -240,7 +247,7 @@ cdef int wait_turn(sockaddr_un *address, ff_welcome *welcome, int *fds, int *soc
 cdef int start() noexcept nogil:
     cdef sockaddr_un address
     cdef ff_welcome welcome
-    cdef int fds[DESCRIPTORS]
+    cdef int fds[DESCRIPTORS + 1]
     cdef int sock, error
     error = socket_path(&address)
     if error:
@@ -287,6 +294,8 @@ cdef public void ff_session_child() noexcept nogil:
         close(session.sock)
         close(session.event_fd)
         close(session.memory_fd)
+        if session.userfaultfd >= 0:
+            close(session.userfaultfd)
         ff_log(FF_LOG_DEBUG, b"this fork leaves the session to its parent")
     session.shared = NULL
     ff_store32(&session.contexts, 0)

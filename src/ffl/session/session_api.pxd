@@ -17,6 +17,7 @@ cdef struct ffl_session:
     int sock
     int event_fd              # wakes a router that sleeps
     int memory_fd             # the segment of registered memory (memory.pyx)
+    int userfaultfd           # of /dev/userfaultfd, or -1
     uint32_t generation       # counts sessions; 0 before the first
     ff_a32 contexts           # open
     ff_a32 gone               # an errno, once the router was found dead or has given the session up

@@ -1,4 +1,4 @@
-/* libc's names. Bodies stand in the sock_*.pyx; here are the ones with variable arguments, and the aliases. */
+/* libc's names. Bodies stand in the .pyx beside; here are the ones with variable arguments, and the aliases. */
 #include "ffl/tcp/sock.h"
 
 #include <stdarg.h>
@@ -43,24 +43,6 @@ FFS_EXPORT int setsockopt(int fd, int level, int option, const void *value, sock
 FFS_EXPORT int epoll_ctl(int epoll, int op, int fd, struct epoll_event *event)
 {
 	return ffs_epoll_ctl(epoll, op, fd, event);
-}
-
-FFS_EXPORT ssize_t recvfrom(int fd, void *data, size_t size, int flags, struct sockaddr *from, socklen_t *length)
-{
-	return ffs_recvfrom(fd, data, size, flags, from, length);
-}
-/* What recvfrom is in programs built with _FORTIFY_SOURCE. */
-FFS_EXPORT ssize_t __recvfrom_chk(int fd, void *data, size_t size, size_t room, int flags, struct sockaddr *from,
-				  socklen_t *length)
-{
-	if (size > room)
-		__builtin_trap();
-	return ffs_recvfrom(fd, data, size, flags, from, length);
-}
-FFS_EXPORT ssize_t sendto(int fd, const void *data, size_t size, int flags, const struct sockaddr *to,
-			  socklen_t length)
-{
-	return ffs_sendto(fd, data, size, flags, to, length);
 }
 
 static int duplicated(int from, int to)

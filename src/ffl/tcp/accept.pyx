@@ -27,9 +27,11 @@ cdef void register_listener(int fd, int flags) noexcept nogil:
     cdef unsigned length = sizeof(own)
     cdef ff_tcp_request ask
     cdef ff_tcp_reply answer
-    cdef ffs_entry *entry
+    cdef ffs_entry *entry = ffs_entry_at(fd)
     cdef int passed
     memset(&ask, 0, sizeof(ask))
+    if entry != NULL and entry.kind == FFS_STREAM and entry.flags & FFS_TRIED:
+        return  # an option that what it accepts must have, and links have not
     if ffs_broker_path()[0] == 0 or raw_getsockname(fd, &own, &length) != 0 or not is_tcp(fd):
         return
     if ffs_end_of(&own, length, &ask.local) != 0 or not (any_address(&ask.local) or ffs_in_prefix(ask.local.address)):
@@ -44,10 +46,11 @@ cdef void register_listener(int fd, int flags) noexcept nogil:
     if ffs_call(&ask, &answer, &passed) != 0:
         return
     if entry.cookie != ask.cookie or entry.kind == FFS_NONE:
-        entry.flags = FFS_OPTIONS  # it came from elsewhere: nobody here knows
+        memset(entry.set, 0xff, sizeof(entry.set))  # it came from elsewhere: nobody here knows, so all are compared
+        entry.set[0] -= 1  # but for FFS_CHOSEN
     entry.cookie = ask.cookie
     entry.token = answer.token  # 0: refused, and no use to ask again
-    entry.flags = (entry.flags & FFS_OPTIONS) | (FFS_ACCEPTS if flags & FF_TCP_ACCEPTS else 0)
+    entry.flags = FFS_ACCEPTS if flags & FF_TCP_ACCEPTS else 0
     entry.kind = FFS_LISTENER
 
 
@@ -105,7 +108,8 @@ cdef int claim(int listener, int conn, int flags, ff_tcp_request *ask) noexcept 
     if spare < 0:
         return in_its_place(listener, passed, flags)
     if answer.verdict == FF_TCP_GO and passed >= 0:
-        ffs_swap(conn, passed, FFS_RESET, entry.flags & FFS_OPTIONS)
+        ffs_carry_options(conn, passed, entry.set)
+        ffs_swap(conn, passed, FFS_RESET)
     elif answer.reason == FF_TCP_PLAIN_LISTENER:
         register_listener(listener, FF_TCP_ACCEPTS)  # the router was restarted, and knows it no more
     return conn
@@ -115,7 +119,7 @@ cdef int in_its_place(int listener, int passed, int flags) noexcept nogil:
     """The program's last descriptor number: the overlay's connection was closed to make room."""
     if passed < 0:
         return give_up()
-    ffs_carry_options(listener, passed)
+    ffs_carry_options(listener, passed, listener_entry(listener).set)
     if flags & SOCK_NONBLOCK:
         raw_fcntl(passed, F_SETFL, O_NONBLOCK)
     if not flags & SOCK_CLOEXEC:

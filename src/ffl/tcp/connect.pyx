@@ -28,7 +28,6 @@ cdef struct attempt:
     ff_tcp_reply answer
     int passed     # the client's end, or -1
     bint bound     # by the program, to a port
-    bint changed   # over
 
 cdef uint16_t port_low, port_high
 
@@ -39,7 +38,6 @@ cdef public int ffs_connect(int fd, const sockaddr *to, unsigned length) noexcep
     a.fd = fd
     a.to = to
     a.length = length
-    a.changed = False
     if not wanted(&a):
         return connect_as_ever(fd, to, length)
     status = ask_broker(&a)
@@ -52,27 +50,24 @@ cdef public int ffs_connect(int fd, const sockaddr *to, unsigned length) noexcep
     ffs_unwatch(fd, a.entry)
     status = connect_both(&a)
     ffs_watch_again(fd, a.entry)
-    a.entry.kind = FFS_ACCELERATED if a.changed else FFS_NONE
+    a.entry.kind = FFS_NONE
     return status
 
 
 cdef int connect_as_ever(int fd, const sockaddr *to, unsigned length) noexcept nogil:
-    """A socket that has changed over says what a connected one says."""
     cdef ff_tcp_name name
-    cdef int status, side, fresh
+    cdef int side
     if to != NULL and length >= sizeof(uint16_t) and to.sa_family == AF_UNSPEC:
         side = ffs_connection(fd, &name)
         return libc_connect(fd, to, length) if side == FFS_NOT_OURS else disconnect(fd, side, &name)
-    status = libc_connect(fd, to, length)
-    if status != 0 and get_errno() == EINVAL and ffs_connection(fd, &name) != FFS_NOT_OURS:
-        set_errno(EISCONN)
-    return status
+    return libc_connect(fd, to, length)
 
 
 cdef int disconnect(int fd, int side, ff_tcp_name *name) noexcept nogil:
     """A socket that can connect anew is a new one, and the container's own."""
-    cdef int fresh = raw_socket(name.client.domain if side == FFS_CLIENT else name.server.domain, SOCK_STREAM | SOCK_CLOEXEC, 0)
-    return ffs_swap(fd, fresh, FFS_FIN, 1) if fresh >= 0 else -1
+    cdef int domain = name.client.domain if side == FFS_CLIENT else name.server.domain
+    cdef int fresh = raw_socket(domain, SOCK_STREAM | SOCK_CLOEXEC, 0)
+    return ffs_swap(fd, fresh, FFS_FIN) if fresh >= 0 else -1
 
 
 cdef bint wanted(attempt *a) noexcept nogil:
@@ -105,8 +100,10 @@ cdef int ask_broker(attempt *a) noexcept nogil:
             if a.answer.local.port != 0 and not a.bound:
                 bind_to_answer(a)  # a port that no accelerated connection shows; without it, any will do
             return a.answer.verdict
-        if a.passed < 0:  # this process's descriptors are used up
+        if a.passed < 0 or ffs_carry_options(a.fd, a.passed, a.entry.set) != 0:  # no number left; or it has to stay as it is
             settle(a, FF_TCP_ABANDON)
+            if a.passed >= 0:
+                raw_close(a.passed)
             return FF_TCP_PLAIN
         if a.bound or bind_to_answer(a) == 0:
             return a.answer.verdict
@@ -162,7 +159,9 @@ cdef int connect_both(attempt *a) noexcept nogil:
             raw_close(a.passed)
             set_errno(error)
             return status
-    a.changed = ffs_swap(a.fd, a.passed, FFS_FIN, a.entry.flags & FFS_OPTIONS) == 0
+    if error == 0:
+        raw_connect(a.passed, a.to, a.length)  # a link is "connecting" until somebody asks: connect is done, and says EISCONN
+    ffs_swap(a.fd, a.passed, FFS_FIN)
     if error == EINPROGRESS:
         set_errno(EINPROGRESS)  # as TCP always says at first; the socket is writable by now
         return -1

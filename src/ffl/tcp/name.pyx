@@ -1,17 +1,14 @@
-"""Whose connection a descriptor is, by the name that the broker gave it: nothing to remember, so nothing to lose.
+"""Whose connection a descriptor is, by the name in its packet filter: nothing to remember, so nothing to lose.
 
-On one host that is the abstract name of an AF_UNIX socket; between hosts it stands in the packet filter of a TCP socket.
+On one host the kernel's own names are right, too. Between hosts they are the hosts', and what a program asks for is the
+name in the filter.
 """
 
 from ffcore.tcp cimport *
 from ffl.tcp.sock cimport *
 from ffl.tcp.sys cimport *
-from libc.stdint cimport uint8_t
-from libc.string cimport memcmp, memcpy, memset
-
-cdef enum:
-    NO_NAME = 2  # the length of an unbound AF_UNIX socket's name
-
+from libc.stdint cimport uint8_t, uint32_t
+from libc.string cimport memcpy, memset
 
 cdef bint is_mapped(const uint8_t *address) noexcept nogil:
     cdef int i
@@ -56,43 +53,16 @@ cdef public unsigned ffs_name_of(const ff_tcp_end *end, int domain, void *name) 
     return sizeof(sockaddr_in6)
 
 
-cdef bint is_connections(const void *name, unsigned length) noexcept nogil:
-    cdef const ff_tcp_name *n = <const ff_tcp_name *>name
-    return length == sizeof(ff_tcp_name) and n.family == AF_UNIX and n.zero == 0 and n.magic == FF_TCP_NAME_MAGIC
-
-
 cdef public int ffs_connection(int fd, ff_tcp_name *name) noexcept nogil:
     """Leaves errno as it was."""
-    cdef sockaddr_storage found
-    cdef unsigned length = sizeof(found)
     cdef int saved = get_errno()
-    cdef int side = FFS_NOT_OURS
-    if raw_getsockname(fd, &found, &length) == 0:
-        side = side_of(fd, &found, length, name)
+    cdef int side = side_in_filter(fd, name)
     set_errno(saved)
     return side
 
 
-cdef int side_of(int fd, const sockaddr_storage *own, unsigned length, ff_tcp_name *name) noexcept nogil:
-    """own: the name that the kernel gives fd."""
-    cdef sockaddr_storage peer
-    if own.ss_family == AF_UNIX:
-        if is_connections(own, length):
-            memcpy(name, own, sizeof(ff_tcp_name))
-            return FFS_SERVER
-        if length != NO_NAME:
-            return FFS_NOT_OURS
-        length = sizeof(peer)
-        if raw_getpeername(fd, &peer, &length) == 0 and is_connections(&peer, length):
-            memcpy(name, &peer, sizeof(ff_tcp_name))
-            return FFS_CLIENT
-    elif may_be_hosts(own, length):
-        return side_in_filter(fd, name)
-    return FFS_NOT_OURS
-
-
 cdef bint may_be_hosts(const sockaddr_storage *own, unsigned length) noexcept nogil:
-    """Most sockets have a container's address, which says that they are not a host's without asking further."""
+    """Most sockets have a container's address, which is the right one."""
     cdef ff_tcp_end end
     return ffs_end_of(own, length, &end) == 0 and end.port != 0 and ffs_may_be_hosts(end.address)
 
@@ -101,15 +71,16 @@ cdef int side_in_filter(int fd, ff_tcp_name *name) noexcept nogil:
     """ffcore/tcp.h: FF_TCP_FILTER_*"""
     cdef sock_filter f[FF_TCP_FILTER_LENGTH]
     cdef uint32_t words[FF_TCP_FILTER_WORDS]
+    cdef const ff_tcp_name *found = <const ff_tcp_name *>words
     cdef unsigned length = FF_TCP_FILTER_LENGTH  # in instructions
     cdef int i
     if raw_getsockopt(fd, SOL_SOCKET, SO_GET_FILTER, f, &length) != 0 or length != FF_TCP_FILTER_LENGTH:
         return FFS_NOT_OURS
     for i in range(FF_TCP_FILTER_WORDS):
         words[i] = f[FF_TCP_FILTER_CHECKS + i].k
-    if not is_connections(words, sizeof(words)):
+    if found.magic != FF_TCP_NAME_MAGIC:
         return FFS_NOT_OURS
-    memcpy(name, words, sizeof(ff_tcp_name))
+    name[0] = found[0]
     return FFS_SERVER if f[FF_TCP_FILTER_SIDE].k else FFS_CLIENT
 
 
@@ -130,12 +101,13 @@ cdef public int ffs_getsockname(int fd, sockaddr *name, unsigned *length) noexce
     cdef sockaddr_storage found
     cdef unsigned found_length = sizeof(found)
     cdef ff_tcp_name n
-    cdef int side
+    cdef int side = FFS_NOT_OURS
     if name == NULL or length == NULL or <int>length[0] < 0:
         return raw_getsockname(fd, name, length)
     if raw_getsockname(fd, &found, &found_length) != 0:
         return -1
-    side = side_of(fd, &found, found_length, &n)
+    if may_be_hosts(&found, found_length):
+        side = ffs_connection(fd, &n)
     if side == FFS_SERVER:
         return show_end(&n.server, n.server.domain, name, length)
     if side == FFS_CLIENT:
@@ -147,15 +119,15 @@ cdef public int ffs_getpeername(int fd, sockaddr *name, unsigned *length) noexce
     cdef sockaddr_storage found
     cdef unsigned found_length = sizeof(found)
     cdef ff_tcp_name n
-    cdef int side
+    cdef int side = FFS_NOT_OURS
     if name == NULL or length == NULL or <int>length[0] < 0:
         return raw_getpeername(fd, name, length)
     if raw_getpeername(fd, &found, &found_length) != 0:
         return -1
-    if found.ss_family == AF_UNIX or may_be_hosts(&found, found_length):
+    if may_be_hosts(&found, found_length):
         side = ffs_connection(fd, &n)
-        if side == FFS_SERVER:
-            return show_end(&n.client, n.server.domain, name, length)
-        if side == FFS_CLIENT:
-            return show_end(&n.server, n.client.domain, name, length)
+    if side == FFS_SERVER:
+        return show_end(&n.client, n.server.domain, name, length)
+    if side == FFS_CLIENT:
+        return show_end(&n.server, n.client.domain, name, length)
     return show(&found, found_length, name, length)

@@ -101,15 +101,6 @@ static inline int raw_accept4_cancellable(int fd, void *from, unsigned *length, 
 {
 	return CANCELLABLE(syscall(SYS_accept4, fd, from, length, flags));
 }
-static inline long raw_sendto_cancellable(int fd, const void *data, size_t n, int flags, const void *to, unsigned length)
-{
-	return CANCELLABLE(syscall(SYS_sendto, fd, data, n, flags, to, length));
-}
-static inline long raw_recvfrom_cancellable(int fd, void *data, size_t n, int flags, void *from, unsigned *length)
-{
-	return CANCELLABLE(syscall(SYS_recvfrom, fd, data, n, flags, from, length));
-}
-
 /* libc's connect under its other public name, which nobody replaces. */
 extern int __connect(int fd, const struct sockaddr *to, socklen_t length);
 static inline int libc_connect(int fd, const void *to, unsigned length) { return __connect(fd, to, length); }

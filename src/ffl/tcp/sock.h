@@ -7,16 +7,15 @@
 
 /* ---- descriptors that have a set-up phase (tcp/table.pyx) ---- */
 
-enum ffs_kind { FFS_NONE = 0, FFS_STREAM, FFS_LISTENER, FFS_ACCELERATED };
+enum ffs_kind { FFS_NONE = 0, FFS_STREAM, FFS_LISTENER };
 
 enum ffs_flags {
 	FFS_SHARED = 1,	 /* somebody else may hold the same open file: changing over would tear the two apart */
 	FFS_TRIED = 2,	 /* connect was called: whatever comes next is the kernel's business */
 	FFS_ACCEPTS = 4, /* the broker knows that this listener is accepted from through the library */
-	FFS_OPTIONS = 8, /* some option may have been set: what replaces this socket, or is accepted from it, gets them */
 };
 
-enum { FFS_WATCHES = 2, FFS_REMEMBERED = 16 };
+enum { FFS_WATCHES = 2, FFS_SET_WORDS = 2 };
 
 /* An epoll registration made before connect. It belongs to the open file, so changing over must move it. */
 struct ffs_watch {
@@ -32,11 +31,9 @@ struct ffs_entry {
 	uint16_t kind;	 /* enum ffs_kind */
 	uint16_t flags;	 /* enum ffs_flags */
 	uint32_t watches;
-	uint32_t remembered; /* ACCELERATED: bits of option[] that were set */
-	union {
-		struct ffs_watch watch[FFS_WATCHES];
-		int option[FFS_REMEMBERED]; /* ACCELERATED: options of TCP and IP, which the socket underneath lacks */
-	};
+	uint32_t pad;
+	uint64_t set[FFS_SET_WORDS]; /* bits of ffs_option_at: what replaces this socket, or is accepted from it, gets these */
+	struct ffs_watch watch[FFS_WATCHES];
 };
 
 struct ffs_entry *ffs_entry_at(int fd);	  /* NULL where nothing was noted yet */
@@ -67,13 +64,25 @@ unsigned ffs_name_of(const struct ff_tcp_end *end, int domain, void *name); /* i
 enum ffs_side { FFS_NOT_OURS = 0, FFS_CLIENT, FFS_SERVER };
 int ffs_connection(int fd, struct ff_tcp_name *name); /* enum ffs_side */
 
+/* ---- options that move (tcp/options.c, option.pyx) ---- */
+
+enum ffs_how { FFS_VALUE, FFS_CHOSEN /* only by who is known to have set it */, FFS_SNDBUF, FFS_RCVBUF, FFS_DONE /* nothing */ };
+struct ffs_option {
+	int level, option, how;
+};
+int ffs_option_index(int level, int option); /* -1: one that keeps its socket on the overlay */
+const struct ffs_option *ffs_option_at(int index); /* NULL behind the last one */
+static inline int ffs_lowest_bit(uint64_t word) { return __builtin_ctzll(word); }
+
+/* Of before, which has these, to after. 0, or -1: some cannot be. */
+int ffs_carry_options(int before, int after, const uint64_t set[FFS_SET_WORDS]);
+
 /* ---- changing over (tcp/swap.pyx) ---- */
 
 enum { FFS_FIN, FFS_RESET }; /* how fd's old socket is closed */
 
-/* fd becomes the socket that `replacement` is, and that number is closed. Options and flags move. 0 or -1. */
-int ffs_swap(int fd, int replacement, int close_how, int options); /* options: whether there may be any */
-void ffs_carry_options(int before, int after);
+/* fd becomes the socket that `replacement` is, and that number is closed. The open file's flags move. 0 or -1. */
+int ffs_swap(int fd, int replacement, int close_how);
 
 /* Epoll registrations belong to the open file: out before connect, in again behind it, whichever socket fd is then. */
 void ffs_unwatch(int fd, struct ffs_entry *entry);
@@ -92,8 +101,6 @@ int ffs_getsockopt(int fd, int level, int option, void *value, unsigned *length)
 int ffs_setsockopt(int fd, int level, int option, const void *value, unsigned length);
 int ffs_epoll_ctl(int epoll, int op, int fd, struct epoll_event *event);
 void ffs_duplicated(int from, int to);
-ssize_t ffs_recvfrom(int fd, void *data, size_t size, int flags, struct sockaddr *from, unsigned *length);
-ssize_t ffs_sendto(int fd, const void *data, size_t size, int flags, const struct sockaddr *to, unsigned length);
 void ffs_watch_listener(int fd);
 
 #endif

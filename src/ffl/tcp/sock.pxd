@@ -6,9 +6,10 @@ from ffl.tcp.sys cimport epoll_event, sockaddr
 
 cdef extern from "ffl/tcp/sock.h" nogil:
     enum:
-        FFS_NONE, FFS_STREAM, FFS_LISTENER, FFS_ACCELERATED
-        FFS_SHARED, FFS_TRIED, FFS_ACCEPTS, FFS_OPTIONS
-        FFS_WATCHES, FFS_REMEMBERED
+        FFS_NONE, FFS_STREAM, FFS_LISTENER
+        FFS_SHARED, FFS_TRIED, FFS_ACCEPTS
+        FFS_WATCHES, FFS_SET_WORDS
+        FFS_VALUE, FFS_CHOSEN, FFS_SNDBUF, FFS_RCVBUF, FFS_DONE
         FFS_FIN, FFS_RESET
         FFS_NOT_OURS, FFS_CLIENT, FFS_SERVER
 
@@ -21,9 +22,12 @@ cdef extern from "ffl/tcp/sock.h" nogil:
         uint64_t cookie, token
         uint32_t forks
         uint16_t kind, flags
-        uint32_t watches, remembered
+        uint32_t watches
+        uint64_t set[2]
         ffs_watch watch[2]
-        int option[16]
+
+    struct ffs_option:
+        int level, option, how
 
     ffs_entry *ffs_entry_at(int)
     ffs_entry *ffs_entry_make(int)
@@ -39,8 +43,11 @@ cdef extern from "ffl/tcp/sock.h" nogil:
     int ffs_end_of(const void *, unsigned, ff_tcp_end *)
     unsigned ffs_name_of(const ff_tcp_end *, int, void *)
     int ffs_connection(int, ff_tcp_name *)
-    int ffs_swap(int, int, int, int)
-    void ffs_carry_options(int, int)
+    int ffs_option_index(int, int)
+    const ffs_option *ffs_option_at(int)
+    int ffs_lowest_bit(uint64_t)
+    int ffs_carry_options(int, int, const uint64_t *)
+    int ffs_swap(int, int, int)
     void ffs_unwatch(int, ffs_entry *)
     void ffs_watch_again(int, ffs_entry *)
     void ffs_watch_listener(int)

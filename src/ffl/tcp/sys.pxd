@@ -8,7 +8,7 @@ cdef extern from "ffl/tcp/raw.h" nogil:
         SOCK_STREAM, SOCK_SEQPACKET, SOCK_NONBLOCK, SOCK_CLOEXEC
         IPPROTO_IP, IPPROTO_TCP, IPPROTO_IPV6
         SOL_SOCKET, SO_COOKIE, SO_BUF_LOCK, SO_DOMAIN, SO_PROTOCOL, SO_TYPE, SO_ERROR, SO_PEERCRED, SO_KEEPALIVE
-        SO_LINGER, SO_OOBINLINE, SO_RCVTIMEO, SO_SNDTIMEO, SO_RCVLOWAT, SO_SNDBUF, SO_RCVBUF, SO_ACCEPTCONN
+        SO_LINGER, SO_RCVTIMEO, SO_SNDTIMEO, SO_SNDBUF, SO_RCVBUF, SO_ACCEPTCONN
         SO_GET_FILTER, SO_PEERSEC, SO_PASSCRED, SO_PASSSEC
         SCM_RIGHTS, MSG_NOSIGNAL, MSG_CTRUNC, MSG_CMSG_CLOEXEC, MSG_PEEK, MSG_DONTWAIT
         F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL, F_SETFL, FD_CLOEXEC, F_GETOWN, F_SETOWN
@@ -101,8 +101,6 @@ cdef extern from "ffl/tcp/raw.h" nogil:
     int raw_setsockopt(int, int, int, const void *, unsigned)
     int raw_poll_one(int, int, int)
     int raw_accept4_cancellable(int, void *, unsigned *, int)
-    ssize_t raw_sendto_cancellable(int, const void *, size_t, int, const void *, unsigned)
-    ssize_t raw_recvfrom_cancellable(int, void *, size_t, int, void *, unsigned *)
     int libc_connect(int, const void *, unsigned)
     int get_errno()
     void set_errno(int)

@@ -8,6 +8,7 @@ behind our back (close is not replaced), so an entry counts only while the socke
 from ffl.tcp.sock cimport *
 from ffl.tcp.sys cimport *
 from libc.stdint cimport uint64_t
+from libc.string cimport memset
 
 cdef extern from "ffl/tcp/raw.h" nogil:
     void *mmap(void *, size_t, int, int, int, long)
@@ -80,6 +81,7 @@ cdef public int ffs_socket(int domain, int type, int protocol) noexcept nogil:
         entry.forks = ffs_forks()
         entry.flags = 0
         entry.watches = 0
+        memset(entry.set, 0, sizeof(entry.set))
         entry.kind = FFS_STREAM
     return fd
 

@@ -22,6 +22,7 @@ from ffr.map.settings import Settings
 from ffr.control.place import Place, PlaceTaken
 from ffr.policy.registry import Policies
 from ffr.control.router import Router
+from ffr.control.userfaultfd import WISHES
 
 LOG_LEVELS = {"error": logging.ERROR, "warn": logging.WARNING, "info": logging.INFO, "debug": logging.DEBUG}
 
@@ -40,7 +41,7 @@ def main(arguments=None):
         paths = RouterPaths.of(options.dir, options.name)
         policies = Policies.of_file(options.policy) if options.policy else Policies()
         asyncio.run(serve(paths, policies, options.polling, map_of(options), key_of(options.key),
-                          shlex.split(options.device_files), options.nic))
+                          shlex.split(options.device_files), options.nic, options.userfaultfd))
     except (PlaceTaken, ValueError, OSError) as error:
         log.debug("cannot start", exc_info=True)
         sys.exit(f"freeflow router: {_told(error)}")
@@ -75,7 +76,7 @@ def key_of(path):
         return file.read(KEY_BYTES_MAX).strip()
 
 
-async def serve(paths, policies, polling, where=None, key=None, device_files=None, nic="auto"):
+async def serve(paths, policies, polling, where=None, key=None, device_files=None, nic="auto", userfaultfd="auto"):
     """From the first file to the last: what is set up here is taken down here, in reverse."""
     from ffr.nic.roce import driver as roce  # here, so that the command line's mistakes are told without them
     from ffr.reactor.reactor import Reactor
@@ -98,7 +99,7 @@ async def serve(paths, policies, polling, where=None, key=None, device_files=Non
             reactor.only_by_wire()
         reactor.start()
         undo.callback(reactor.stop)
-        router = Router(paths, reactor, counters, policies, stopped, key, device_files, nic)
+        router = Router(paths, reactor, counters, policies, stopped, key, device_files, nic, userfaultfd)
         undo.callback(router.close)
         router.use_map(**(where or {}))
         await router.start()
@@ -122,6 +123,8 @@ def _parse(arguments):
                                                         " no doubt")
     parser.add_argument("--key", metavar="FILE", help="the hosts' common secret, for TCP mode; see docs/tcp-mode.md")
     parser.add_argument("--nic", choices=("auto", "local", "roce"), default="auto", help="what containers are reached by")
+    parser.add_argument("--userfaultfd", choices=WISHES, default=WISHES[0],
+                        help="off: programs get no descriptor of /dev/userfaultfd; see docs/design-memory.md")
     parser.add_argument("--device-files", metavar="COMMAND", default="", help="brings the device's files in a container up to"
                                                                              " date (src/ffr/control/device_files.py)")
     options = parser.parse_args(arguments)

@@ -19,10 +19,12 @@ from ffr.control.identity import Namespace
 from ffr.map import static
 from ffr.map.embedded import Store
 from ffr.map.hosts import HERE, HostMap
+from ffr.control.port_counters import PortCounters
 from ffr.control.registry import Registry
 from ffr.nic.roce.underlay import Underlay
 from ffr.control.server import SessionServer
 from ffr.control.sessions import Sessions
+from ffr.control.userfaultfd import Userfaultfd
 from ffr.tcp.mode import TcpMode
 
 log = logging.getLogger(__name__)
@@ -33,13 +35,15 @@ NEIGHBOURS_LOOK_S = 0.5
 class Router:
     """Runs in an asyncio loop, in the thread beside the reactor's."""
 
-    def __init__(self, paths, reactor, counters, policies, stopped, key=None, device_files=None, nic="auto"):
+    def __init__(self, paths, reactor, counters, policies, stopped, key=None, device_files=None, nic="auto", userfaultfd="auto"):
         """`stopped`: the asyncio.Event that ends the router. `key`: what the hosts' brokers of TCP mode know each other
-        by, bytes. `device_files`: see device_files.py. `nic`: see roce/underlay.py."""
+        by, bytes. `device_files`: see device_files.py. `nic`: see roce/underlay.py. `userfaultfd`: "off" hands none out."""
         self.paths, self.reactor, self.counters = paths, reactor, counters
         self.registry = Registry()
         self.registry.add_host(Namespace.own(), addresses.own())
-        self.sessions = Sessions(reactor, policies)
+        self.port_counters = PortCounters(paths.port_counters, counters.segment.session,
+                                          lambda: counters.segment.counters()["busy_passes"])
+        self.sessions = Sessions(reactor, policies, self.port_counters.ended)
         self.tcp = TcpMode(paths.tcp_socket, self.registry, key)
         self.hosts = HostMap()
         self.underlay = Underlay(reactor, nic)
@@ -49,11 +53,12 @@ class Router:
         self.hosts.listen_contested(self.following.again)
         self.store = Store()
         self.admission = Admission(self.registry)
+        self.userfaultfd = Userfaultfd(userfaultfd)
         self._stopped = stopped
         self._control = ControlServer(paths.control_socket, self._ops())
         self._watching = None
         self._server = SessionServer(asyncio.get_running_loop(), paths.session_socket, self.admission, self.sessions,
-                                     counters.segment, self.following.hasten)
+                                     counters.segment, self.following.hasten, self.userfaultfd)
 
     async def watch_neighbours(self):
         """Until cancelled: other routers on this machine poll its cores too."""
@@ -69,6 +74,8 @@ class Router:
         self._watching = asyncio.create_task(self.watch_neighbours())
         self.following.add(self.registry.host)
         self.files.start()
+        self.port_counters.start()
+        self.port_counters.add(self.registry.host)
         await self._control.start()
         self.tcp.start()
         self.store.start()
@@ -84,11 +91,13 @@ class Router:
             self._watching.cancel()
         self.following.close()
         self.files.close()
+        self.port_counters.close()
         self._server.close()
         self._control.close()
         self.tcp.close()
         self.underlay.close()
         self.registry.close()
+        self.userfaultfd.close()
 
     def status(self):
         counters = self.counters.segment.counters()
@@ -96,7 +105,8 @@ class Router:
                 "directory": str(self.paths.directory), "name": self.paths.name,
                 "polling": MODES[counters["polling"]], "stats": self.counters.name, "sessions": len(self.sessions),
                 "containers": len(self.registry), "counters": counters, "tcp": self.tcp.status(),
-                "roce": self.underlay.status(), "map": self.map_status()}
+                "roce": self.underlay.status(), "map": self.map_status(),
+                "userfaultfd": {"handed_out": self.userfaultfd.fd is not None, "why_not": self.userfaultfd.why_not}}
 
     def map_status(self):
         """Who is where, as far as this router knows."""
@@ -107,6 +117,7 @@ class Router:
         """pid: of a process whose file system has the device's files, which follow then."""
         container = self.registry.add(name, open_namespace(netns), addresses, tenant, allow)
         self.files.add(container, pid)
+        self.port_counters.add(container)
         self.following.add(container)
         self.following.again(container.granted)
         self._announce(container)
@@ -117,6 +128,7 @@ class Router:
         container = self.registry.remove(name)
         self.following.remove(container)
         self.files.remove(container)
+        self.port_counters.remove(container)
         self.underlay.foreign.remove(container)
         self.sessions.end_all(container, errno.ENODEV)
         self.admission.forget(container)

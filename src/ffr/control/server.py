@@ -24,9 +24,11 @@ SO_PASSRIGHTS = 83  # linux/socket.h, from 6.16 on: senders of descriptors get E
 
 
 class SessionServer:
-    """`on_peer(container)` is called for each admitted peer before its session is made."""
+    """`on_peer(container)` is called for each admitted peer before its session is made. `userfaultfd`: a
+    Userfaultfd, which stays the caller's."""
 
-    def __init__(self, loop, path, admission, sessions, counters, on_peer):
+    def __init__(self, loop, path, admission, sessions, counters, on_peer, userfaultfd):
+        self.userfaultfd = userfaultfd
         self.loop, self.path = loop, path
         self.admission, self.sessions, self.counters, self.on_peer = admission, sessions, counters, on_peer
         self.handshakes = set()
@@ -136,9 +138,11 @@ class Handshake:
         server.on_peer(container)
         number, limits, segments = server.sessions.open(container, self._sock, pid)
         with segments:
-            message = pack_welcome(0, number, limits["control_bytes"], limits["memory_bytes"])
+            more = [] if server.userfaultfd.fd is None else [server.userfaultfd.fd]
+            message = pack_welcome(0, number, limits["control_bytes"], limits["memory_bytes"],
+                                   server.userfaultfd.why_not, bool(more))
             try:
-                socket.send_fds(self._sock, [message], segments.fds, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+                socket.send_fds(self._sock, [message], segments.fds + more, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
             except OSError as error:
                 # Gone in the meantime, most likely: the reactor's epoll says so to the reactor.
                 log.info("session %d: no welcome sent: %s", number, error)

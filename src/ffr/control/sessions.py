@@ -14,9 +14,11 @@ log = logging.getLogger(__name__)
 class Sessions:
     """The Python side of a session: its container and its grant. Everything else of it is the reactor's."""
 
-    def __init__(self, reactor, policies):
+    def __init__(self, reactor, policies, on_ended=lambda container, number: None):
+        """on_ended: called before the number of a session that has ended is anybody else's."""
         self._reactor = reactor
         self._policies = policies
+        self._on_ended = on_ended
         self._open = {}  # number -> (container, Grant)
 
     def __len__(self):
@@ -62,6 +64,7 @@ class Sessions:
         """Forgets the sessions that the reactor has ended."""
         for number in self._reactor.reaped():
             container, grant = self._open.pop(number)
+            self._on_ended(container, number)
             container.sessions.discard(number)
             self._policies.release(container, grant)
             log.info("session %d: ended", number)

@@ -47,7 +47,7 @@ def parse():
 
 async def serve(broker, fence, options):
     hosts = Hosts(broker, fence)
-    broker.start()
+    broker.start(fence)
     if options.own:
         hosts.set_key(options.key.read().strip())
         hosts.set_own(options.own)

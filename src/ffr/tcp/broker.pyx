@@ -1,5 +1,6 @@
 """The broker as Python sees it: a thread that never holds the GIL, and the containers that it serves."""
 
+import logging
 import os
 import resource
 import socket
@@ -10,6 +11,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
 from ffcore.tcp cimport *
+from ffr.tcp import quiet
 from ffr.tcp.kernel cimport identify, open_diag, receive_request
 from ffr.tcp.peers cimport *
 from ffr.tcp.remote cimport errands_free, errands_make, hear_peer, links_came, peer_lost
@@ -28,7 +30,7 @@ cdef extern from "ffr/tcp/kernel.h" nogil:
     struct sockaddr:
         pass
     enum:
-        EMFILE, ENFILE, EPOLLIN, EPOLLET, EPOLL_CTL_ADD, EPOLL_CLOEXEC, EFD_NONBLOCK, EFD_CLOEXEC, SOCK_NONBLOCK, SOCK_CLOEXEC, CLONE_NEWNET, O_RDONLY, O_CLOEXEC
+        EMFILE, ENFILE, EPOLLIN, EPOLLET, EPOLL_CTL_ADD, EPOLL_CLOEXEC, EFD_NONBLOCK, EFD_CLOEXEC, SOCK_NONBLOCK, SOCK_CLOEXEC
     int pthread_mutex_init(pthread_mutex_t *, void *)
     int pthread_mutex_lock(pthread_mutex_t *)
     int pthread_mutex_unlock(pthread_mutex_t *)
@@ -37,13 +39,13 @@ cdef extern from "ffr/tcp/kernel.h" nogil:
     int epoll_wait(int, epoll_event *, int, int)
     int eventfd(unsigned, int)
     int accept4(int, sockaddr *, void *, int)
-    int unshare(int)
     int sched_yield()
     uint64_t tcp_now_us()
     int tcp_errno()
-    int open(const char *, int)
     int close(int)
     ssize_t read(int, void *, size_t)
+
+log = logging.getLogger(__name__)
 
 cdef enum:
     DOOR = SESSIONS      # epoll tags: a session's index, or one of these
@@ -68,7 +70,7 @@ cdef class Broker:
 
     cdef broker b
     cdef pthread_mutex_t lock  # the thread holds it while it works, never while it sleeps
-    cdef object door, thread
+    cdef object door, thread, entered
     cdef readonly str path
 
     def __cinit__(self, path):
@@ -83,7 +85,8 @@ cdef class Broker:
             raise MemoryError
         if peers_make(&self.b) != 0 or errands_make(&self.b) != 0:
             raise MemoryError
-        self.b.home = self.b.quiet_place = -1
+        self.b.home = self.b.quiet_place = self.b.quiet_diag = -1
+        self.entered = threading.Event()
         self.b.spare = spare_descriptor()
 
     def __init__(self, path):
@@ -97,20 +100,17 @@ cdef class Broker:
         tables_free(&self.b)
         peers_free(&self.b)
         errands_free(&self.b)
-        for fd in (self.b.home, self.b.quiet_place, self.b.spare):
+        for fd in (self.b.home, self.b.quiet_place, self.b.quiet_diag, self.b.spare):
             if fd >= 0:
                 close(fd)
         close(self.b.epoll)
         close(self.b.wake)
 
-    def start(self):
-        self.thread = threading.Thread(target=self._run, name="tcp-broker", daemon=True)
+    def start(self, fence):
+        """fence (fence.py): links are made inside it."""
+        self.thread = threading.Thread(target=self._run, args=(fence,), name="tcp-broker", daemon=True)
         self.thread.start()
-
-    @property
-    def thread_id(self):
-        """As the kernel numbers it, once it was started."""
-        return self.thread.native_id
+        self.entered.wait()
 
     def stop(self):
         """Existing connections go on; what nobody has accepted yet is reset."""
@@ -215,14 +215,18 @@ cdef class Broker:
                                     if self.b.containers[i].used)
         return found
 
-    def _run(self):
-        cdef int status
+    def _run(self, fence):
+        self.b.home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            quiet.enter()
+            self.b.quiet_place = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+            self.b.quiet_diag = open_diag(self.b.quiet_place)
+            fence.build()
+            fence.admit(threading.get_native_id())
+        except OSError as error:
+            log.warning("TCP mode leaves connections on one host on the overlay: %s", error)
+        self.entered.set()
         with nogil:
-            # Pairs live in a namespace without interfaces: a socket's owner may ask it for its namespace's, and with
-            # CAP_NET_ADMIN change them. Without the right to make one they live in the router's.
-            self.b.home = open(b"/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC)
-            if self.b.home >= 0 and unshare(CLONE_NEWNET) == 0:
-                self.b.quiet_place = open(b"/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC)
             work(self)
 
 

@@ -1,9 +1,9 @@
-"""What a host's socket in a container's hands cannot do: connect or bind anywhere else.
+"""What a link in a container's hands cannot do: connect or bind anywhere else.
 
-A program may disconnect its socket (connect with AF_UNSPEC) and connect it anew, and this one is the host's, with the
-host's ways out. Its packet filter lets no answer in, but packets would leave. So data links are made in a cgroup with two
-BPF programs: the kernel asks a socket's own cgroup, the one that it was made in, whoever holds it by then. They are asked
-at connect and bind alone, so they cost data nothing.
+A program may disconnect its socket (connect with AF_UNSPEC) and connect it anew; it is the router's or the host's, with
+their ways. Its packet filter lets no answer in, but packets would leave. So links are made in a cgroup with a BPF program:
+the kernel asks a socket's own cgroup, the one that it was made in, whoever holds it by then, and the program lets nobody
+connect or bind but who is in that cgroup: the broker's thread. It is asked at connect and bind alone, so it costs data nothing.
 
 Without the right to make such a cgroup (CAP_BPF and CAP_NET_ADMIN, a writable cgroup2) links work all the same, and
 docs/tcp-mode.md says what remains.
@@ -20,16 +20,14 @@ from pathlib import Path
 
 log = logging.getLogger(__name__)
 
-DATA_PORT = 4792  # peer.h
 SYS_BPF = {"x86_64": 321, "aarch64": 280}.get(platform.machine())
 # linux/bpf.h
 BPF_PROG_LOAD, BPF_PROG_ATTACH = 5, 8
 BPF_PROG_TYPE_CGROUP_SOCK_ADDR = 18
-INET4_BIND, INET6_BIND, INET4_CONNECT, INET6_CONNECT = 8, 9, 10, 11
-USER_PORT = 24  # offset in struct bpf_sock_addr; network order
-EPHEMERAL = 32768  # and above: link_open draws the ports of links from there
+PLACES = INET4_BIND, INET6_BIND, INET4_CONNECT, INET6_CONNECT = 8, 9, 10, 11
+CURRENT_CGROUP_ID = 80  # bpf_get_current_cgroup_id, since Linux 5.7
 R0, R1 = 0, 1
-LOAD_WORD, MOVE, JUMP_IF_EQUAL, JUMP_IF_NOT_BELOW, EXIT, FROM_NETWORK_ORDER = 0x61, 0xb7, 0x15, 0x35, 0x95, 0xdc
+MOVE, LOAD_WIDE, JUMP_IF_EQUAL, CALL, EXIT = 0xb7, 0x18, 0x1d, 0x85, 0x95
 
 
 class Fence:
@@ -38,7 +36,7 @@ class Fence:
         self._group = self._outside = None
 
     def build(self):
-        """Once, when there are other hosts."""
+        """Once."""
         if self._group:
             return
         try:
@@ -46,13 +44,13 @@ class Fence:
             self._group = self._outside / f"freeflow-links-{os.getpid()}"
             self._group.mkdir(exist_ok=True)  # of a router that was killed, and had this number
             (self._group / "cgroup.type").write_text("threaded")
-            self._attach((INET4_CONNECT, INET6_CONNECT), allow_ports((JUMP_IF_EQUAL, DATA_PORT)))
-            self._attach((INET4_BIND, INET6_BIND),
-                         allow_ports((JUMP_IF_EQUAL, DATA_PORT), (JUMP_IF_NOT_BELOW, EPHEMERAL)))
+            program = let_in(self._group.stat().st_ino)  # which is a cgroup's number
+            for place in PLACES:
+                self._attach(place, program)
             self.why_not = None
         except OSError as error:
             self.why_not = f"{error.strerror or error}"
-            log.warning("sockets between hosts are not fenced in, see docs/tcp-mode.md: %s", error)
+            log.warning("links are not fenced in, see docs/tcp-mode.md: %s", error)
 
     def admit(self, thread):
         """A thread of this process: the sockets that it makes from now on are fenced in."""
@@ -78,15 +76,14 @@ class Fence:
             except OSError as error:
                 log.info("%s stays: %s", self._group, error.strerror)
 
-    def _attach(self, places, program):
+    def _attach(self, place, program):
         group = os.open(self._group, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            for place in places:
-                loaded = load(program, place)
-                try:
-                    bpf(BPF_PROG_ATTACH, struct.pack("=IIII", group, loaded, place, 0))
-                finally:
-                    os.close(loaded)
+            loaded = load(program, place)
+            try:
+                bpf(BPF_PROG_ATTACH, struct.pack("=IIII", group, loaded, place, 0))
+            finally:
+                os.close(loaded)
         finally:
             os.close(group)
 
@@ -101,16 +98,17 @@ def own_group():
     return roots[0] / names[0].lstrip("/")
 
 
-def allow_ports(*tests):
-    """A program that says 1 when one of these (jump, port) holds for bpf_sock_addr.user_port, else 0."""
-    words = [instruction(LOAD_WORD, R0, R1, USER_PORT), instruction(FROM_NETWORK_ORDER, R0, value=16)]
-    words += [instruction(jump, R0, offset=len(tests) - i + 1, value=port) for i, (jump, port) in enumerate(tests)]
-    words += [instruction(MOVE, R0, value=0), instruction(EXIT), instruction(MOVE, R0, value=1), instruction(EXIT)]
+def let_in(cgroup):
+    """A program that says 1 to a caller in that cgroup, else 0."""
+    words = [instruction(CALL, value=CURRENT_CGROUP_ID),
+             instruction(LOAD_WIDE, R1, value=cgroup & 0xffffffff), instruction(0, value=cgroup >> 32),
+             instruction(JUMP_IF_EQUAL, R0, R1, offset=2),
+             instruction(MOVE, R0, value=0), instruction(EXIT), instruction(MOVE, R0, value=1), instruction(EXIT)]
     return b"".join(words)
 
 
 def instruction(code, to=0, source=0, offset=0, value=0):
-    return struct.pack("=BBhi", code, source << 4 | to, offset, value)
+    return struct.pack("=BBhI", code, source << 4 | to, offset, value)
 
 
 def load(program, place):

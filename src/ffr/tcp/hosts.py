@@ -108,8 +108,6 @@ class Hosts:
 
     async def _listen(self):
         try:
-            self._fence.build()
-            self._fence.admit(self._broker.thread_id)
             with self._fence.inside(), _listener(self.own, DATA_PORT) as door:
                 door.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 2)  # seconds: links say the secret at once
                 self._broker.open_links(gid(self.own), door.fileno())
@@ -186,10 +184,15 @@ def _family(address):
 
 
 def _listener(address, port):
-    one = socket.socket(_family(address), socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    """For data links an IPv6 socket in any case: link.pyx says why."""
+    mapped = port == DATA_PORT and address.version == 4 and socket.has_dualstack_ipv6()
+    family = socket.AF_INET6 if mapped else _family(address)
+    one = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
     try:
+        if mapped:
+            one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        one.bind((str(address), port))
+        one.bind((f"::ffff:{address}" if mapped else str(address), port))
         one.listen(BACKLOG)
     except OSError as error:
         one.close()

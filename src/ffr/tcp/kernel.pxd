@@ -1,4 +1,4 @@
-"""What the broker asks of the kernel: pairs of sockets, who listens where, who is at the other end."""
+"""What the broker asks of the kernel: who listens where, who is at the other end."""
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from ffcore.tcp cimport ff_tcp_end, ff_tcp_reply, ff_tcp_request
@@ -12,12 +12,6 @@ cdef struct found_socket:
 
 cdef enum:
     STATE_LISTEN = 10
-
-# A connected pair with buffers for the highest rate; ends[0] is the client's. 0 or -errno.
-cdef int make_pair(int ends[2]) noexcept nogil
-
-# The server's end becomes known as this connection. 0, or -EADDRINUSE: such a connection lives.
-cdef int name_pair(int server_end, const ff_tcp_end *client, const ff_tcp_end *server) noexcept nogil
 
 # The TCP socket that a packet from `remote` to `local` would meet in the namespace of diag: an established one, or the
 # listener that a SYN would reach (SO_REUSEPORT groups included). 0, or -errno: ENOENT for none.

@@ -1,17 +1,15 @@
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from ffcore.tcp cimport FF_TCP_NAME_MAGIC, ff_tcp_end, ff_tcp_name, ff_tcp_reply, ff_tcp_request
+from ffcore.tcp cimport ff_tcp_end, ff_tcp_reply, ff_tcp_request
 
 cdef extern from "ffr/tcp/kernel.h" nogil:
     enum:
-        AF_UNIX, AF_INET, AF_INET6, AF_NETLINK, SOCK_STREAM, SOCK_RAW, SOCK_CLOEXEC, NETLINK_SOCK_DIAG, IPPROTO_TCP
-        SOL_SOCKET, SO_SNDBUFFORCE, SO_PASSRIGHTS, SO_PEERCRED, SO_RCVTIMEO, SCM_RIGHTS
+        AF_INET, AF_INET6, AF_NETLINK, SOCK_RAW, SOCK_CLOEXEC, NETLINK_SOCK_DIAG, IPPROTO_TCP
+        SOL_SOCKET, SO_PEERCRED, SO_RCVTIMEO, SCM_RIGHTS
         MSG_DONTWAIT, MSG_NOSIGNAL, EAGAIN, EINTR, EIO, ENOENT
         SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST, NLMSG_ERROR, INET_DIAG_NOCOOKIE, SIOCGSKNS
         CLONE_NEWNET, O_RDONLY, O_CLOEXEC
-    struct sockaddr:
-        pass
     struct nlmsghdr:
         uint32_t nlmsg_len
         uint16_t nlmsg_type, nlmsg_flags
@@ -54,10 +52,8 @@ cdef extern from "ffr/tcp/kernel.h" nogil:
     unsigned char *CMSG_DATA(cmsghdr *)
     uint16_t htons(uint16_t)
     int socket(int, int, int)
-    int socketpair(int, int, int, int *)
     int setsockopt(int, int, int, const void *, unsigned)
     int getsockopt(int, int, int, void *, unsigned *)
-    int bind(int, const sockaddr *, unsigned)
     ssize_t send(int, const void *, size_t, int)
     ssize_t recv(int, void *, size_t, int)
     ssize_t sendmsg(int, const msghdr *, int)
@@ -79,35 +75,8 @@ cdef extern from "<stdlib.h>" nogil:
 
 cdef enum:
     NET_ADMIN = 1 << 12  # capability.h
-    # Bytes in flight, doubled by the kernel. Programs on one host write 128 KB at a time at over 90 Gb/s through 4 MB,
-    # and at half of that through the default of 208 KB. It is a limit, charged to who writes, as TCP's 4 MB wmem is.
-    PAIR_BUFFER = 4 << 20
     DIAG_WAIT_S = 1
     ANY_STATE = 0xffffffff
-
-
-cdef int make_pair(int ends[2]) noexcept nogil:
-    cdef int size = PAIR_BUFFER
-    cdef int off = 0
-    cdef int i
-    if socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0:
-        return -tcp_errno()
-    for i in range(2):
-        setsockopt(ends[i], SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size))
-        # No descriptors through it: a container could hand its peer one whose closing blocks. Before Linux 6.16 the
-        # option does not exist, and docs/tcp-mode.md says what remains.
-        setsockopt(ends[i], SOL_SOCKET, SO_PASSRIGHTS, &off, sizeof(off))
-    return 0
-
-
-cdef int name_pair(int server_end, const ff_tcp_end *client, const ff_tcp_end *server) noexcept nogil:
-    cdef ff_tcp_name name
-    memset(&name, 0, sizeof(name))
-    name.family = AF_UNIX
-    name.magic = FF_TCP_NAME_MAGIC
-    name.client = client[0]
-    name.server = server[0]
-    return 0 if bind(server_end, <sockaddr *>&name, sizeof(name)) == 0 else -tcp_errno()
 
 
 cdef bint is_mapped(const uint8_t *address) noexcept nogil:

@@ -26,7 +26,7 @@ class TcpMode:
             self.add(container)
 
     def start(self):
-        self._broker.start()
+        self._broker.start(self._fence)
         self.hosts.start()
 
     def close(self):

@@ -5,7 +5,7 @@ from libc.string cimport memcmp, memcpy, memset
 from ffcore.tcp cimport *
 from ffr.tcp.decide cimport *
 from ffr.tcp.kernel cimport send_reply
-from ffr.tcp.link cimport link_hold, link_lock, link_name
+from ffr.tcp.link cimport link_become, link_hold, link_lock, link_name
 from ffr.tcp.peers cimport *
 from ffr.tcp.state cimport *
 from ffr.tcp.tables cimport *
@@ -265,6 +265,7 @@ cdef void hand_over(broker *b, uint32_t index, ffr_peer_message *m) noexcept nog
         answer.verdict = m.verdict
         answer.id = id_of(e.peer, m.id)
         answer.local = e.client
+        link_become(fd, e.client.domain)
         status = send_reply(s.fd, &answer, fd)
     if status == 0:
         b.links_out += 1
@@ -354,6 +355,7 @@ cdef uint32_t expect(broker *b, uint32_t peer, ffr_peer_message *m, uint32_t ser
     cdef uint32_t p = pending_put(b, &m.client, &m.server)
     cdef pending *w
     link_hold(fd, True)
+    link_become(fd, m.server.domain)
     if p == NONE:
         close(fd)
         return NONE

@@ -3,8 +3,8 @@ from libc.string cimport memcmp, memcpy, memset
 
 from ffcore.tcp cimport *
 from ffr.tcp.decide cimport *
-from ffr.tcp.kernel cimport (STATE_LISTEN, find_socket, found_socket, make_pair, name_pair, send_reply)
-from ffr.tcp.link cimport link_hold, link_left
+from ffr.tcp.kernel cimport STATE_LISTEN, find_socket, found_socket, send_reply
+from ffr.tcp.link cimport link_hold, link_left, link_lock, link_name, link_pair
 from ffr.tcp.peers cimport channel_flush, links_sweep, place_of
 from ffr.tcp.remote cimport (errands_expire, is_remote, peer_lost, remote_connect, remote_settle)
 from ffr.tcp.state cimport *
@@ -12,7 +12,7 @@ from ffr.tcp.tables cimport *
 
 cdef extern from "ffr/tcp/kernel.h" nogil:
     enum:
-        EADDRINUSE, ENOENT, AF_INET
+        EADDRNOTAVAIL, ENOENT
     int close(int)
     uint64_t tcp_now_ms()
 cdef extern from "<sys/random.h>" nogil:
@@ -73,7 +73,7 @@ cdef int serve_listen(broker *b, uint32_t index, ff_tcp_request *ask, ff_tcp_rep
         if l == NONE or getrandom(&b.listeners[l].token, sizeof(uint64_t), 0) != sizeof(uint64_t):
             return send_reply(s.fd, answer, -1)
         b.listeners[l].local = ask.local
-        b.listeners[l].privileged = b.peer_high > 0 and is_privileged(s)
+        b.listeners[l].privileged = is_privileged(s)
     if ask.flags & FF_TCP_ACCEPTS:
         b.listeners[l].accepts = True
     answer.token = b.listeners[l].token
@@ -145,22 +145,19 @@ cdef int serve_connect(broker *b, uint32_t index, ff_tcp_request *ask, ff_tcp_re
 
 cdef int connect_here(broker *b, session *s, ff_tcp_request *ask, uint32_t server, ff_tcp_reply *answer) noexcept nogil:
     cdef bint chosen = ask.local.port != 0
-    cdef int ends[2]
+    cdef int end = -1
     cdef uint32_t p
     cdef int status
     answer.reason = FF_TCP_RESOURCES
-    if make_pair(ends) == 0:
-        p = offer(b, s.container, server, ask, ends[1], answer)
-        if p != NONE:
-            answer.id = pending_id(b, p)
-            answer.local = b.waiting[p].client_end
-            status = send_reply(s.fd, answer, ends[0])
-            if status != 0:
-                pending_drop(b, p)
-            close(ends[0])
-            return status
-        close(ends[0])
-        close(ends[1])
+    p = offer(b, s.container, server, ask, &end, answer) if b.quiet_diag >= 0 else <uint32_t>NONE
+    if p != NONE:
+        answer.id = pending_id(b, p)
+        answer.local = b.waiting[p].client_end
+        status = send_reply(s.fd, answer, end)
+        if status != 0:
+            pending_drop(b, p)
+        close(end)
+        return status
     if answer.reason == FF_TCP_QUOTA and not chosen:
         answer.local.port = unused_port(b, ask)
     b.counts[answer.reason] += 1
@@ -169,20 +166,14 @@ cdef int connect_here(broker *b, session *s, ff_tcp_request *ask, uint32_t serve
 
 cdef uint16_t unused_port(broker *b, ff_tcp_request *ask) noexcept nogil:
     """For a connection that stays on the overlay although others of its kind do not: the kernel, asked for a port, may
-    give it the one of an accelerated connection, which holds none. Only a name tells: so one is tried. 0: none found."""
-    cdef int ends[2]
-    cdef uint16_t port = 0
+    give it the one of an accelerated connection, which holds none there. 0: none found."""
+    cdef found_socket found
     cdef uint32_t i
-    if make_pair(ends) != 0:
-        return 0
     for i in range(PORT_TRIES):
         ask.local.port = draw_port(b, ask)
-        if name_pair(ends[1], &ask.local, &ask.peer) == 0:
-            port = ask.local.port
-            break
-    close(ends[0])
-    close(ends[1])
-    return port
+        if find_socket(b.quiet_diag, &ask.local, &ask.peer, &found) == -ENOENT:
+            return ask.local.port
+    return 0
 
 
 cdef uint32_t refusal(broker *b, session *s, ff_tcp_request *ask, uint32_t server) noexcept nogil:
@@ -192,14 +183,19 @@ cdef uint32_t refusal(broker *b, session *s, ff_tcp_request *ask, uint32_t serve
         return FF_TCP_NO_CONTAINER
     if b.containers[server].tenant != c.tenant:
         return FF_TCP_REFUSED
+    if is_privileged(s):
+        return FF_TCP_PRIVILEGED
     return FF_TCP_ACCELERATED if own_source(c, &ask.local, &ask.peer) else FF_TCP_FOREIGN_SOURCE
 
 
-cdef uint32_t offer(broker *b, uint32_t client, uint32_t server, ff_tcp_request *ask, int end,
+cdef uint32_t offer(broker *b, uint32_t client, uint32_t server, ff_tcp_request *ask, int *end,
                     ff_tcp_reply *answer) noexcept nogil:
-    """The pending connection, or NONE with the answer's reason. Ports are tried until the 4-tuple is a new one."""
+    """The pending connection, with the client's end, or NONE with the answer's reason. Ports are tried until the 4-tuple
+    is a new one."""
     cdef bint chosen = ask.local.port != 0
     cdef uint32_t l, p, i
+    cdef int ends[2]
+    cdef int status
     for i in range(1 if chosen else PORT_TRIES):
         if not chosen:
             ask.local.port = draw_port(b, ask)
@@ -209,20 +205,39 @@ cdef uint32_t offer(broker *b, uint32_t client, uint32_t server, ff_tcp_request 
         if l == NONE:
             return NONE
         ask.peer.domain = b.listeners[l].local.domain
+        if b.listeners[l].privileged:
+            answer.reason = FF_TCP_PRIVILEGED
+            return NONE
         if b.pendings >= b.pending_limit or b.containers[client].pending >= b.pending_limit // PENDING_SHARE:
             answer.reason = FF_TCP_QUOTA
             return NONE
         if pending_of(b, &ask.local, &ask.peer) != NONE:
             continue
-        if name_pair(end, &ask.local, &ask.peer) != 0:
+        status = link_pair(&ask.local, &ask.peer, ends)
+        if status == -EADDRNOTAVAIL:
             continue
+        if status != 0 or named(ends, &ask.local, &ask.peer) != 0:
+            return NONE
         p = pending_put(b, &ask.local, &ask.peer)
-        fill(b, p, client, server, l, end)
+        fill(b, p, client, server, l, ends[1])
+        end[0] = ends[0]
         answer.reason = FF_TCP_ACCELERATED
         answer.verdict = FF_TCP_GO if b.listeners[l].accepts and path_known(b, &ask.local, l) else FF_TCP_CONFIRM
         return p
     answer.verdict = FF_TCP_IN_USE if chosen else FF_TCP_PLAIN
     return NONE
+
+
+cdef int named(int ends[2], const ff_tcp_end *client, const ff_tcp_end *server) noexcept nogil:
+    """Both ends, for good; the server's resets the client's if nobody claims it. 0, or -1: they are closed."""
+    cdef int i
+    link_hold(ends[1], True)
+    for i in range(2):
+        if link_name(ends[i], client, server, i == 1) != 0 or link_lock(ends[i]) != 0:
+            close(ends[0])
+            close(ends[1])
+            return -1
+    return 0
 
 
 cdef uint16_t draw_port(broker *b, const ff_tcp_request *ask) noexcept nogil:
@@ -278,14 +293,13 @@ cdef int serve_claim(broker *b, uint32_t index, ff_tcp_request *ask, ff_tcp_repl
     w = &b.waiting[p]
     if w.server != s.container or b.listeners[w.listener].token != ask.token:
         return send_reply(s.fd, answer, -1)
-    if w.client == REMOTE and is_privileged(s):  # it is not who named the listener
+    if is_privileged(s):  # it is not who named the listener
         pending_drop(b, p)
         answer.reason = FF_TCP_PRIVILEGED
         return send_reply(s.fd, answer, -1)
     answer.verdict = FF_TCP_GO
     answer.reason = FF_TCP_ACCELERATED
-    if w.client == REMOTE:
-        link_hold(w.end, False)
+    link_hold(w.end, False)
     status = send_reply(s.fd, answer, w.end)
     b.listeners[w.listener].accepts = True
     b.listeners[w.listener].distrusted = False

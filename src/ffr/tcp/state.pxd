@@ -148,7 +148,8 @@ cdef struct errand:
 cdef struct broker:
     int epoll, door, wake
     int spare                 # a descriptor to give up when there are no others: turn_away
-    int home, quiet_place     # network namespaces: the host's; an empty one that pairs are made in, or -1
+    int home, quiet_place     # network namespaces: the host's; the one that links on this host are made in, or -1
+    int quiet_diag            # NETLINK_SOCK_DIAG socket in that one, or -1
     bint stopping
     container *containers
     address_slot *by_address

@@ -22,13 +22,17 @@ from freeflow.cli.options import router_options
 @click.option("--nic", type=click.Choice(["auto", "local", "roce"]), default="auto", show_default=True,
               help="What containers are reached by. auto: in memory on this host, by RoCEv2 on others; local: this host's "
                    "alone; roce: by packets on this host too, for tests.")
-def command(directory, name, polling, policy, etcd, address, hosts, key, nic):
+@click.option("--userfaultfd", type=click.Choice(["auto", "off"]), default="auto", show_default=True,
+              help="auto: programs get a descriptor of /dev/userfaultfd where the router can open it, and register memory "
+                   "without stopping their threads. off: their threads are stopped for a moment (docs/design-memory.md says "
+                   "what is handed out).")
+def command(directory, name, polling, policy, etcd, address, hosts, key, nic, userfaultfd):
     """Run this host's router in the foreground, until SIGTERM or SIGINT.
 
     Alone, it serves the containers of this host. With --etcd or --hosts they reach those of other hosts: each runs a
     router, and the map says which container is where.
     """
-    arguments = [sys.executable, "-m", "ffr.control.daemon", "--polling", polling, "--nic", nic,
+    arguments = [sys.executable, "-m", "ffr.control.daemon", "--polling", polling, "--nic", nic, "--userfaultfd", userfaultfd,
                  "--device-files", shlex.join([sys.executable, "-m", "freeflow.device_show"])]
     if directory:
         arguments += ["--dir", directory]

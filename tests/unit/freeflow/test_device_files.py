@@ -6,7 +6,7 @@ import pytest
 
 from freeflow import device_files
 from freeflow.device import Device, Gid
-from freeflow.device_files import Link, colons, cpu_mask, tree
+from freeflow.device_files import INVALID, Link, colons, cpu_mask, tree
 
 PORT = {"state": 4, "phys_state": 5, "active_width": 2, "active_speed": 32, "gid_tbl_len": 4, "port_cap_flags": 0x4010000}
 V4, V6 = bytes(10) + b"\xff\xff\x0a\x20\x01\x01", bytes.fromhex("fd00" + "00" * 13 + "07")
@@ -22,8 +22,13 @@ def port_of(device):
 def test_gids_and_their_attributes():
     port = port_of(FF0)
     assert [port[f"gids/{index}"] for index in (0, 1, 2)] == [colons(V4), "0000:" * 7 + "0000", colons(V6)]
-    assert sorted(name for name in port if name.startswith("gid_attrs")) == [
-        "gid_attrs/ndevs/0", "gid_attrs/ndevs/2", "gid_attrs/types/0", "gid_attrs/types/2"]
+    assert [port[f"gid_attrs/types/{index}"] for index in range(4)] == ["RoCE v2", INVALID, "RoCE v2", INVALID]
+    assert [port[f"gid_attrs/ndevs/{index}"] for index in range(4)] == ["eth0", INVALID, INVALID, INVALID]
+
+
+def test_the_interfaces_that_have_its_addresses():
+    links = {name: said for name, said in tree(FF0, 2).items() if "device/net/" in name}
+    assert links == {"infiniband/ff0/device/net/eth0": Link("../../../../net/eth0")}
 
 
 @pytest.mark.parametrize("width, speed, said", [(2, 32, "100 Gb/sec (4X EDR)"), (1, 1, "2.5 Gb/sec (1X SDR)"),

@@ -13,32 +13,17 @@
 
 static char own_stack[16384] __attribute__((aligned(64))); /* of the stopper alone: guarded by the world's lock */
 
-/* All bytes, or a negated errno. A short result comes before an error, or at memory that cannot be read. */
-static long copy_all(long number, const struct ff_swap *swap)
-{
-	for (uint64_t done = 0; done < swap->length;) {
-		long got = ff_raw4(number, swap->fd, swap->addr + done, swap->length - done, swap->offset + done);
-		if (got <= 0)
-			return got == 0 ? -EIO : got;
-		done += (uint64_t)got;
-	}
-	return 0;
-}
-
-static long map_shared(const struct ff_swap *swap)
-{
-	return ff_raw6(SYS_mmap, (long)swap->addr, (long)swap->length, swap->prot, MAP_SHARED | MAP_FIXED, swap->fd,
-		       (long)swap->offset);
-}
-
 static long share(const struct ff_swap *swap)
 {
-	long result = copy_all(SYS_pwrite64, swap);
+	int locked = ff_swap_is_locked(swap->addr, swap->length);
+	long result = ff_swap_copy(SYS_pwrite64, swap->fd, swap->addr, swap->length, swap->offset);
 	if (result < 0)
 		return result;
 	/* Everything that can refuse it (limits, the number of mappings) is checked before the old pages go. */
-	result = map_shared(swap);
-	return ff_raw_failed(result) ? result : 0;
+	result = ff_swap_map_shared(swap);
+	if (result == 0 && locked)
+		ff_raw2(SYS_mlock, swap->addr, swap->length);
+	return result;
 }
 
 /*
@@ -47,15 +32,18 @@ static long share(const struct ff_swap *swap)
  */
 static long unshare(const struct ff_swap *swap)
 {
+	int locked = ff_swap_is_locked(swap->addr, swap->length);
 	long result = ff_raw6(SYS_mmap, (long)swap->addr, (long)swap->length, swap->prot | PROT_READ | PROT_WRITE,
 			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 	if (ff_raw_failed(result))
 		return result;
-	result = copy_all(SYS_pread64, swap);
+	result = ff_swap_copy(SYS_pread64, swap->fd, swap->addr, swap->length, swap->offset);
 	if (result < 0) {
-		map_shared(swap);
+		ff_swap_map_shared(swap);
 		return result;
 	}
+	if (locked)
+		ff_raw2(SYS_mlock, swap->addr, swap->length);
 	if ((swap->prot & (PROT_READ | PROT_WRITE)) != (PROT_READ | PROT_WRITE))
 		ff_raw3(SYS_mprotect, swap->addr, swap->length, swap->prot);
 	return 0;
@@ -66,9 +54,7 @@ static long unshare(const struct ff_swap *swap)
  */
 static long take(const struct ff_swap *swap)
 {
-	struct ff_swap aside = *swap;
-	aside.addr = swap->snapshot;
-	long result = copy_all(SYS_pread64, &aside);
+	long result = ff_swap_copy(SYS_pread64, swap->fd, swap->snapshot, swap->length, swap->offset);
 	if (result < 0)
 		return result;
 	result = ff_raw6(SYS_mmap, (long)swap->addr, (long)swap->length, PROT_READ | PROT_WRITE,
@@ -83,32 +69,11 @@ static long take(const struct ff_swap *swap)
 	return 0;
 }
 
-/*
- * The undoing of take. Only bytes that this process changed go to the segment: beside them in the page lies registered
- * memory, into which the router may have written in the meantime.
- */
+/* The undoing of take. */
 static long give(const struct ff_swap *swap)
 {
-	const volatile uint8_t *now = (uint8_t *)swap->addr, *then = (uint8_t *)swap->snapshot;
-	uint64_t at = 0;
-	while (at < swap->length) {
-		if (now[at] == then[at]) {
-			at++;
-			continue;
-		}
-		uint64_t from = at;
-		while (at < swap->length && now[at] != then[at])
-			at++;
-		struct ff_swap changed = *swap;
-		changed.addr += from;
-		changed.offset += from;
-		changed.length = at - from;
-		long result = copy_all(SYS_pwrite64, &changed);
-		if (result < 0)
-			return result;
-	}
-	long result = map_shared(swap);
-	return ff_raw_failed(result) ? result : 0;
+	long result = ff_swap_write_changes(swap, swap->addr);
+	return result < 0 ? result : ff_swap_map_shared(swap);
 }
 
 static long body(const struct ff_swap *swap)

@@ -103,6 +103,7 @@ void ff_world_child(void)
 	ff_store32(&lock, 0); /* relaxed, like the rest here: a child starts with one thread */
 	ff_store32(&gate, 0);
 	ff_store32(&forking, 0);
+	alone = 0;
 	ff_threads_clear();
 	set_mask(mask);
 }
@@ -385,6 +386,7 @@ int ff_world_stop(int for_fork)
 void ff_world_resume(void)
 {
 	ff_store32(&forking, 0); /* relaxed: a hint */
+	alone = 0;
 	if (ff_exchange32(&gate, 0) != 0)
 		futex_wake(&gate, INT_MAX);
 	resumed_at_ns = ff_now_ns();

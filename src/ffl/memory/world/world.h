@@ -15,6 +15,7 @@
 #include <signal.h>
 
 #include "ffcore/atomics.h"
+#include "ffl/memory/swap.h"
 
 /* ---- for memory*.pyx and fork.pyx ---- */
 
@@ -43,23 +44,6 @@ int ff_world_gathered_longer(void);
 
 /* How long the last stops took, for tests and benchmarks: nanoseconds from the first signal to the resume. */
 uint64_t ff_world_longest_ns(int reset);
-
-enum ff_swap_kind {
-	FF_SWAP_SHARE,	/* copy the pages at addr to offset of fd, and map that there, shared */
-	FF_SWAP_UNSHARE, /* fresh private memory at addr, with the bytes that are at offset of fd */
-	FF_SWAP_TAKE,	/* as UNSHARE, and the bytes are kept in snapshot */
-	FF_SWAP_GIVE	/* what differs from snapshot by now is copied to offset of fd, and that is mapped, shared */
-};
-
-/* One run of pages. Lives in static memory: what is on the stack may be what is being swapped. */
-struct ff_swap {
-	uint32_t kind;
-	int32_t fd;
-	int32_t prot; /* PROT_*, of the new mapping */
-	int32_t pad;
-	uint64_t addr, length, offset; /* bytes, whole pages */
-	uint64_t snapshot;	       /* address of length bytes */
-};
 
 /* While the world is stopped. 0 or an errno, and then this run is as it was. */
 int ff_world_swap(const struct ff_swap *swap);
