@@ -25,6 +25,8 @@ CODE = {".py", ".pyx", ".pxd", ".c", ".h"}
 TEXT = CODE | {".md", ".toml", ".map", ".def", ".in", ".sh", ".yml", ".cfg", ""}
 
 PYTHON_IMPORT = re.compile(r"^\s*(?:from|c?import)\s+([\w.]+(?:\s*(?:as\s+\w+)?\s*,\s*[\w.]+)*)", re.MULTILINE)
+PLAIN_IMPORT = re.compile(r"^[ \t]*c?import[ \t]+([\w.]+(?:[ \t]+as[ \t]+\w+)?(?:[ \t]*,[ \t]*[\w.]+(?:[ \t]+as[ \t]+\w+)?)*)", re.MULTILINE)
+FROM_IMPORT = re.compile(r"^[ \t]*from[ \t]+([\w.]+)[ \t]+c?import[ \t]+(\([^)]*\)|[^\n]*)", re.MULTILINE)
 EXTERN = re.compile(r'^\s*cdef\s+extern\s+from\s+["<]([^">]+)[">]', re.MULTILINE)
 INCLUDE = re.compile(r'^\s*#\s*include\s+["<]([^">]+)[">]', re.MULTILINE)
 PYX_FUNCTION = re.compile(r"^(\s*)(?:async\s+)?(?:def|cdef|cpdef)\b[^=]*\(")
@@ -75,6 +77,78 @@ def test_the_arrows_are_seen_at_all(tmp_path):
         source = tmp_path / f"source{suffix}"
         source.write_text(f"\n{line}\n")
         assert used_floors(source) == {"ffr"}, line
+
+
+def modules(root):
+    """The modules below a folder, by their names, with their sources: a .pyx and its .pxd are one."""
+    found = {}
+    for path in sorted(root.rglob("*")):
+        if path.suffix in (".py", ".pyx", ".pxd") and not GENERATED & set(path.relative_to(root).parts):
+            name = ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
+            found.setdefault(name, []).append(path)
+    return found
+
+
+def imports_of(path, known):
+    """Which of the known modules a source imports or cimports, wherever in it, and in whichever way it says so."""
+    used = set()
+    text = path.read_text()
+    for group in PLAIN_IMPORT.findall(text):
+        used |= {re.split(r"\s", name.strip())[0] for name in group.split(",")}
+    for source, group in FROM_IMPORT.findall(text):
+        used |= {source} | {f"{source}.{word}" for word in re.findall(r"\w+", group)}
+    return used & known
+
+
+def circles(root):
+    """The sets of modules below a folder that import each other, in whatever detour; sorted."""
+    sources = modules(root)
+    below = {name: set().union(*(imports_of(path, set(sources)) for path in paths)) - {name} for name, paths in sources.items()}
+    for middle in below:  # what is reached by way of it, too
+        for name in below:
+            if middle in below[name]:
+                below[name] |= below[middle]
+    return sorted({tuple(sorted(other for other in below[name] if name in below[other])) for name in below if name in below[name]})
+
+
+def test_no_circles_inside_a_floor():
+    none([" <-> ".join(circle) for circle in circles(ROOT / "src")], "modules that import each other are one module, or need a"
+         " table that is filled at start")
+
+
+@pytest.mark.parametrize("sources", [
+    {"a.pyx": "from b cimport x", "b.pxd": "from a cimport y"},
+    {"a.pxd": "from b cimport x", "b.pyx": "cimport a"},
+    {"a.py": "def later():\n    import os, b", "b.py": "from a import (\n    x,\n    y)"},
+    {"p/__init__.py": "", "p/a.py": "from p import b as c", "p/b.pyx": "from p.d cimport (x,\n  y)", "p/d.pyx": "import p.a as q"}])
+def test_circles_are_seen_at_all(tmp_path, sources):
+    for name, text in sources.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(f"{text}\n")
+    assert len(circles(tmp_path)) == 1
+    (tmp_path / next(name for name, text in sources.items() if text)).write_text("import os\n")
+    assert not circles(tmp_path)
+
+
+def nics_named(path, nics):
+    """The NICs that a source imports something of, or names a module of."""
+    return {nic for nic in nics if re.search(rf"\bffr[./]nic[./]{nic}[./]|\bffr\.nic import .*\b{nic}\b", path.read_text())}
+
+
+def test_only_the_registries_name_nics():
+    """Whatever else wants something of a NIC asks through the contract: base.pxd, backend.py."""
+    floor = ROOT / "src/ffr/nic"
+    nics = {path.name for path in floor.iterdir() if (path / "__init__.py").exists()}
+    assert {"local", "roce"} <= nics
+    registries = {floor / "registry.pyx", floor / "backends.py"}
+    wrong = []
+    for path in files(".py", ".pyx", ".pxd", ".c", ".h"):
+        if path.is_relative_to(ROOT / "src") and path not in registries:
+            own = path.relative_to(floor).parts[0] if path.is_relative_to(floor) else None
+            code = nics_named(path, nics) - {own}
+            wrong += [f"{path.relative_to(ROOT)}: {nic}" for nic in sorted(code)]
+    assert all(nics_named(path, nics) for path in registries), "they are seen at all"
+    none(wrong, "named outside its package")
 
 
 def python_functions(path):

@@ -5,7 +5,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from ffr.state cimport ffr_router
 
 # When the router starts, its tables are empty.
-cdef void cm_begin(ffr_router *r) noexcept nogil
+cdef void cm_begin(ffr_router *r) noexcept
 # A new one of that session: 0 or an errno. *descriptor: the program's end, to be closed when it is passed on.
 cdef int channel_open(ffr_router *r, uint32_t session, uint32_t *channel, int *descriptor) noexcept nogil
 # The channel, if whoever asks is of the same container and knows its secret; FFR_NONE.

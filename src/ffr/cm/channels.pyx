@@ -3,7 +3,8 @@ from libc.string cimport memset
 
 from ffcore.cm cimport FF_CM_MAGIC, ff_cm_name, ff_cm_name_put
 from ffr.cm.state cimport FFR_CM_CHANNELS, ffr_cm_channel, ffr_cm_head, ffr_cm_tables
-from ffr.cm.talk cimport talk_end
+from ffr.cm.talk cimport talk_end, talk_hear
+from ffr.nic.base cimport nic_take_mads
 from ffr.state cimport FFR_CM_CHANNEL, FFR_NONE, object_free, object_new
 
 
@@ -26,7 +27,8 @@ cdef enum:
     ENDS = 64                 # ids and channels ended in a pass
 
 
-cdef void cm_begin(ffr_router *r) noexcept nogil:
+cdef void cm_begin(ffr_router *r) noexcept:
+    nic_take_mads(talk_hear)
     memset(&r.state.cm, 0xff, sizeof(ffr_cm_tables))         # FFR_NONE
     r.state.cm.waiting = 0
     r.state.cm.tick = 0

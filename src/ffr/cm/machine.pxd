@@ -52,5 +52,7 @@ cdef void machine_end(cm_conversation *c, cm_step *step) noexcept nogil
 cdef void machine_asked(cm_conversation *c, const cm_message *m, uint64_t now, cm_step *step) noexcept nogil
 # Any message of a conversation that exists.
 cdef void machine_take(cm_conversation *c, const cm_message *m, uint64_t now, cm_step *step) noexcept nogil
+# Nobody is where it connects to.
+cdef void machine_unreachable(cm_conversation *c, int status, cm_step *step) noexcept nogil
 # Its deadline has passed.
 cdef void machine_late(cm_conversation *c, uint64_t now, cm_step *step) noexcept nogil

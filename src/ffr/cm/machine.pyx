@@ -285,6 +285,12 @@ cdef void machine_take(cm_conversation *c, const cm_message *m, uint64_t now, cm
         take_again(c, step)
 
 
+cdef void machine_unreachable(cm_conversation *c, int status, cm_step *step) noexcept nogil:
+    step_begin(step)
+    answered(c, CM_ENDED)
+    tell(step, CM_EV_UNREACHABLE, status, False)
+
+
 # ---- what time does ----
 
 cdef void give_up(cm_conversation *c, uint64_t now, cm_step *step) noexcept nogil:

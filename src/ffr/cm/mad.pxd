@@ -6,9 +6,7 @@ from ffr.cm.state cimport cm_address, cm_message
 
 
 cdef enum:
-    MAD_SIZE = 256
-    MAD_QPN = 1
-    MAD_QKEY = 0x80010000     # IBTA 3.5.3: QP1's
+    MAD_SIZE = 256            # NIC_MAD_SIZE
     IP_HEADER = 36            # bytes of private data before the program's
 
 cdef void mad_emit(const cm_message *m, uint8_t *bytes) noexcept nogil

@@ -12,7 +12,7 @@ from ffr.cm.abi cimport *
 from ffr.cm.state cimport *
 from ffr.cm.timers cimport timer_due, timer_set
 from ffr.ibv cimport IBV_QPT_RC, IBV_QPT_UC, IBV_QPT_UD
-from ffr.nic.registry cimport nic_mad
+from ffr.nic.base cimport nic_send_mad
 from ffr.state cimport FFR_NONE
 
 
@@ -74,20 +74,22 @@ cdef void talk_tell(ffr_router *r, uint32_t id, int event, int status) noexcept 
 
 # ---- out ----
 
-cdef void send(ffr_router *r, const uint8_t *sgid, const uint8_t *dgid, cm_message *m, bint near) noexcept nogil:
-    """Within a router it is delivered at once: a conversation's answers are at most three deep (DREQ, DREP, nothing)."""
+cdef bint send(ffr_router *r, const uint8_t *sgid, const uint8_t *dgid, cm_message *m, bint near) noexcept nogil:
+    """Within a router it is delivered at once: a conversation's answers are at most three deep (DREQ, DREP, nothing). False:
+    nobody is reached there."""
     cdef uint8_t mad[MAD_SIZE]
     memcpy(m.sgid, sgid, 16)
     memcpy(m.dgid, dgid, 16)
     m.peer_is_near = near
     if near:
         hear(r, m)
-        return
+        return True
     mad_emit(m, mad)
-    nic_mad(r, sgid, dgid, m.traffic_class, mad)
+    return nic_send_mad(r, sgid, dgid, mad)
 
 
-cdef void carry(ffr_router *r, uint32_t id, cm_step *step, const cm_message *heard) noexcept nogil:
+cdef bint carry(ffr_router *r, uint32_t id, cm_step *step, const cm_message *heard) noexcept nogil:
+    """False: what was to be sent reaches nobody."""
     cdef ffr_cm_id *a = &r.state.cm_id[id]
     cdef uint8_t sgid[16]
     cdef uint8_t dgid[16]
@@ -98,7 +100,8 @@ cdef void carry(ffr_router *r, uint32_t id, cm_step *step, const cm_message *hea
         memcpy(sgid, a.sgid, 16)             # the id may be gone before the message is delivered
         memcpy(dgid, a.dgid, 16)
         step.out.tid = <uint64_t>a.c.local << 32 | step.out.type
-        send(r, sgid, dgid, &step.out, a.c.near)
+        return send(r, sgid, dgid, &step.out, a.c.near)
+    return True
 
 
 cdef void talk_carry(ffr_router *r, uint32_t id, cm_step *step) noexcept nogil:
@@ -120,9 +123,11 @@ cdef int talk_connect(ffr_router *r, uint32_t id, cm_message *message) noexcept 
     step_begin(&step)
     a.c.near = not r.wire_only and share_of(r, a.dgid) != FFR_NONE
     error = machine_connect(&a.c, message, r.now_ns, &step)
-    if error == 0:
-        talk_carry(r, id, &step)
-    return error
+    if error or carry(r, id, &step, NULL):
+        return error
+    machine_unreachable(&a.c, -EHOSTUNREACH, &step)
+    talk_carry(r, id, &step)
+    return 0
 
 
 # ---- in ----

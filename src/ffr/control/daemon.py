@@ -20,6 +20,7 @@ from ffr.control.counters import Counters, sweep
 from ffr.map import static
 from ffr.map.settings import Settings
 from ffr.control.place import Place, PlaceTaken
+from ffr.nic.backends import NICS, Backends
 from ffr.policy.registry import Policies
 from ffr.control.router import Router
 from ffr.control.userfaultfd import WISHES
@@ -78,8 +79,7 @@ def key_of(path):
 
 async def serve(paths, policies, polling, where=None, key=None, device_files=None, nic="auto", userfaultfd="auto"):
     """From the first file to the last: what is set up here is taken down here, in reverse."""
-    from ffr.nic.roce import driver as roce  # here, so that the command line's mistakes are told without them
-    from ffr.reactor.reactor import Reactor
+    from ffr.reactor.reactor import Reactor  # here, so that the command line's mistakes are told without it
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
@@ -94,12 +94,10 @@ async def serve(paths, policies, polling, where=None, key=None, device_files=Non
         undo.callback(counters.close)
         reactor = Reactor(counters.fd)
         reactor.set_polling(polling)
-        roce.open_nic(reactor.router)
-        if nic == "roce":
-            reactor.only_by_wire()
+        nics = Backends(reactor, nic)
         reactor.start()
         undo.callback(reactor.stop)
-        router = Router(paths, reactor, counters, policies, stopped, key, device_files, nic, userfaultfd)
+        router = Router(paths, reactor, counters, policies, stopped, nics, key, device_files, userfaultfd)
         undo.callback(router.close)
         router.use_map(**(where or {}))
         await router.start()
@@ -122,7 +120,7 @@ def _parse(arguments):
     parser.add_argument("--address", metavar="IP", help="this host's among them (with --etcd); found out where there is"
                                                         " no doubt")
     parser.add_argument("--key", metavar="FILE", help="the hosts' common secret, for TCP mode; see docs/tcp-mode.md")
-    parser.add_argument("--nic", choices=("auto", "local", "roce"), default="auto", help="what containers are reached by")
+    parser.add_argument("--nic", choices=NICS, default=NICS[0], help="what containers are reached by")
     parser.add_argument("--userfaultfd", choices=WISHES, default=WISHES[0],
                         help="off: programs get no descriptor of /dev/userfaultfd; see docs/design-memory.md")
     parser.add_argument("--device-files", metavar="COMMAND", default="", help="brings the device's files in a container up to"

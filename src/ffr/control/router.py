@@ -21,7 +21,6 @@ from ffr.map.embedded import Store
 from ffr.map.hosts import HERE, HostMap
 from ffr.control.port_counters import PortCounters
 from ffr.control.registry import Registry
-from ffr.nic.roce.underlay import Underlay
 from ffr.control.server import SessionServer
 from ffr.control.sessions import Sessions
 from ffr.control.userfaultfd import Userfaultfd
@@ -35,9 +34,9 @@ NEIGHBOURS_LOOK_S = 0.5
 class Router:
     """Runs in an asyncio loop, in the thread beside the reactor's."""
 
-    def __init__(self, paths, reactor, counters, policies, stopped, key=None, device_files=None, nic="auto", userfaultfd="auto"):
-        """`stopped`: the asyncio.Event that ends the router. `key`: what the hosts' brokers of TCP mode know each other
-        by, bytes. `device_files`: see device_files.py. `nic`: see roce/underlay.py. `userfaultfd`: "off" hands none out."""
+    def __init__(self, paths, reactor, counters, policies, stopped, nics, key=None, device_files=None, userfaultfd="auto"):
+        """`stopped`: the asyncio.Event that ends the router. `nics`: ffr.nic.backends.Backends. `key`: what the hosts' brokers
+        of TCP mode know each other by, bytes. `device_files`: see device_files.py. `userfaultfd`: "off" hands none out."""
         self.paths, self.reactor, self.counters = paths, reactor, counters
         self.registry = Registry()
         self.registry.add_host(Namespace.own(), addresses.own())
@@ -46,7 +45,7 @@ class Router:
         self.sessions = Sessions(reactor, policies, self.port_counters.ended)
         self.tcp = TcpMode(paths.tcp_socket, self.registry, key)
         self.hosts = HostMap()
-        self.underlay = Underlay(reactor, nic)
+        self.nics = nics
         self.following = Following(self.registry, self.hosts, self._on_followed)
         self.files = DeviceFiles(device_files, paths)
         self.hosts.listen(self._on_moved)
@@ -95,7 +94,7 @@ class Router:
         self._server.close()
         self._control.close()
         self.tcp.close()
-        self.underlay.close()
+        self.nics.close()
         self.registry.close()
         self.userfaultfd.close()
 
@@ -105,8 +104,9 @@ class Router:
                 "directory": str(self.paths.directory), "name": self.paths.name,
                 "polling": MODES[counters["polling"]], "stats": self.counters.name, "sessions": len(self.sessions),
                 "containers": len(self.registry), "counters": counters, "tcp": self.tcp.status(),
-                "roce": self.underlay.status(), "map": self.map_status(),
-                "userfaultfd": {"handed_out": self.userfaultfd.fd is not None, "why_not": self.userfaultfd.why_not}}
+                "map": self.map_status(),
+                "userfaultfd": {"handed_out": self.userfaultfd.fd is not None, "why_not": self.userfaultfd.why_not},
+                } | self.nics.status()
 
     def map_status(self):
         """Who is where, as far as this router knows."""
@@ -129,7 +129,7 @@ class Router:
         self.following.remove(container)
         self.files.remove(container)
         self.port_counters.remove(container)
-        self.underlay.foreign.remove(container)
+        self.nics.container_remove(container)
         self.sessions.end_all(container, errno.ENODEV)
         self.admission.forget(container)
         self.tcp.remove(container)
@@ -150,7 +150,7 @@ class Router:
 
     def _announce(self, container):
         """To whoever sends to its addresses."""
-        self.underlay.foreign.add(container)
+        self.nics.container_add(container)
         self.hosts.here(container.addresses)
         self.store.claim(container)
         self.tcp.add(container)
@@ -177,9 +177,9 @@ class Router:
         return {"polling": mode}
 
     def set_faults(self, plan):
-        """For tests and benchmarks: a bad network, made here. `plan` is what roce_map.set_faults takes."""
+        """For tests and benchmarks: a bad network, made here. `plan`: as the set_faults of the NICs take it."""
         try:
-            self.underlay.set_faults(plan)
+            self.nics.set_faults(plan)
         except (ValueError, OverflowError, TypeError) as error:
             raise Refused(errno.EINVAL, f"faults: {error}") from None
         log.warning("faults on purpose: %s", plan or "none any more")
@@ -193,8 +193,8 @@ class Router:
         self._settle(own)
         self.hosts.replace(elsewhere)
         log.info("%d other hosts, %d virtual addresses; this one is %s, RoCE MTU %d", len(self.hosts.others()),
-                 len(elsewhere), own, self.underlay.mtu)
-        return {"address": str(own), "mtu": self.underlay.mtu}
+                 len(elsewhere), own, self.nics.mtu)
+        return {"address": str(own), "mtu": self.nics.mtu}
 
     def use_map(self, hosts=None, etcd=None):
         """Where the map comes from, said once before start(): `hosts`, a written one as set_hosts takes it, or `etcd`,
@@ -209,12 +209,12 @@ class Router:
                 self.set_hosts(hosts)
             except Refused as refusal:
                 raise ValueError(f"the map of hosts: {refusal.reason}") from None
-        elif self.underlay.nic == "roce":
-            raise ValueError("the roce NIC needs to know this host's address: --etcd or --hosts (docs/map.md) say it")
+        elif self.nics.alone:
+            raise ValueError(f"the {self.nics.nic} NIC needs to know this host's address: --etcd or --hosts (docs/map.md) say it")
 
     def _settle(self, own):
         """This host is `own` among the others."""
-        self.underlay.open(own)
+        self.nics.open(own)
         self.hosts.own = own
         self.tcp.hosts.set_own(own)
 
@@ -246,9 +246,9 @@ class Router:
         self.files.refresh(container)
 
     def _on_moved(self, changes):
-        self.underlay.moved(changes)
+        self.nics.moved(changes)
         self.tcp.hosts.moved(changes)
-        self.underlay.measure(self.hosts.others())
+        self.nics.measure(self.hosts.others())
         self.following.again(address for address, host in changes.items() if host is not HERE)
 
     def _on_reaped(self):

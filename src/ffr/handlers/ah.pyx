@@ -2,8 +2,8 @@ from libc.errno cimport EINVAL, ENOMEM
 
 from ffcore.control cimport ff_cmd_create_ah, ff_cmd_handle, ff_reply_handle
 from ffr.handlers.base cimport owns_ah
-from ffr.handlers.importing cimport pd_context
-from ffr.state cimport FFR_AH, FFR_NONE, ffr_ah, ffr_session, has_gid, object_free, object_new
+from ffr.objects.memory cimport pd_context
+from ffr.state cimport FFR_AH, FFR_NONE, ffr_session, has_gid, object_free, object_new
 
 
 cdef int create_ah(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil:

@@ -4,13 +4,13 @@ A handler runs in the reactor thread, without the GIL. `body` is a private copy 
 whatever the container wrote: check everything), `reply` is private too and zeroed. It returns 0 or the errno that
 verbs documents, and does a bounded amount of work.
 
-PDs, MRs and DMs may be imported, so that whether a session has one is more than whose it is: importing.pxd.
+PDs, MRs and DMs may be imported, so that whether a session has one is more than whose it is: objects/memory.pxd.
 """
 
 from libc.stdint cimport uint32_t
 
-from ffr.state cimport (FFR_AHS, FFR_CQS, FFR_CHANNELS, FFR_MRS, FFR_OPENERS, FFR_QPS, FFR_SRQS, FFR_WINDOW_1, FFR_XRCDS,
-                        ffr_mr, ffr_router)
+from ffr.objects.memory cimport is_window
+from ffr.state cimport (FFR_AHS, FFR_CQS, FFR_CHANNELS, FFR_MRS, FFR_OPENERS, FFR_QPS, FFR_SRQS, FFR_XRCDS, ffr_router)
 
 
 cdef inline bint owns_qp(ffr_router *r, uint32_t session, uint32_t handle) noexcept nogil:
@@ -19,9 +19,6 @@ cdef inline bint owns_qp(ffr_router *r, uint32_t session, uint32_t handle) noexc
 
 cdef inline bint owns_cq(ffr_router *r, uint32_t session, uint32_t handle) noexcept nogil:
     return handle < FFR_CQS and r.state.cq[handle].o.used and r.state.cq[handle].o.session == session
-
-cdef inline bint is_window(const ffr_mr *mr) noexcept nogil:
-    return mr.behind >= FFR_WINDOW_1
 
 cdef inline bint owns_mw(ffr_router *r, uint32_t session, uint32_t handle) noexcept nogil:
     return (handle < FFR_MRS and r.state.mr[handle].o.used and r.state.mr[handle].o.session == session

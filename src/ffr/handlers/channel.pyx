@@ -1,4 +1,5 @@
 from libc.errno cimport EAGAIN, EBUSY, EINVAL, ENOMEM, errno
+from libc.string cimport memcpy
 
 from ffcore.control cimport ff_cmd_handle, ff_reply_handle
 from ffcore.shm cimport ff_fd_note
@@ -15,6 +16,7 @@ cdef extern from "ffr/handlers/pass_fd.h" nogil:
 
 
 cdef int channel_new(ffr_router *r, uint32_t session, uint32_t context, uint32_t *index) noexcept nogil:
+    """A channel of the session, the application's end sent to it. 0 or an errno."""
     cdef ffr_session *s = &r.state.session[session]
     cdef ffr_channel *channel
     cdef ff_fd_note note
@@ -43,6 +45,24 @@ cdef int channel_new(ffr_router *r, uint32_t session, uint32_t context, uint32_t
     channel.event = channel.last_event = FFR_NONE
     channel.owed = 0
     channel.context = context
+    return 0
+
+
+cdef int context_new(ffr_router *r, uint32_t session, uint64_t group, const uint64_t *secret,
+                     ff_reply_context *reply) noexcept nogil:
+    cdef uint32_t index
+    cdef int error = channel_new(r, session, FFR_NONE, &index)
+    cdef ffr_channel *c
+    if error:
+        return error
+    c = &r.state.channel[index]
+    c.is_async = 1
+    c.context = index
+    c.group = group
+    memcpy(c.secret, secret, SECRET)
+    r.state.session[session].contexts += 1
+    reply.handle = index
+    memcpy(reply.secret, secret, SECRET)
     return 0
 
 

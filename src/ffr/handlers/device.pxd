@@ -1,15 +1,10 @@
 """OPEN_CONTEXT, CLOSE_CONTEXT, QUERY_DEVICE, QUERY_PORT, QUERY_GIDS."""
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint32_t
 
-from ffcore.control cimport ff_reply_context
 from ffr.state cimport ffr_router
 
 cdef int open_context(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil
-# A context of the session, in the group with this secret. 0 or an errno.
-cdef int context_new(ffr_router *r, uint32_t session, uint64_t group, const uint64_t *secret,
-                     ff_reply_context *reply) noexcept nogil
-
 cdef int close_context(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil
 cdef int query_device(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil
 cdef int query_port(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil

@@ -1,15 +1,15 @@
 from libc.errno cimport EAGAIN, EINVAL
+from libc.stdint cimport uint64_t
 from libc.string cimport memcpy
 
-from ffcore.control cimport (ff_cmd_handle, ff_reply_device, ff_reply_gids, ff_reply_port)
+from ffcore.control cimport ff_cmd_handle, ff_reply_context, ff_reply_device, ff_reply_gids, ff_reply_port
 from ffcore.shm cimport FF_MAX_INLINE, FF_MAX_SGE
 from ffr.handlers.base cimport owns_channel
-from ffr.handlers.channel cimport channel_new
+from ffr.handlers.channel cimport SECRET, context_new
 from ffr.handlers.cq cimport cqe_max
 from ffr.handlers.teardown cimport close_objects
 from ffr.ibv cimport IBV_MTU_4096, IBV_PORT_ACTIVE, IBV_PORT_DOWN
-from ffr.state cimport (FFR_CHANNEL, FFR_MAX_RD_ATOMIC, FFR_MAX_WR, FFR_MCAST_QPS, FFR_NONE, ffr_channel, ffr_session,
-                        object_free)
+from ffr.state cimport FFR_MAX_RD_ATOMIC, FFR_MAX_WR, FFR_MCAST_QPS, ffr_session
 
 
 cdef extern from "<sys/random.h>" nogil:
@@ -18,25 +18,6 @@ cdef extern from "<sys/random.h>" nogil:
 
 cdef enum:
     LOCAL_SPEED_MBPS = 100000
-    SECRET = 16               # bytes of a context's secret
-
-
-cdef int context_new(ffr_router *r, uint32_t session, uint64_t group, const uint64_t *secret,
-                     ff_reply_context *reply) noexcept nogil:
-    cdef uint32_t index
-    cdef int error = channel_new(r, session, FFR_NONE, &index)
-    cdef ffr_channel *c
-    if error:
-        return error
-    c = &r.state.channel[index]
-    c.is_async = 1
-    c.context = index
-    c.group = group
-    memcpy(c.secret, secret, SECRET)
-    r.state.session[session].contexts += 1
-    reply.handle = index
-    memcpy(reply.secret, secret, SECRET)
-    return 0
 
 
 cdef int open_context(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil:

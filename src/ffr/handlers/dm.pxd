@@ -9,5 +9,3 @@ cdef int free_dm(ffr_router *r, uint32_t session, const void *body, void *reply)
 cdef int reg_dm_mr(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil
 cdef int copy_dm(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil
 cdef int reclaim_dm(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil
-
-cdef void dm_free(ffr_router *r, uint32_t index) noexcept nogil

@@ -9,11 +9,11 @@ from ffcore.control cimport (ff_cmd_alloc_dm, ff_cmd_copy_dm, ff_cmd_handle, ff_
                              ff_reply_reg_mr)
 from ffcore.shm cimport FF_PAGE, FF_PAYLOAD_OFFSET, FF_PAYLOAD_SIZE
 from ffr.handlers.base cimport owns_channel
-from ffr.handlers.importing cimport dm_context, imports_drop, pd_context
 from ffr.handlers.pd_mr cimport bad_access, key_object
 from ffr.mem.region cimport ring_alloc, ring_free
+from ffr.objects.memory cimport dm_context, dm_free, imports_drop, pd_context
 from ffr.state cimport (FFR_ACCESS_LOCAL, FFR_DEVICE, FFR_DM, FFR_DMS, FFR_MR, FFR_NONE, ffr_dm, ffr_mr, ffr_session,
-                        object_free, object_new)
+                        object_new)
 
 
 cdef int alloc_dm(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil:
@@ -45,14 +45,6 @@ cdef int alloc_dm(ffr_router *r, uint32_t session, const void *body, void *reply
     a.handle = index
     a.offset = offset
     return 0
-
-
-cdef void dm_free(ffr_router *r, uint32_t index) noexcept nogil:
-    cdef ffr_dm *dm = &r.state.dm[index]
-    ring_free(r, dm.o.session, dm.offset, dm.pages)
-    r.state.session[dm.o.session].dm_bytes -= dm.length
-    imports_drop(r, FFR_DM, index)
-    object_free(r, FFR_DM, index)
 
 
 cdef int free_dm(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil:

@@ -12,25 +12,13 @@ from libc.stdint cimport uint32_t
 
 from ffr.state cimport ffr_router
 
-# The context through which the session has the object, or FFR_NONE: it has not. Any handle may be asked for.
-cdef uint32_t pd_context(ffr_router *r, uint32_t session, uint32_t handle) noexcept nogil
-cdef uint32_t mr_context(ffr_router *r, uint32_t session, uint32_t handle) noexcept nogil    # not of a window
-cdef uint32_t dm_context(ffr_router *r, uint32_t session, uint32_t handle) noexcept nogil
-
 cdef int import_context(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil
 cdef int import_pd(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil
 cdef int import_mr(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil
 cdef int import_dm(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil
-
-# The object is about to end: nobody has it imported any more.
-cdef void imports_drop(ffr_router *r, int kind, uint32_t object) noexcept nogil
 
 # The end of an importer's context, or of its maker's.
 cdef void import_free(ffr_router *r, uint32_t index) noexcept nogil
 cdef void pd_leave(ffr_router *r, uint32_t index) noexcept nogil
 cdef void mr_leave(ffr_router *r, uint32_t index) noexcept nogil
 cdef void dm_leave(ffr_router *r, uint32_t index) noexcept nogil
-
-# Something that used it has gone: was that the last to keep it?
-cdef void mr_unused(ffr_router *r, uint32_t index) noexcept nogil
-cdef void dm_unused(ffr_router *r, uint32_t index) noexcept nogil

@@ -2,69 +2,15 @@ from libc.errno cimport EINVAL, ENOMEM
 from libc.stdint cimport uint64_t
 
 from ffcore.control cimport ff_cmd_import, ff_cmd_part, ff_reply_context, ff_reply_import_dm, ff_reply_import_mr
-from ffr.handlers.base cimport is_window, owns_channel
-from ffr.handlers.device cimport context_new
-from ffr.handlers.dm cimport dm_free
-from ffr.handlers.pd_mr cimport mr_free
+from ffr.handlers.base cimport owns_channel
+from ffr.handlers.channel cimport context_new
+from ffr.objects.memory cimport dm_unused, import_drop, importers, is_window, mr_unused, pd_context
 from ffr.state cimport (FFR_CHANNEL, FFR_DM, FFR_DMS, FFR_ENDED, FFR_IMPORT, FFR_IMPORTERS, FFR_MR, FFR_MRS, FFR_NONE,
-                        FFR_NOTHING, FFR_PD, FFR_PDS, ffr_channel, ffr_dm, ffr_import, ffr_mr, ffr_pd, ffr_session,
-                        object_free, object_move, object_new)
+                        FFR_NOTHING, FFR_PD, FFR_PDS, ffr_channel, ffr_dm, ffr_mr, ffr_pd, ffr_session, object_free,
+                        object_move, object_new)
 
 
-# ---- who has what ----
-
-cdef uint32_t imported(ffr_router *r, uint32_t session, uint32_t first) noexcept nogil:
-    """Bound: FFR_IMPORTERS."""
-    while first != FFR_NONE:
-        if r.state.imports[first].o.session == session:
-            return r.state.imports[first].context
-        first = r.state.imports[first].next
-    return FFR_NONE
-
-
-cdef uint32_t pd_context(ffr_router *r, uint32_t session, uint32_t handle) noexcept nogil:
-    cdef const ffr_pd *pd = &r.state.pd[handle % FFR_PDS]
-    if handle >= FFR_PDS or not pd.o.used:
-        return FFR_NONE
-    return pd.context if pd.o.session == session else imported(r, session, pd.importer)
-
-
-cdef uint32_t mr_context(ffr_router *r, uint32_t session, uint32_t handle) noexcept nogil:
-    cdef const ffr_mr *mr = &r.state.mr[handle % FFR_MRS]
-    if handle >= FFR_MRS or not mr.o.used or is_window(mr) or mr.behind == FFR_ENDED:
-        return FFR_NONE
-    return mr.context if mr.o.session == session else imported(r, session, mr.importer)
-
-
-cdef uint32_t dm_context(ffr_router *r, uint32_t session, uint32_t handle) noexcept nogil:
-    cdef const ffr_dm *dm = &r.state.dm[handle % FFR_DMS]
-    if handle >= FFR_DMS or not dm.o.used or dm.ended:
-        return FFR_NONE
-    return dm.context if dm.o.session == session else imported(r, session, dm.importer)
-
-
-# ---- lists of importers ----
-
-cdef uint32_t *importers(ffr_router *r, int kind, uint32_t object) noexcept nogil:
-    if kind == FFR_PD:
-        return &r.state.pd[object].importer
-    return &r.state.mr[object].importer if kind == FFR_MR else &r.state.dm[object].importer
-
-
-cdef void take_out(ffr_router *r, uint32_t index) noexcept nogil:
-    cdef ffr_import *i = &r.state.imports[index]
-    cdef uint32_t *link = importers(r, i.kind, i.object)
-    while link[0] != index:                  # bound: FFR_IMPORTERS
-        link = &r.state.imports[link[0]].next
-    link[0] = i.next
-    object_free(r, FFR_IMPORT, index)
-
-
-cdef void imports_drop(ffr_router *r, int kind, uint32_t object) noexcept nogil:
-    cdef uint32_t *first = importers(r, kind, object)
-    while first[0] != FFR_NONE:              # bound: FFR_IMPORTERS
-        take_out(r, first[0])
-
+# ---- importing ----
 
 cdef int import_new(ffr_router *r, uint32_t session, uint32_t context, int kind, uint32_t object) noexcept nogil:
     """Once for each context, however often the program asks: it does not say when it has unimported it."""
@@ -88,8 +34,6 @@ cdef int import_new(ffr_router *r, uint32_t session, uint32_t context, int kind,
     first[0] = index
     return 0
 
-
-# ---- importing ----
 
 cdef bint is_secret(const ffr_channel *c, const ff_cmd_import *i) noexcept nogil:
     """Both halves always: how long it takes tells nothing of how much was right."""
@@ -162,7 +106,7 @@ cdef int import_dm(ffr_router *r, uint32_t session, const void *body, void *repl
 
 cdef void import_free(ffr_router *r, uint32_t index) noexcept nogil:
     cdef uint32_t kind = r.state.imports[index].kind, object = r.state.imports[index].object
-    take_out(r, index)
+    import_drop(r, index)
     if kind == FFR_MR:
         mr_unused(r, object)
     elif kind == FFR_DM:
@@ -178,7 +122,7 @@ cdef void pd_leave(ffr_router *r, uint32_t index) noexcept nogil:
         return
     pd.context = r.state.imports[heir].context
     object_move(r, FFR_PD, index, r.state.imports[heir].o.session)
-    take_out(r, heir)
+    import_drop(r, heir)
 
 
 cdef void mr_leave(ffr_router *r, uint32_t index) noexcept nogil:
@@ -189,15 +133,3 @@ cdef void mr_leave(ffr_router *r, uint32_t index) noexcept nogil:
 cdef void dm_leave(ffr_router *r, uint32_t index) noexcept nogil:
     r.state.dm[index].context = FFR_NONE
     dm_unused(r, index)
-
-
-cdef void mr_unused(ffr_router *r, uint32_t index) noexcept nogil:
-    cdef const ffr_mr *mr = &r.state.mr[index]
-    if mr.context == FFR_NONE and mr.importer == FFR_NONE and mr.o.references == 0:
-        mr_free(r, index)
-
-
-cdef void dm_unused(ffr_router *r, uint32_t index) noexcept nogil:
-    cdef const ffr_dm *dm = &r.state.dm[index]
-    if dm.context == FFR_NONE and dm.importer == FFR_NONE and dm.o.references == 0:
-        dm_free(r, index)

@@ -4,7 +4,7 @@ from libc.errno cimport EINVAL, ENOMEM
 
 from ffcore.control cimport ff_cmd_alloc_mw, ff_cmd_handle, ff_reply_reg_mr
 from ffr.handlers.base cimport owns_mw
-from ffr.handlers.importing cimport pd_context
+from ffr.objects.memory cimport pd_context
 from ffr.handlers.pd_mr cimport key_object
 from ffr.ibv cimport IBV_MW_TYPE_1, IBV_MW_TYPE_2
 from ffr.mem.windows cimport window_unbind

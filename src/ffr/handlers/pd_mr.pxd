@@ -15,8 +15,6 @@ cdef int dereg_mr(ffr_router *r, uint32_t session, const void *body, void *reply
 cdef int reclaim_mr(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil
 cdef int query_key(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil
 
-cdef void mr_free(ffr_router *r, uint32_t index) noexcept nogil
-
 # For whatever else has a key (dm.pyx, mw.pyx).
 cdef uint32_t key_object(ffr_router *r, int kind, uint32_t session, uint32_t pd, uint32_t behind,
                          ff_reply_reg_mr *reply) noexcept nogil

@@ -5,13 +5,14 @@ from libc.string cimport memcpy
 from ffcore.control cimport (ff_cmd_handle, ff_cmd_part, ff_cmd_reg_mr, ff_cmd_rereg_mr, ff_extent, ff_reply_dereg_mr, ff_reply_handle,
                              ff_reply_reg_mr)
 from ffcore.shm cimport FF_PAGE, FF_PAYLOAD_OFFSET
-from ffr.handlers.base cimport is_window, owns_channel
-from ffr.handlers.importing cimport dm_unused, imports_drop, mr_context, pd_context
+from ffr.handlers.base cimport owns_channel
 from ffr.ibv cimport (IBV_ACCESS_LOCAL_WRITE, IBV_ACCESS_REMOTE_ATOMIC, IBV_ACCESS_REMOTE_WRITE,
                       IBV_REREG_MR_CHANGE_ACCESS, IBV_REREG_MR_CHANGE_PD, IBV_REREG_MR_CHANGE_TRANSLATION)
 from ffr.mem.keys cimport key_find, key_new
-from ffr.state cimport (FFR_ACCESS_LOCAL, FFR_BLOCK_EXTENTS, FFR_DEVICE, FFR_ENDED, FFR_EXTENT_BLOCKS, FFR_MR, FFR_MRS, FFR_NONE,
-                        FFR_NOTHING, FFR_PAGES, FFR_PD, ffr_mr, ffr_session, object_free, object_new)
+from ffr.objects.memory cimport (block_free, block_new, imports_drop, is_window, mr_context, mr_displace, mr_free,
+                                 pd_context)
+from ffr.state cimport (FFR_ACCESS_LOCAL, FFR_BLOCK_EXTENTS, FFR_ENDED, FFR_MR, FFR_MRS, FFR_NONE, FFR_NOTHING, FFR_PAGES,
+                        FFR_PD, ffr_mr, ffr_session, object_free, object_new)
 
 
 cdef int alloc_pd(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil:
@@ -42,27 +43,6 @@ cdef int dealloc_pd(ffr_router *r, uint32_t session, const void *body, void *rep
 
 
 # ---- memory regions ----
-
-cdef uint32_t block_new(ffr_router *r, uint32_t session) noexcept nogil:
-    """A block for the extents of one MR, by the rule of object_new(). Free ones are chained through their first extent."""
-    cdef uint32_t block = r.state.block_free, share = r.state.session[session].share
-    if r.state.share[share].blocks >= FFR_EXTENT_BLOCKS - r.state.table.blocks_used:
-        return FFR_NONE
-    if block != FFR_NONE:
-        r.state.block_free = <uint32_t>r.state.block[block][0].offset
-    else:
-        block = r.state.block_fresh
-        r.state.block_fresh += 1
-    r.state.share[share].blocks += 1
-    r.state.table.blocks_used += 1
-    return block
-
-
-cdef void block_free(ffr_router *r, uint32_t session, uint32_t block) noexcept nogil:
-    r.state.block[block][0].offset = r.state.block_free
-    r.state.block_free = block
-    r.state.share[r.state.session[session].share].blocks -= 1
-    r.state.table.blocks_used -= 1
 
 
 cdef int check_extents(const ffr_session *s, const ff_cmd_reg_mr *c, const ff_extent *extent) noexcept nogil:
@@ -110,13 +90,6 @@ cdef void lies_at(ffr_router *r, ffr_mr *mr, const ff_cmd_reg_mr *c, const ff_ex
     mr.pinned = c.length
     mr.addr = c.addr
     r.state.session[mr.o.session].pinned += mr.pinned
-
-
-cdef void give_up_place(ffr_router *r, ffr_mr *mr) noexcept nogil:
-    if mr.block != FFR_NONE:
-        block_free(r, mr.o.session, mr.block)
-        mr.block = FFR_NONE
-    r.state.session[mr.o.session].pinned -= mr.pinned
 
 
 cdef uint32_t key_object(ffr_router *r, int kind, uint32_t session, uint32_t pd, uint32_t behind,
@@ -198,7 +171,7 @@ cdef int rereg_mr(ffr_router *r, uint32_t session, const void *body, void *reply
         if error == 0:
             error = take_extents(r, session, &c.to, extent, &block)
         if error == 0:
-            give_up_place(r, mr)
+            mr_displace(r, mr)
             lies_at(r, mr, &c.to, extent, block)
     if error:
         return error
@@ -226,21 +199,6 @@ cdef int alloc_null_mr(ffr_router *r, uint32_t session, const void *body, void *
     r.state.mr[index].length = <uint64_t>-1
     (<ff_reply_reg_mr *>reply).rkey = 0      # peers have no use for it
     return 0
-
-
-cdef void mr_free(ffr_router *r, uint32_t index) noexcept nogil:
-    """Voids the key. The reactor thread is the only one that moves bytes, so when this returns nothing refers to the
-    pages any more; a message that was under way finds its key void at its next turn."""
-    cdef ffr_mr *mr = &r.state.mr[index]
-    cdef uint32_t dm = mr.of if mr.behind == FFR_DEVICE else <uint32_t>FFR_NONE
-    give_up_place(r, mr)
-    if mr.behind != FFR_ENDED:
-        r.state.pd[mr.pd].o.references -= 1
-    imports_drop(r, FFR_MR, index)
-    object_free(r, FFR_MR, index)            # the key stays in the record, so that it is not given out next
-    if dm != FFR_NONE:
-        r.state.dm[dm].o.references -= 1
-        dm_unused(r, dm)
 
 
 cdef void end_for(ffr_router *r, uint32_t index) noexcept nogil:

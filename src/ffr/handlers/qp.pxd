@@ -9,7 +9,4 @@ cdef int modify_qp(ffr_router *r, uint32_t session, const void *body, void *repl
 cdef int query_qp(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil
 cdef int destroy_qp(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil
 
-# A QP of this type in RESET, with nothing attached yet. FFR_NONE: the table is full.
-cdef uint32_t qp_new(ffr_router *r, uint32_t session, uint32_t qp_type) noexcept nogil
 cdef void qp_close(ffr_router *r, uint32_t index) noexcept nogil
-cdef void qp_free(ffr_router *r, uint32_t index) noexcept nogil

@@ -1,33 +1,29 @@
 from libc.errno cimport EBUSY, EINVAL, ENOMEM, EOPNOTSUPP
 from libc.stdint cimport uint64_t
-from libc.string cimport memset
 
 from ffcore.control cimport (FF_NO_HANDLE, FF_QP_OPENED, ff_cap, ff_cmd_create_qp, ff_cmd_handle, ff_cmd_modify_qp, ff_qp_attr,
                              ff_reply_create_qp, ff_reply_query_qp, ff_reply_state)
-from ffcore.shm cimport (FF_MAX_INLINE, FF_MAX_SGE, FF_OP_BIND_MW, FF_OP_CMP_SWP, FF_OP_FETCH_ADD, FF_OP_LOCAL_INV,
-                         FF_OP_READ, FF_OP_SEND, FF_OP_SEND_IMM, FF_OP_SEND_INV, FF_OP_WRITE, FF_OP_WRITE_IMM, FF_PAGE, FF_QPS_PER_SESSION, FF_RECV_HEADER,
-                         FF_WQE_HEADER, ff_and64, ff_qp_shared, ff_session, ff_sge)
+from ffcore.shm cimport (FF_MAX_INLINE, FF_MAX_SGE, FF_PAGE, FF_QPS_PER_SESSION, FF_RECV_HEADER, FF_WQE_HEADER, ff_and64,
+                         ff_qp_shared, ff_session, ff_sge)
 from ffr.objects.events cimport events_forget
 from ffr.handlers.base cimport owns_cq, owns_qp, owns_srq
-from ffr.handlers.importing cimport pd_context
+from ffr.objects.memory cimport pd_context
+from ffr.handlers.qp_record cimport opcodes_of, qp_new
 from ffr.handlers.transitions cimport transition_check
 from ffr.handlers.xrc cimport create_target, qp_adopt, qp_named, qp_unopen
 from ffr.ibv cimport (IBV_ACCESS_HUGETLB, IBV_ACCESS_LOCAL_WRITE, IBV_ACCESS_MW_BIND, IBV_ACCESS_ON_DEMAND,
-                      IBV_ACCESS_RELAXED_ORDERING, IBV_ACCESS_REMOTE_ATOMIC, IBV_ACCESS_REMOTE_READ,
-                      IBV_ACCESS_REMOTE_WRITE, IBV_ACCESS_ZERO_BASED, IBV_EVENT_SQ_DRAINED, IBV_MTU_256,
-                      IBV_MTU_4096, IBV_QPS_ERR, IBV_QPS_RESET, IBV_QPS_RTR, IBV_QPS_RTS, IBV_QPS_SQD,
-                      IBV_QPT_DRIVER, IBV_QPT_RAW_PACKET, IBV_QPT_RC, IBV_QPT_UC, IBV_QPT_UD, IBV_QPT_XRC_RECV,
-                      IBV_QPT_XRC_SEND, IBV_QP_ACCESS_FLAGS, IBV_QP_ALT_PATH, IBV_QP_AV, IBV_QP_CUR_STATE,
-                      IBV_QP_DEST_QPN, IBV_QP_EN_SQD_ASYNC_NOTIFY, IBV_QP_MAX_DEST_RD_ATOMIC,
-                      IBV_QP_MAX_QP_RD_ATOMIC, IBV_QP_MIN_RNR_TIMER, IBV_QP_PATH_MIG_STATE, IBV_QP_PATH_MTU,
-                      IBV_QP_PKEY_INDEX, IBV_QP_PORT, IBV_QP_QKEY, IBV_QP_RETRY_CNT, IBV_QP_RNR_RETRY, IBV_QP_RQ_PSN,
-                      IBV_QP_SQ_PSN, IBV_QP_STATE, IBV_QP_TIMEOUT, IBV_SRQT_BASIC)
+                      IBV_ACCESS_RELAXED_ORDERING, IBV_ACCESS_REMOTE_ATOMIC, IBV_ACCESS_REMOTE_READ, IBV_ACCESS_REMOTE_WRITE,
+                      IBV_ACCESS_ZERO_BASED, IBV_EVENT_SQ_DRAINED, IBV_MTU_256, IBV_MTU_4096, IBV_QPS_ERR, IBV_QPS_RESET,
+                      IBV_QPS_RTR, IBV_QPS_RTS, IBV_QPS_SQD, IBV_QPT_DRIVER, IBV_QPT_RAW_PACKET, IBV_QPT_XRC_RECV,
+                      IBV_QPT_XRC_SEND, IBV_QP_ACCESS_FLAGS, IBV_QP_ALT_PATH, IBV_QP_AV, IBV_QP_CUR_STATE, IBV_QP_DEST_QPN,
+                      IBV_QP_EN_SQD_ASYNC_NOTIFY, IBV_QP_MAX_DEST_RD_ATOMIC, IBV_QP_MAX_QP_RD_ATOMIC, IBV_QP_MIN_RNR_TIMER,
+                      IBV_QP_PATH_MIG_STATE, IBV_QP_PATH_MTU, IBV_QP_PKEY_INDEX, IBV_QP_PORT, IBV_QP_QKEY, IBV_QP_RETRY_CNT,
+                      IBV_QP_RNR_RETRY, IBV_QP_RQ_PSN, IBV_QP_SQ_PSN, IBV_QP_STATE, IBV_QP_TIMEOUT, IBV_SRQT_BASIC)
 from ffr.mem.region cimport ring_alloc, ring_free
-from ffr.nic.registry cimport nic_enter, nic_for, nic_leave, nic_mtu
+from ffr.nic.base cimport nic_enter, nic_for, nic_mtu
 from ffr.objects.qp cimport qp_activate, qp_error, qp_event, qp_reset, qp_set_state, qp_unlist
-from ffr.objects.srq cimport srq_feed, srq_find
-from ffr.state cimport (FFR_MAX_RD_ATOMIC, FFR_MAX_WR, FFR_NONE, FFR_QP, FFR_RUN, ffr_qp, ffr_session, has_gid, object_free,
-                        object_new)
+from ffr.objects.srq cimport srq_feed
+from ffr.state cimport FFR_MAX_RD_ATOMIC, FFR_MAX_WR, FFR_NONE, FFR_QP, FFR_RUN, ffr_qp, ffr_session, has_gid
 
 
 cdef enum:
@@ -49,20 +45,6 @@ cdef uint32_t power_of_2(uint32_t n) noexcept nogil:
     while p < n:                             # n <= FFR_MAX_WR: 15 turns
         p *= 2
     return p
-
-
-cdef uint32_t opcodes_of(uint32_t qp_type) noexcept nogil:
-    """Bit FF_OP_x: the transport has it (IBTA table 38, and man 3 ibv_post_send). 0: there is no such transport here."""
-    cdef uint32_t send = 1 << FF_OP_SEND | 1 << FF_OP_SEND_IMM
-    cdef uint32_t write = 1 << FF_OP_WRITE | 1 << FF_OP_WRITE_IMM | 1 << FF_OP_LOCAL_INV | 1 << FF_OP_BIND_MW
-    if qp_type == IBV_QPT_UD:
-        return send
-    send |= 1 << FF_OP_SEND_INV
-    if qp_type == IBV_QPT_UC:
-        return send | write
-    if qp_type == IBV_QPT_RC or qp_type == IBV_QPT_XRC_SEND:
-        return send | write | 1 << FF_OP_READ | 1 << FF_OP_CMP_SWP | 1 << FF_OP_FETCH_ADD
-    return 0
 
 
 cdef int lay_out(const ff_cap *cap, ff_reply_create_qp *a) noexcept nogil:
@@ -113,28 +95,6 @@ cdef uint32_t bell_new(ffr_session *s) noexcept nogil:
         if s.bell_qp[bit] == FFR_NONE:
             return bit
     return FFR_NONE
-
-
-cdef uint32_t qp_new(ffr_router *r, uint32_t session, uint32_t qp_type) noexcept nogil:
-    cdef uint32_t index = object_new(r, FFR_QP, session), generation
-    cdef ffr_qp *q
-    if index == FFR_NONE:
-        return FFR_NONE
-    q = &r.state.qp[index]
-    generation = q.generation + 1
-    if index < 2 and not generation & 0xff:  # QPNs 0 and 1 are the management QPs'
-        generation += 1
-    memset(<char *>q + sizeof(q.o), 0, sizeof(ffr_qp) - sizeof(q.o))
-    q.generation = generation
-    q.qpn = (generation & 0xff) << 16 | index
-    q.type = qp_type
-    q.opcodes = opcodes_of(qp_type)
-    q.pd = q.send_cq = q.recv_cq = q.bell = q.xrcd = q.opener = q.peer = FFR_NONE
-    q.rq.qp = index
-    memset(&r.qp_stats[index], 0, sizeof(r.qp_stats[index]))
-    r.qp_stats[index].qpn = q.qpn
-    r.qp_stats[index].session = session
-    return index
 
 
 cdef void attach(ffr_router *r, uint32_t index, const ff_cmd_create_qp *c, const ff_reply_create_qp *a) noexcept nogil:
@@ -356,31 +316,6 @@ cdef int query_qp(ffr_router *r, uint32_t session, const void *body, void *reply
     a.sq_sig_all = q.sq_sig_all
     a.type = q.type
     return 0
-
-
-cdef void qp_free(ffr_router *r, uint32_t index) noexcept nogil:
-    cdef ffr_qp *q = &r.state.qp[index]
-    nic_leave(r, index, True)
-    qp_unlist(r, index)
-    q.generation += 1                        # peers find nobody
-    q.state = IBV_QPS_RESET
-    r.qp_stats[index].qpn = 0
-    if q.type == IBV_QPT_XRC_RECV:
-        r.state.xrcd[q.xrcd].o.references -= 1
-    else:
-        detach(r, q)
-    object_free(r, FFR_QP, index)
-
-
-cdef void detach(ffr_router *r, ffr_qp *q) noexcept nogil:
-    r.state.session[q.o.session].bell_qp[q.bell] = FFR_NONE
-    r.state.pd[q.pd].o.references -= 1
-    r.state.cq[q.send_cq].o.references -= 1
-    if q.recv_cq != FFR_NONE:
-        r.state.cq[q.recv_cq].o.references -= 1
-    if q.rq.srqn:
-        srq_find(r, q.rq.srqn).o.references -= 1
-    ring_free(r, q.o.session, q.offset, q.pages)
 
 
 cdef void qp_close(ffr_router *r, uint32_t index) noexcept nogil:

@@ -7,7 +7,7 @@ from ffcore.control cimport (FF_SRQ_LIMIT, FF_SRQ_MAX_WR, ff_cmd_create_srq, ff_
 from ffcore.shm cimport FF_MAX_SGE, FF_PAGE, FF_RECV_HEADER, ff_sge, ff_srq_shared
 from ffr.objects.events cimport events_forget
 from ffr.handlers.base cimport owns_cq, owns_srq, owns_xrcd
-from ffr.handlers.importing cimport pd_context
+from ffr.objects.memory cimport pd_context
 from ffr.ibv cimport IBV_SRQT_BASIC, IBV_SRQT_XRC
 from ffr.mem.region cimport ring_alloc, ring_free
 from ffr.objects.srq cimport srq_check_limit, srq_turn

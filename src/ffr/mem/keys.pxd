@@ -4,7 +4,12 @@ from libc.stdint cimport uint32_t, uint64_t
 
 from ffcore.engine cimport ff_segment
 from ffcore.shm cimport ff_sge
+from ffr.ibv cimport IBV_QPT_XRC_RECV, IBV_QPT_XRC_SEND
 from ffr.state cimport ffr_mr, ffr_qp, ffr_router
+
+# Whose windows of type 2 may be named on this QP; 0 is no QP's number.
+cdef inline uint32_t window_owner(const ffr_qp *q) noexcept nogil:
+    return 0 if q.type == IBV_QPT_XRC_SEND or q.type == IBV_QPT_XRC_RECV else q.qpn
 
 # What a peer names: appends the segments of [addr, addr + length) of the MR or window that rkey names to QP q.
 # access: IBV_ACCESS_REMOTE_x. 0, or -1: no such key in the QP's PD, out of its range, without the access asked for, or

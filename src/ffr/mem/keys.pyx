@@ -5,7 +5,6 @@ from ffcore.engine cimport FF_MAX_SEGMENTS, ff_segment
 from ffcore.shm cimport ff_sge
 from ffr.ibv cimport IBV_ACCESS_LOCAL_WRITE
 from ffr.mem.nothing cimport NOTHING_SIZE
-from ffr.mem.windows cimport window_owner
 from ffr.state cimport (FFR_ACCESS_LOCAL, FFR_DEVICE, FFR_KEY_BITS, FFR_NONE, FFR_NOTHING, FFR_WINDOW_1, FFR_WINDOW_2,
                         ffr_mr, ffr_qp, ffr_router)
 

@@ -7,13 +7,8 @@ XRC_RECV QP binds nothing; what an XRC_SEND QP has bound, whoever comes by XRC f
 from libc.stdint cimport uint8_t, uint32_t
 
 from ffcore.shm cimport ff_wqe
-from ffr.ibv cimport IBV_QPT_XRC_RECV, IBV_QPT_XRC_SEND
 from ffr.state cimport ffr_mr, ffr_qp, ffr_router
 
-
-# Whose windows of type 2 may be named on this QP; 0 is no QP's number.
-cdef inline uint32_t window_owner(const ffr_qp *q) noexcept nogil:
-    return 0 if q.type == IBV_QPT_XRC_SEND or q.type == IBV_QPT_XRC_RECV else q.qpn
 
 # Executes a LOCAL_INV or BIND_MW of the QP: the completion's status.
 cdef uint8_t window_operation(ffr_router *r, const ffr_qp *q, const ff_wqe *w) noexcept nogil

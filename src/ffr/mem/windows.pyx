@@ -1,10 +1,10 @@
 from libc.stdint cimport uint64_t
 
 from ffcore.shm cimport FF_OP_LOCAL_INV
-from ffr.handlers.importing cimport mr_unused
 from ffr.ibv cimport (IBV_ACCESS_LOCAL_WRITE, IBV_ACCESS_MW_BIND, IBV_ACCESS_REMOTE_ATOMIC, IBV_ACCESS_REMOTE_READ,
                       IBV_ACCESS_REMOTE_WRITE, IBV_ACCESS_ZERO_BASED, IBV_WC_MW_BIND_ERR, IBV_WC_SUCCESS)
-from ffr.mem.keys cimport key_find
+from ffr.mem.keys cimport key_find, window_owner
+from ffr.objects.memory cimport mr_unused
 from ffr.state cimport FFR_KEY_BITS, FFR_NONE, FFR_WINDOW_1, FFR_WINDOW_2
 
 

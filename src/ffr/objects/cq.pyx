@@ -1,12 +1,10 @@
 from libc.string cimport memcpy
 
-from ffcore.control cimport FF_NO_HANDLE
 from ffcore.shm cimport (FF_ARM_NONE, FF_ARM_NEXT, FF_FLAG_SLOW_YIELD, ff_cq_shared, ff_cqe, ff_exchange32,
                          ff_fence, ff_load32, ff_load32_acquire, ff_session, ff_store32, ff_store32_release)
 from ffr.objects.events cimport async_event, send_event
-from ffr.ibv cimport IBV_EVENT_CQ_ERR, IBV_QPT_XRC_RECV, IBV_WC_SUCCESS
-from ffr.objects.qp cimport qp_error
-from ffr.state cimport FFR_CQ, FFR_FAR_MORE, FFR_NEAR, FFR_NONE, FFR_OWED, FFR_QP, ffr_channel, ffr_cq, ffr_qp, ffr_router, ffr_view
+from ffr.ibv cimport IBV_EVENT_CQ_ERR, IBV_WC_SUCCESS
+from ffr.state cimport FFR_CQ, FFR_FAR_MORE, FFR_NEAR, FFR_NONE, FFR_OWED, ffr_cq, ffr_router, ffr_view
 
 
 cdef extern from "ffr/reactor/futex.h" nogil:
@@ -50,33 +48,26 @@ cdef void cq_notify_retry(ffr_router *r) noexcept nogil:
             refusals += 1
 
 
-cdef void overrun(ffr_router *r, uint32_t index, ffr_cq *cq) noexcept nogil:
-    """IBTA 11.6.3.1: the CQ is in error, and so is every QP that uses it. An XRC_RECV QP has no CQ of its own, and may be of
-    another process: it is in error when it delivers into this one (qp_received)."""
-    cdef uint32_t qp
-    cq.overrun = 1
-    async_event(r, cq.context, IBV_EVENT_CQ_ERR, index)
-    qp = r.state.session[cq.o.session].first[FFR_QP]
-    while qp != FFR_NONE:                    # bound: the session's QPs; happens once in a CQ's life
-        if r.state.qp[qp].type != IBV_QPT_XRC_RECV and (r.state.qp[qp].send_cq == index or r.state.qp[qp].recv_cq == index):
-            qp_error(r, qp, True)
-        qp = r.state.qp[qp].o.next
-
-
 cdef void cq_refresh(ffr_router *r, ffr_cq *cq) noexcept nogil:
     cq.consumed = ff_load32_acquire(&shared_of(r, cq).consumed[0])   # pairs with FFL's release after it has read
 
 
-cdef bint room(ffr_router *r, uint32_t index, ffr_cq *cq) noexcept nogil:
+cdef enum:
+    NO_ROOM = 0               # it has overrun before
+    ROOM
+    OVERRUN                   # just now
+
+cdef int room(ffr_router *r, uint32_t index, ffr_cq *cq) noexcept nogil:
     if cq.overrun:
-        return False
+        return NO_ROOM
     if cq.produced - cq.consumed < cq.entries:
-        return True
+        return ROOM
     cq_refresh(r, cq)
     if cq.produced - cq.consumed < cq.entries:
-        return True
-    overrun(r, index, cq)                    # also when the index is impossible: it lies further than the capacity
-    return False
+        return ROOM
+    cq.overrun = 1                           # also when the index is impossible: it lies further than the capacity
+    async_event(r, cq.context, IBV_EVENT_CQ_ERR, index)
+    return OVERRUN
 
 
 cdef void rouse(ffr_router *r, uint32_t session) noexcept nogil:
@@ -117,13 +108,14 @@ cdef void tell(ffr_router *r, uint32_t session) noexcept nogil:
         rouse(r, session)
 
 
-cdef void cq_push(ffr_router *r, uint32_t index, ff_cqe *cqe, bint solicited) noexcept nogil:
+cdef bint cq_push(ffr_router *r, uint32_t index, ff_cqe *cqe, bint solicited) noexcept nogil:
     cdef ffr_cq *cq = &r.state.cq[index]
     cdef ff_cq_shared *shared
     cdef ff_cqe *slot
     cdef uint32_t armed
-    if not room(r, index, cq):
-        return
+    cdef int place = room(r, index, cq)
+    if place != ROOM:
+        return place == OVERRUN
     shared = shared_of(r, cq)
     slot = <ff_cqe *>(r.view[cq.o.session].control + cq.ring) + (cq.produced & (cq.entries - 1))
     r.state.session[cq.o.session].active_ns = r.now_ns
@@ -137,7 +129,7 @@ cdef void cq_push(ffr_router *r, uint32_t index, ff_cqe *cqe, bint solicited) no
     if r.far or r.view[cq.o.session].far:
         tell(r, cq.o.session)
     if cq.channel == FFR_NONE and not r.flags & FF_FLAG_SLOW_YIELD:
-        return
+        return False
     ff_fence()                               # publish, fence, look at arm and waiters; FFL: store them, fence, look again
     if cq.channel != FFR_NONE:
         armed = ff_load32(&shared.arm)
@@ -147,3 +139,4 @@ cdef void cq_push(ffr_router *r, uint32_t index, ff_cqe *cqe, bint solicited) no
     if r.flags & FF_FLAG_SLOW_YIELD and ff_load32(&shared.waiters):
         ff_exchange32(&shared.waiters, 0)
         ffr_futex_wake(&shared.waiters)
+    return False

@@ -2,20 +2,19 @@ from libc.stdint cimport int32_t
 from libc.string cimport memset
 
 from ffcore.control cimport FF_QP_OPENED
-from ffcore.shm cimport (FF_CQE_IMM, FF_OP_BIND_MW, FF_OP_CMP_SWP, FF_OP_FETCH_ADD, FF_OP_LOCAL_INV, FF_OP_READ, FF_OP_SEND,
-                         FF_OP_SEND_IMM,
-                         FF_OP_SEND_INV, FF_OP_WRITE, FF_OP_WRITE_IMM, FF_WQE_SIGNALED, ff_and64, ff_cqe, ff_fence,
-                         ff_load32_acquire, ff_session, ff_store32_release)
+from ffcore.shm cimport (FF_OP_BIND_MW, FF_OP_CMP_SWP, FF_OP_FETCH_ADD, FF_OP_LOCAL_INV, FF_OP_READ, FF_OP_WRITE,
+                         FF_OP_WRITE_IMM, FF_WQE_SIGNALED, ff_and64, ff_cqe, ff_fence, ff_load32_acquire, ff_session,
+                         ff_store32_release)
 from ffr.objects.cq cimport cq_push
 from ffr.objects.events cimport async_event
 from ffr.ibv cimport (IBV_EVENT_COMM_EST, IBV_EVENT_QP_FATAL, IBV_EVENT_QP_LAST_WQE_REACHED, IBV_QPS_ERR,
                       IBV_QPS_RESET, IBV_QPS_RTS, IBV_QPS_SQE, IBV_QPT_UC, IBV_QPT_UD, IBV_QPT_XRC_RECV,
                       IBV_WC_BIND_MW, IBV_WC_COMP_SWAP, IBV_WC_FETCH_ADD, IBV_WC_LOCAL_INV, IBV_WC_RDMA_READ,
                       IBV_WC_RDMA_WRITE, IBV_WC_RECV, IBV_WC_SEND, IBV_WC_SUCCESS, IBV_WC_WR_FLUSH_ERR)
-from ffr.nic.registry cimport nic_leave
+from ffr.nic.base cimport nic_leave
 from ffr.objects.rq cimport rq_advance, rq_is_owed, rq_of, rq_ready, rq_slot
 from ffr.objects.srq cimport srq_is_held
-from ffr.state cimport (FFR_LIST_ACTIVE, FFR_LIST_NONE, FFR_LIST_WAITING, FFR_NONE, FFR_RUN, ffr_ring_list)
+from ffr.state cimport (FFR_LIST_ACTIVE, FFR_LIST_NONE, FFR_LIST_WAITING, FFR_NONE, FFR_QP, FFR_RUN, ffr_ring_list)
 
 
 # ---- lists: circular and doubly linked through the QP records ----
@@ -212,6 +211,21 @@ cdef int qp_flush(ffr_router *r, uint32_t index) noexcept nogil:
 
 # ---- completions ----
 
+cdef void overrun(ffr_router *r, uint32_t cq) noexcept nogil:
+    """IBTA 11.6.3.1: the CQ is in error, and so is every QP that uses it. An XRC_RECV QP has no CQ of its own, and may be of
+    another process: it is in error when it delivers into this one (qp_received)."""
+    cdef uint32_t qp = r.state.session[r.state.cq[cq].o.session].first[FFR_QP]
+    while qp != FFR_NONE:                    # bound: the session's QPs; happens once in a CQ's life
+        if r.state.qp[qp].type != IBV_QPT_XRC_RECV and (r.state.qp[qp].send_cq == cq or r.state.qp[qp].recv_cq == cq):
+            qp_error(r, qp, True)
+        qp = r.state.qp[qp].o.next
+
+
+cdef inline void push(ffr_router *r, uint32_t cq, ff_cqe *cqe, bint solicited) noexcept nogil:
+    if cq_push(r, cq, cqe, solicited):
+        overrun(r, cq)
+
+
 cdef uint8_t wc_opcode(uint8_t opcode) noexcept nogil:
     if opcode == FF_OP_WRITE or opcode == FF_OP_WRITE_IMM:
         return IBV_WC_RDMA_WRITE
@@ -246,7 +260,7 @@ cdef void qp_sent(ffr_router *r, uint32_t index, const ff_wqe *w, uint8_t status
     cqe.bell = q.bell
     cqe.queue_index = q.sq_index
     cqe.byte_len = <uint32_t>length
-    cq_push(r, q.send_cq, &cqe, False)
+    push(r, q.send_cq, &cqe, False)
     if status != IBV_WC_SUCCESS and status != IBV_WC_WR_FLUSH_ERR:
         send_error(r, index)
 
@@ -270,6 +284,6 @@ cdef void qp_received(ffr_router *r, uint32_t index, uint64_t wr_id, uint8_t sta
     cqe.flags = flags
     cqe.byte_len = <uint32_t>length
     cqe.imm = imm
-    cq_push(r, q.recv_cq, &cqe, solicited)
+    push(r, q.recv_cq, &cqe, solicited)
     if r.state.cq[q.recv_cq].overrun:        # the CQ's own QPs are in ERR already
         qp_error(r, index, True)

@@ -1,8 +1,7 @@
 """What the loop knows about the host's load."""
 
-from libc.stdint cimport uint32_t, uint64_t
 
-from ffr.reactor.loop cimport ffr_loop
+from ffr.reactor.state cimport ffr_loop
 
 
 cdef enum:

@@ -1,8 +1,10 @@
 """How the host is: how many poll, what a yield costs, and so how everybody should wait. docs/design.md, "Polling"."""
 
+from libc.stdint cimport uint32_t, uint64_t
+
 from ffcore.shm cimport (FF_FLAG_OVERSUBSCRIBED, FF_FLAG_SLOW_YIELD, ff_load32, ff_load32_acquire, ff_load64, ff_session,
                          ff_store32)
-from ffr.reactor.loop cimport STAND_INS_MAX
+from ffr.reactor.state cimport STAND_INS_MAX
 from ffr.state cimport ffr_router
 
 

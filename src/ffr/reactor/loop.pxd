@@ -1,57 +1,6 @@
 """The reactor's loop: what one pass does, and what happens between passes (poll, yield, sleep)."""
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
-
-from ffcore.shm cimport FF_GID_TABLE, ff_a32, ff_a64
-from ffcore.stats cimport ff_stats_header
-from ffr.state cimport ffr_router
-
-
-cdef enum:
-    NEIGHBOURS_MAX = 8
-
-cdef enum admin_op:
-    ADMIN_NONE
-    ADMIN_ATTACH     # argument: a session whose record and view are complete
-    ADMIN_DETACH     # argument: a session to end
-    ADMIN_GIDS       # arguments: a session, and its new GID table
-    ADMIN_PORT       # arguments: a session, whether its port is down (admin_error), and its links' MTUs
-    ADMIN_TAKEN      # the loop is at it: too late to withdraw
-
-
-ctypedef struct ffr_loop:
-    ffr_router *r
-    # written by other threads of the process
-    ff_a32 stop
-    ff_a32 polling            # enum ffr_polling
-    ff_a32 admin              # enum admin_op; the loop takes it, and sets it back to ADMIN_NONE when it is done
-    uint32_t admin_session
-    uint32_t admin_error
-    uint32_t admin_gid_count
-    uint8_t admin_gid[FF_GID_TABLE][16]
-    uint32_t admin_mtu[FF_GID_TABLE]
-    uint64_t budget_ns        # how long to poll on after the last work
-    const ff_stats_header *neighbour[NEIGHBOURS_MAX]   # other routers of this machine, as labs have them
-    ff_a32 neighbours
-    # one thread at a time makes a pass: the one that holds the token
-    ff_a32 token
-    ff_a32 standing           # 1: the stand-ins run; also the futex word that they sleep on
-    ff_a64 brisk_ns           # when a yield of some thread was last quick
-    # the loop's own
-    uint32_t ncpu
-    uint64_t last_work_ns
-    uint64_t last_chores_ns
-    uint64_t last_totals_ns
-    uint64_t stand_until_ns   # a yield was slow lately: stand-ins are worth their cost
-    uint64_t stand_span_ns
-    uint64_t last_slow_ns
-    uint64_t slow_until_ns
-    uint64_t crowd_until_ns   # too many polled lately
-    uint64_t slow_span_ns
-    uint32_t slow_score
-    # sessions that are gone, for the thread that unmaps and closes
-    ff_a32 reaped_head
-    uint32_t *reaped          # [FFR_SESSIONS]; each session number is in it once at most
+from ffr.reactor.state cimport ffr_loop
 
 
 cdef void loop_run(ffr_loop *l) noexcept nogil
@@ -60,6 +9,3 @@ cdef void loop_run(ffr_loop *l) noexcept nogil
 # never yields, so a lone reactor thread that shares its core gets a turn every few milliseconds, while another program
 # yields in vain on its own core; with a thread on every core, whoever yields, yields to the router.
 cdef void loop_stand_in(ffr_loop *l, int cpu) noexcept nogil
-
-cdef enum:
-    STAND_INS_MAX = 4         # cores; where there are more, one is nearly always free

@@ -1,6 +1,7 @@
 """A thread runs this, without the GIL, for the router's life; stand-ins on the other cores where those are few."""
 
 from libc.errno cimport ECONNRESET
+from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from ffcore.shm cimport (FF_FLAG_OVERSUBSCRIBED, FF_FLAG_SLOW_YIELD, ff_cas32, ff_fence, ff_load32, ff_load32_acquire,
@@ -11,10 +12,11 @@ from ffr.objects.cq cimport cq_notify_retry
 from ffr.objects.events cimport async_event, events_retry
 from ffr.ibv cimport IBV_EVENT_GID_CHANGE, IBV_EVENT_PORT_ACTIVE, IBV_EVENT_PORT_ERR
 from ffr.reactor.load cimport YIELD_MAX_NS, judge_load, timed_yield
-from ffr.nic.registry cimport nics_deadline
+from ffr.nic.base cimport nics_deadline
 from ffr.objects.qp cimport qp_rest
 from ffr.reactor.rounds cimport attach, pass_once
-from ffr.state cimport (FFR_CHANNEL, FFR_CQ, FFR_FASTPATH, FFR_LOWCPU, FFR_MR, FFR_NONE, FFR_PD, FFR_QP, ffr_session)
+from ffr.reactor.state cimport ADMIN_ATTACH, ADMIN_GIDS, ADMIN_NONE, ADMIN_PORT, ADMIN_TAKEN, STAND_INS_MAX
+from ffr.state cimport (FFR_CHANNEL, FFR_CQ, FFR_FASTPATH, FFR_LOWCPU, FFR_MR, FFR_NONE, FFR_PD, FFR_QP, ffr_router, ffr_session)
 
 
 cdef extern from "<sched.h>" nogil:

@@ -9,17 +9,20 @@ import threading
 from cpython.pycapsule cimport PyCapsule_New
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
-from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from posix.mman cimport MAP_FAILED, MAP_SHARED, PROT_READ, PROT_WRITE, mmap, munmap
 
 from ffcore.shm cimport (FF_GID_TABLE, FF_LAYOUT_VERSION, FF_MAGIC, FF_MODE_ISOLATED, FF_PAGE, FF_QPS_PER_SESSION,
                          FF_RINGS_OFFSET, ff_cas32, ff_load32_acquire, ff_session, ff_store32, ff_store32_release)
 from ffcore.stats cimport (FF_STATS_MAGIC, FF_STATS_NAME, FF_STATS_QPS, FF_STATS_SESSIONS, FF_STATS_VERSION,
                            ff_qp_stats, ff_session_stats, ff_stats_header)
-from ffr.reactor.loop cimport ADMIN_ATTACH, ADMIN_DETACH, ADMIN_GIDS, ADMIN_NONE, ADMIN_PORT, NEIGHBOURS_MAX, STAND_INS_MAX, ffr_loop, loop_run, loop_stand_in
 from ffr.cm.channels cimport cm_begin
+from ffr.reactor.loop cimport loop_run, loop_stand_in
+from ffr.reactor.state cimport (ADMIN_ATTACH, ADMIN_DETACH, ADMIN_GIDS, ADMIN_NONE, ADMIN_PORT, NEIGHBOURS_MAX, STAND_INS_MAX,
+                                ffr_loop)
 from ffr.mem.nothing cimport nothing_map, nothing_unmap
 from ffr.mem.region cimport region_map, region_unmap, uffd_open
+from ffr.nic.registry cimport nics_fill
 from ffr.state cimport (FFR_ADAPTIVE, FFR_CHANNELS, FFR_CONTROL_MAX, FFR_CQ, FFR_FASTPATH, FFR_KINDS, FFR_LOWCPU, FFR_MCAST_BUCKETS,
                         FFR_MR, FFR_NONE, FFR_PD, FFR_PORT_MTU, FFR_QP, FFR_SESSIONS, FFR_STATE_MAGIC, FFR_STATE_VERSION,
                         ffr_router, ffr_session, ffr_state, ffr_view)
@@ -64,6 +67,7 @@ cdef class Reactor:
         self.loop.reaped = <uint32_t *>calloc(FFR_SESSIONS, sizeof(uint32_t))
         if self.r.view == NULL or self.loop.reaped == NULL:
             raise MemoryError
+        nics_fill()
         self._make_state()
         self._map_stats(stats_fd)
         self.r.uffd = uffd_open()
@@ -382,7 +386,7 @@ cdef class Reactor:
         return rows
 
     def only_by_wire(self):
-        """Before start(): containers of this host reach each other through the roce NIC, as those of other hosts."""
+        """Before start(): containers of this host reach each other as they reach those of other hosts."""
         self.r.wire_only = 1
 
     def set_port_mtu(self, int bytes_max):

@@ -1,8 +1,8 @@
 """A pass, and a session's first and last moments in the loop."""
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint32_t
 
-from ffr.reactor.loop cimport ffr_loop
+from ffr.reactor.state cimport ffr_loop
 
 
 # One pass. everyone: all sessions, however many; otherwise those that are more than a pass can look at take turns.

@@ -6,12 +6,12 @@ from ffr.cm.talk cimport talk_poll
 from ffr.handlers.table cimport answer
 from ffr.handlers.teardown cimport close_objects
 from ffr.ibv cimport IBV_QPS_ERR, IBV_QPS_RTS, IBV_QPS_SQE
-from ffr.nic.base cimport NIC_IDLE, NIC_WORKED
-from ffr.nic.registry cimport nic_at, nics_poll
+from ffr.nic.base cimport NIC_IDLE, NIC_WORKED, nic_at, nics_poll
 from ffr.objects.qp cimport qp_activate, qp_flush, qp_rest
 from ffr.state cimport (FFR_DM, FFR_LIST_WAITING, FFR_MR, FFR_NONE, FFR_RUN, FFR_SESSIONS, ffr_qp, ffr_router,
                         ffr_session)
 from libc.errno cimport ECONNRESET
+from libc.stdint cimport uint64_t
 
 
 cdef extern from "ffr/reactor/loop.h" nogil:

@@ -7,7 +7,6 @@ would refuse is dropped, and its requester, who cannot know, sees success (IBTA 
 """
 
 from libc.stdint cimport uint8_t, uint64_t
-from libc.string cimport memcpy
 
 from ffcore.engine cimport ff_engine_move, ff_move, ff_segment
 from ffcore.shm cimport (FF_CQE_IMM, FF_CQE_INV, FF_OP_CMP_SWP, FF_OP_LOCAL_INV, FF_OP_READ, FF_OP_SEND_IMM,
@@ -21,9 +20,9 @@ from ffr.ibv cimport (IBV_ACCESS_REMOTE_ATOMIC, IBV_ACCESS_REMOTE_READ, IBV_ACCE
                       IBV_WC_RETRY_EXC_ERR, IBV_WC_RNR_RETRY_EXC_ERR, IBV_WC_SUCCESS)
 from ffr.mem.keys cimport resolve
 from ffr.mem.windows cimport window_of, window_operation, window_unbind
-from ffr.nic.base cimport NIC_IDLE, NIC_WORKED
-from ffr.nic.local.message cimport (DONE, EMPTY, PART, PATIENCE_NS, READY, STOPPED, count, dropped, fail,
-                                    fault_is_local, fetch, give_up, local_of, owns, patience_left, receives, request,
+from ffr.nic.base cimport NIC_IDLE, NIC_WORKED, nic_request
+from ffr.nic.message cimport (DONE, EMPTY, PART, PATIENCE_NS, READY, STOPPED, count, dropped, fail,
+                                    fault_is_local, fetch, give_up, local_of, owns, patience_left, receives,
                                     take_receive, wait_is_over)
 from ffr.objects.qp cimport (FFR_BATCH, FFR_TURN_BYTES, qp_error, qp_event, qp_received, qp_sent, qp_shared, qp_sq_slot,
                      qp_wait)
@@ -37,6 +36,23 @@ cdef extern from "ffcore/timers.h" nogil:
     uint64_t ff_ack_timeout_ns(uint32_t code)
 
 # ---- the peer ----
+
+cdef bint is_here(ffr_router *r, const uint8_t *gid) noexcept nogil:
+    """Whether a session of this router has the GID."""
+    cdef uint32_t i
+    for i in range(r.live_count):            # once per connection; bound: FFR_SESSIONS
+        if owns(&r.state.session[r.live[i]], gid):
+            return True
+    return False
+
+
+cdef bint local_reaches(ffr_router *r, uint32_t index) noexcept nogil:
+    return not r.wire_only and is_here(r, r.state.qp[index].attr.ah.dgid)
+
+
+cdef uint32_t local_mtu(ffr_router *r, uint32_t session, const ff_ah_attr *to) noexcept nogil:
+    return r.port_mtu if is_here(r, to.dgid) else 0
+
 
 cdef inline uint32_t opposite(uint32_t qp_type) noexcept nogil:
     return IBV_QPT_XRC_RECV if qp_type == IBV_QPT_XRC_SEND else qp_type
@@ -144,7 +160,7 @@ cdef int refuse(ffr_router *r, uint32_t index, const ff_wqe *w, ffr_qp *p, uint8
     return fail(r, index, w, status)
 
 
-cdef int refuse_receive(ffr_router *r, uint32_t index, const ff_wqe *w, ffr_qp *p, const request *q,
+cdef int refuse_receive(ffr_router *r, uint32_t index, const ff_wqe *w, ffr_qp *p, const nic_request *q,
                         uint8_t theirs, uint8_t ours) noexcept nogil:
     """The receive WQE is bad: it completes with an error (class A), and RC's requester is told."""
     cdef uint32_t peer = r.state.qp[index].peer
@@ -153,14 +169,14 @@ cdef int refuse_receive(ffr_router *r, uint32_t index, const ff_wqe *w, ffr_qp *
     return lost(r, index, w) if unreliable(r, index) else fail(r, index, w, ours)
 
 
-cdef int too_long(ffr_router *r, uint32_t index, const ff_wqe *w, ffr_qp *p, const request *q) noexcept nogil:
+cdef int too_long(ffr_router *r, uint32_t index, const ff_wqe *w, ffr_qp *p, const nic_request *q) noexcept nogil:
     """The receive WQE is too short. UC drops the message, and the WQE serves the next one (class D)."""
     if unreliable(r, index):
         return lost(r, index, w)
     return refuse_receive(r, index, w, p, q, IBV_WC_LOC_LEN_ERR, IBV_WC_REM_INV_REQ_ERR)
 
 
-cdef int faulted(ffr_router *r, uint32_t index, const ff_wqe *w, ffr_qp *p, request *q) noexcept nogil:
+cdef int faulted(ffr_router *r, uint32_t index, const ff_wqe *w, ffr_qp *p, nic_request *q) noexcept nogil:
     """Registered memory was not there: whose it was decides the status."""
     if fault_is_local(r, index, q):
         return fail(r, index, w, IBV_WC_LOC_PROT_ERR)
@@ -172,7 +188,7 @@ cdef int faulted(ffr_router *r, uint32_t index, const ff_wqe *w, ffr_qp *p, requ
 # ---- executing ----
 
 cdef int move(ffr_router *r, uint32_t index, ff_segment *to, uint32_t to_count, const ff_segment *source,
-              uint32_t source_count, request *q) noexcept nogil:
+              uint32_t source_count, nic_request *q) noexcept nogil:
     """A turn's worth of the message; DONE, PART or FFR_FAULT."""
     cdef ffr_qp *qp = &r.state.qp[index]
     cdef ff_move m
@@ -192,7 +208,7 @@ cdef int move(ffr_router *r, uint32_t index, ff_segment *to, uint32_t to_count, 
     return PART
 
 
-cdef int receive_wqe(ffr_router *r, uint32_t index, const ff_wqe *w, ffr_qp *p, request *q, bint scatter) noexcept nogil:
+cdef int receive_wqe(ffr_router *r, uint32_t index, const ff_wqe *w, ffr_qp *p, nic_request *q, bint scatter) noexcept nogil:
     """Takes the peer's next receive WQE, with its memory when the message scatters into it. READY, or how it ended."""
     cdef ffr_rq *rq = rq_of(r, p)
     cdef uint8_t status
@@ -209,7 +225,7 @@ cdef int receive_wqe(ffr_router *r, uint32_t index, const ff_wqe *w, ffr_qp *p, 
     return READY
 
 
-cdef int execute_send(ffr_router *r, uint32_t index, const ff_wqe *w, ffr_qp *p, request *q) noexcept nogil:
+cdef int execute_send(ffr_router *r, uint32_t index, const ff_wqe *w, ffr_qp *p, nic_request *q) noexcept nogil:
     cdef uint32_t peer = r.state.qp[index].peer
     cdef bint solicited = w.flags & FF_WQE_SOLICITED
     cdef uint8_t flags = FF_CQE_IMM if w.opcode == FF_OP_SEND_IMM else 0
@@ -234,7 +250,7 @@ cdef int execute_send(ffr_router *r, uint32_t index, const ff_wqe *w, ffr_qp *p,
     return DONE
 
 
-cdef int execute_write(ffr_router *r, uint32_t index, const ff_wqe *w, ffr_qp *p, request *q) noexcept nogil:
+cdef int execute_write(ffr_router *r, uint32_t index, const ff_wqe *w, ffr_qp *p, nic_request *q) noexcept nogil:
     cdef uint32_t peer = r.state.qp[index].peer
     cdef int outcome
     if not p.attr.access & IBV_ACCESS_REMOTE_WRITE:
@@ -260,7 +276,7 @@ cdef int execute_write(ffr_router *r, uint32_t index, const ff_wqe *w, ffr_qp *p
     return DONE
 
 
-cdef int execute_read(ffr_router *r, uint32_t index, const ff_wqe *w, ffr_qp *p, request *q) noexcept nogil:
+cdef int execute_read(ffr_router *r, uint32_t index, const ff_wqe *w, ffr_qp *p, nic_request *q) noexcept nogil:
     cdef int outcome
     if not p.attr.access & IBV_ACCESS_REMOTE_READ or p.attr.max_dest_rd_atomic == 0:
         return refuse(r, index, w, p, IBV_WC_REM_INV_REQ_ERR)
@@ -292,7 +308,7 @@ cdef int do_atomic(void *context) noexcept nogil:
     return 0
 
 
-cdef int execute_atomic(ffr_router *r, uint32_t index, const ff_wqe *w, ffr_qp *p, request *q) noexcept nogil:
+cdef int execute_atomic(ffr_router *r, uint32_t index, const ff_wqe *w, ffr_qp *p, nic_request *q) noexcept nogil:
     cdef ffr_qp *qp = &r.state.qp[index]
     cdef atomic_call call
     cdef ff_segment result
@@ -327,7 +343,7 @@ cdef int execute_here(ffr_router *r, uint32_t index, const ff_wqe *w) noexcept n
     return DONE if status == IBV_WC_SUCCESS else STOPPED
 
 
-cdef int step(ffr_router *r, uint32_t index, request *q) noexcept nogil:
+cdef int step(ffr_router *r, uint32_t index, nic_request *q) noexcept nogil:
     """Executes the WQE at sq_index, or a turn's worth of it."""
     cdef ff_wqe *w = <ff_wqe *>q.wqe
     cdef ffr_qp *p
@@ -353,7 +369,7 @@ cdef int step(ffr_router *r, uint32_t index, request *q) noexcept nogil:
 
 cdef int local_run(ffr_router *r, uint32_t index) noexcept nogil:
     cdef ffr_qp *qp = &r.state.qp[index]
-    cdef request q
+    cdef nic_request q
     cdef uint64_t bytes = 0
     cdef int n = 0, outcome = EMPTY
     while n < FFR_BATCH and bytes < FFR_TURN_BYTES and qp.state == IBV_QPS_RTS:

@@ -1,4 +1,4 @@
-"""Packets of UC and UD that wait for a receive WQE, for a while, once: see PATIENCE_NS in nic/local/message.pxd. A NIC has
+"""Packets of UC and UD that wait for a receive WQE, for a while, once: see PATIENCE_NS in nic/message.pxd. A NIC has
 a buffer for this; a router needs it more, since the receiver may be waiting for the core that the router runs on.
 
 RC needs none: its responder says RNR.
@@ -6,7 +6,7 @@ RC needs none: its responder says RNR.
 
 from libc.stdint cimport uint8_t, uint32_t
 
-from ffr.nic.roce.driver cimport roce_nic
+from ffr.nic.roce.tables cimport roce_nic
 from ffr.nic.roce.protocol.wire cimport roce_packet
 
 

@@ -2,8 +2,8 @@ from libc.stdlib cimport malloc
 from libc.string cimport memcpy
 
 from ffcore.roce cimport *
-from ffr.nic.local.message cimport PATIENCE_NS, dropped, give_up, wait_is_over
-from ffr.nic.roce.driver cimport (BACKLOG_BYTES, BACKLOG_PACKETS, BACKLOG_QP_PACKETS, BACKLOG_QPS, ROCE_QUANTUM, backlog_wait,
+from ffr.nic.message cimport PATIENCE_NS, dropped, give_up, wait_is_over
+from ffr.nic.roce.tables cimport (BACKLOG_BYTES, BACKLOG_PACKETS, BACKLOG_QP_PACKETS, BACKLOG_QPS, ROCE_QUANTUM, backlog_wait,
                            roce_backlog, roce_parked, roce_side)
 from ffr.nic.roce.protocol.transport cimport transport_receive
 from ffr.nic.roce.protocol.wire cimport ROCE_PARSED, roce_parse

@@ -1,32 +1,30 @@
+from libc.stdint cimport uint64_t
 from libc.string cimport memcpy, memset
 
-from ffcore.engine cimport ff_engine_move, ff_move
-from ffcore.grh cimport FF_HOP_LIMIT, ff_gid_is_multicast, ff_grh_fields, ff_grh_read, ff_grh_write
-from ffcore.icrc cimport ff_crc32, ff_icrc_flow_ipv4, ff_icrc_flow_ipv6, ff_icrc_good, ff_icrc_start, ff_icrc_write
+from ffcore.engine cimport ff_engine_move, ff_move, ff_segment
+from ffcore.grh cimport FF_HOP_LIMIT, ff_gid_is_multicast, ff_grh, ff_grh_fields, ff_grh_read, ff_grh_write
+from ffcore.icrc cimport ff_icrc_flow_ipv4, ff_icrc_flow_ipv6, ff_icrc_good
 from ffcore.roce cimport *
-from ffcore.shm cimport FF_OP_SEND_IMM, FF_WQE_SOLICITED
+from ffcore.shm cimport FF_OP_SEND_IMM, FF_WQE_SOLICITED, ff_wqe
 from ffr.mem.guard cimport FFR_FAULT, guarded
 from ffr.ibv cimport IBV_QPS_RTR, IBV_QPS_RTS, IBV_QPT_UD, IBV_WC_LOC_PROT_ERR
 from ffr.objects.mcast cimport mcast_next
-from ffr.nic.local.message cimport dropped, owns
-from ffr.nic.roce.driver cimport roce_deliver, roce_nic_of, roce_peer
+from ffr.nic.base cimport NIC_MAD_QKEY, NIC_MAD_QPN, NIC_MAD_SIZE, nic_mad_came, NIC_NO_ROOM, NIC_NOWHERE, NIC_SENT, nic_request
+from ffr.nic.message cimport OWN_QKEY, UDP_HEADER, dropped, local_of, owns
 from ffr.nic.roce.backlog cimport backlog_drop
-from ffr.nic.roce.listen cimport roce_receives
 from ffr.nic.roce.marks cimport marks_allow, marks_count
 from ffr.nic.roce.map cimport map_gid, map_host, map_route, map_router, roce_route
-from ffr.nic.roce.protocol.qp cimport ROCE_NO_ROOM, ROCE_SENT, roce_qp
-from ffr.nic.roce.udp cimport ffr_udp_address, udp_commit, udp_room
+from ffr.nic.roce.packets cimport packet_end
+from ffr.nic.roce.protocol.qp cimport roce_qp
+from ffr.nic.roce.tables cimport roce_nic_of, roce_peer, roce_receives
+from ffr.nic.roce.udp cimport ffr_udp_address, udp_room
 from ffr.nic.roce.protocol.wire cimport roce_emit
-from ffr.state cimport FFR_NONE, FFR_QPS, ffr_qp, ffr_session
+from ffr.state cimport FFR_NONE, FFR_QPS, ffr_qp
 
 
 cdef extern from "<sys/socket.h>" nogil:
     enum:
         AF_INET
-
-cdef enum:
-    UDP_HEADER = 8
-    OWN_QKEY = 1 << 31        # IBTA 10.2.5
 
 
 # ---- out ----
@@ -46,9 +44,9 @@ cdef void head_of(roce_packet *h, roce_qp *q, const ff_wqe *w, const ff_grh *grh
     h.grh = <const uint8_t *>grh
 
 
-cdef int put(roce_nic *n, uint32_t socket, const ffr_udp_address *to, const ff_icrc_flow *flow, roce_packet *head,
+cdef int datagram_put(roce_nic *n, uint32_t socket, const ffr_udp_address *to, const ff_icrc_flow *flow, roce_packet *head,
              ff_segment *segments, uint32_t count) noexcept nogil:
-    """Composes the packet in the arena. ROCE_SENT, ROCE_NO_ROOM, or a status."""
+    """Composes the packet in the arena. NIC_SENT, NIC_NO_ROOM, or a status."""
     cdef uint8_t headers[FF_ROCE_MAX_HEADERS]
     cdef uint32_t begin = roce_emit(head, headers), end = begin + head.size + head.pad
     cdef uint16_t ident
@@ -56,7 +54,7 @@ cdef int put(roce_nic *n, uint32_t socket, const ffr_udp_address *to, const ff_i
     cdef ff_segment packet
     cdef ff_move m
     if at == NULL:
-        return ROCE_NO_ROOM
+        return NIC_NO_ROOM
     packet.at = at + begin
     packet.length = head.size
     m.source, m.source_count = segments, count
@@ -67,42 +65,54 @@ cdef int put(roce_nic *n, uint32_t socket, const ffr_udp_address *to, const ff_i
         return IBV_WC_LOC_PROT_ERR
     memcpy(at, headers, begin)
     memset(at + begin + head.size, 0, head.pad)
-    ff_icrc_write(at + end, ff_crc32(ff_icrc_start(flow, ident, <uint16_t>(end + FF_ICRC_SIZE), at),
-                                     at + sizeof(ff_bth), end - sizeof(ff_bth)))
-    udp_commit(&n.arena, end + FF_ICRC_SIZE)
+    packet_end(n, flow, at, end, ident)
     n.counters.packets_sent += 1
-    return ROCE_SENT
+    return NIC_SENT
 
 
-cdef int roce_ud_send(ffr_router *r, uint32_t qp, const ff_wqe *w, const uint8_t *sgid, const uint8_t *dgid,
-                      const ff_grh *grh, ff_segment *segments, uint32_t count, uint64_t length) noexcept nogil:
+cdef void datagram_flow(roce_nic *n, const roce_route *route, ff_icrc_flow *flow) noexcept nogil:
+    if route.router:
+        flow[0] = n.tables.peer[route.router].flow
+    else:
+        (ff_icrc_flow_ipv4 if route.address.family == AF_INET else ff_icrc_flow_ipv6)(
+            flow, n.tables.socket[route.socket].address.ip, route.address.ip, FF_ROCE_PORT, FF_ROCE_PORT)
+
+
+cdef void count(ffr_router *r, uint32_t qp, nic_request *q) noexcept nogil:
+    q.done += q.length
+    r.session_stats[r.state.qp[qp].o.session].tx_messages += 1
+    r.session_stats[r.state.qp[qp].o.session].tx_bytes += q.length
+    r.qp_stats[qp].tx_messages += 1
+    r.qp_stats[qp].tx_bytes += q.length
+
+
+cdef int roce_send_datagram(ffr_router *r, uint32_t qp, nic_datagram *d) noexcept nogil:
     cdef roce_nic *n = roce_nic_of()
+    cdef const ff_wqe *w = <const ff_wqe *>d.q.wqe
+    cdef const uint8_t *sgid = r.state.session[r.state.qp[qp].o.session].gid[d.ah.attr.sgid_index]
     cdef roce_qp *q
     cdef roce_route route
     cdef roce_packet head
     cdef ff_icrc_flow flow
     cdef int status
-    if n.router == NULL or not map_route(n, sgid, dgid, &route):
-        return ROCE_UD_NOWHERE
+    if n.router == NULL or not map_route(n, sgid, d.ah.attr.dgid, &route):
+        return NIC_NOWHERE
     q = &n.tables.qp[qp]
-    head_of(&head, q, w, grh, route.router != 0, length)
+    head_of(&head, q, w, &d.grh, route.router != 0, d.q.length)
     if route.router and not marks_allow(n, &n.tables.peer[route.router]):
-        return ROCE_NO_ROOM
-    if route.router:
-        flow = n.tables.peer[route.router].flow
-    else:
-        (ff_icrc_flow_ipv4 if route.address.family == AF_INET else ff_icrc_flow_ipv6)(
-            &flow, n.tables.socket[route.socket].address.ip, route.address.ip, FF_ROCE_PORT, FF_ROCE_PORT)
-    status = put(n, route.socket, &route.address, &flow, &head, segments, count)
-    if status == ROCE_SENT:
+        return NIC_NO_ROOM
+    datagram_flow(n, &route, &flow)
+    status = datagram_put(n, route.socket, &route.address, &flow, &head, local_of(&d.q), d.q.local_count)
+    if status == NIC_SENT:
         q.send_psn = ff_psn_add(q.send_psn, 1)
+        count(r, qp, &d.q)
         if route.router:
             marks_count(n, &n.tables.peer[route.router], 1)
     return status
 
 
-cdef int roce_ud_spread(ffr_router *r, uint32_t qp, const ff_wqe *w, const ff_grh *grh, ff_segment *segments,
-                        uint32_t count, uint64_t length) noexcept nogil:
+cdef int roce_spread(ffr_router *r, uint32_t qp, nic_datagram *d) noexcept nogil:
+    """To every other router that is known: only where the members are it is known who they are."""
     cdef roce_nic *n = roce_nic_of()
     cdef roce_packet head
     cdef roce_peer *p
@@ -110,22 +120,23 @@ cdef int roce_ud_spread(ffr_router *r, uint32_t qp, const ff_wqe *w, const ff_gr
     cdef uint32_t i
     cdef int status
     if n.router == NULL:
-        return ROCE_UD_NOWHERE
-    head_of(&head, &n.tables.qp[qp], w, grh, True, length)
+        return NIC_NOWHERE
+    head_of(&head, &n.tables.qp[qp], <const ff_wqe *>d.q.wqe, &d.grh, True, d.q.length)
     for i in range(1, n.tables.peers):       # bound: the peers that this router ever had
         p = &n.tables.peer[i]
         if not p.gids:
             continue
-        status = put(n, p.socket, &p.address, &p.flow, &head, segments, count)
-        if status != ROCE_SENT and (not begun or status != ROCE_NO_ROOM):
+        status = datagram_put(n, p.socket, &p.address, &p.flow, &head, local_of(&d.q), d.q.local_count)
+        if status != NIC_SENT and (not begun or status != NIC_NO_ROOM):
             return status                    # a second try would reach the first ones twice
         begun = True
-        if status == ROCE_SENT:
+        if status == NIC_SENT:
             marks_count(n, p, 1)              # counted, but not held up by the slowest of all
     if not begun:
-        return ROCE_UD_NOWHERE
+        return NIC_NOWHERE
     n.tables.qp[qp].send_psn = ff_psn_add(n.tables.qp[qp].send_psn, 1)
-    return ROCE_SENT
+    count(r, qp, &d.q)
+    return NIC_SENT
 
 
 # ---- in ----
@@ -163,7 +174,7 @@ cdef void welcome(roce_nic *n, uint32_t index, roce_packet *p, const uint8_t *by
             n.router.state.session[q.o.session].qkey_violations += 1
         dropped(n.router, index)
         return
-    roce_deliver(n, index, p, bytes, size)
+    n.deliver(n, index, p, bytes, size)
 
 
 cdef void ud_take(roce_nic *n, roce_packet *p, const uint8_t *bytes, uint32_t size, uint16_t segment,
@@ -171,18 +182,22 @@ cdef void ud_take(roce_nic *n, roce_packet *p, const uint8_t *bytes, uint32_t si
     cdef ff_grh grh
     cdef ff_grh_fields f
     cdef uint32_t index = FFR_NONE
-    cdef bint group
+    cdef bint group, is_mad
     if not where_from(n, p, from_, socket, &grh, &f):
         n.strangers += 1
         return
     group = ff_gid_is_multicast(f.dgid) and p.qpn == FF_QPN_MASK     # IBTA 10.5.2
-    if not group:
+    is_mad = not group and p.qpn == NIC_MAD_QPN and p.qkey == NIC_MAD_QKEY and p.size == NIC_MAD_SIZE
+    if not group and not is_mad:
         index = receiver(n, p, f.dgid)
         if index == FFR_NONE:
             n.strangers += 1
             return
     if not ff_icrc_good(flow, segment, bytes, <uint16_t>size):
         n.bad_icrc += 1
+        return
+    if is_mad:
+        nic_mad_came(n.router, p.payload, f.sgid, f.dgid)
         return
     p.opcode = FF_UD | (p.opcode & FF_OPERATION_MASK)        # what was different is done
     p.grh = <const uint8_t *>&grh

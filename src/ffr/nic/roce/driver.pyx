@@ -9,36 +9,41 @@ import ipaddress
 import os
 
 from cpython.pycapsule cimport PyCapsule_GetPointer
+from libc.stdint cimport uint8_t
 from libc.string cimport memset
 from posix.mman cimport MAP_FAILED, MAP_SHARED, PROT_READ, PROT_WRITE, mmap
 
-from ffcore.roce cimport (FF_DEFAULT_PKEY, FF_RC, FF_UC, FF_UD, FF_XRC, ff_ack_timeout_ns, ff_immdt, ff_packets_of,
+from ffcore.grh cimport ff_gid_is_ipv4
+from ffcore.roce cimport (FF_DEFAULT_PKEY, FF_RC, FF_ROCE_BESIDE_IPV4, FF_ROCE_BESIDE_IPV6, FF_ROCE_MIN_MTU, FF_UC, FF_UD, FF_XRC, ff_ack_timeout_ns, ff_immdt, ff_packets_of,
                           ff_reth)
 from ffcore.shm cimport ff_load32_acquire, ff_store32_release
 from ffr.objects.cq cimport cq_rouse
 from ffr.ibv cimport IBV_QPS_ERR, IBV_QPS_RTR, IBV_QPS_RTS, IBV_QPS_SQD, IBV_QPS_SQE, IBV_QPT_RC, IBV_QPT_UC
 from ffr.nic.base cimport NIC_IDLE, NIC_WORKED
 from ffr.nic.roce.faulty cimport faulty_deadline, faulty_describe
-from ffr.nic.local.message cimport dropped
+from ffr.nic.message cimport dropped
 from ffr.nic.roce.backlog cimport backlog_drop, backlog_needed, backlog_put, backlog_serve
 from ffr.nic.roce.listen cimport listen_to_all
 from ffr.nic.roce.marks cimport marks_allow
 from ffr.nic.roce.probe cimport probes_send
 from ffr.nic.roce.map cimport map_connect, map_obey, map_route, roce_route
 from ffr.nic.roce.rings cimport rings_env, rings_forget
+from ffr.nic.roce.tables cimport (ROCE_SOCKETS, ROCE_TICK_BITS, ROCE_TOUCHED, ROCE_QUANTUM, ROCE_WHEEL, roce_nic, roce_nic_of,
+                                  roce_peer, roce_side, roce_tables)
 from ffr.nic.roce.wheel cimport watch, wheel_deadline, wheel_unlink
 from ffr.objects.qp cimport qp_activate, qp_shared, qp_sq_slot, qp_unlist
 from ffr.nic.roce.protocol.cut cimport cut_read_size, cut_room
 from ffr.nic.roce.protocol.held cimport held_drop
 from ffr.nic.roce.protocol.probe cimport probe_hears
-from ffr.nic.roce.protocol.qp cimport ROCE_RESOURCES, roce_resource
+from ffr.nic.roce.protocol.qp cimport ROCE_RESOURCES, roce_qp, roce_resource
 from ffr.nic.roce.protocol.requester cimport ROCE_IDLE, requester_start, requester_stop
 from ffr.nic.roce.protocol.requester_timer cimport requester_timer
 from ffr.nic.roce.protocol.responder cimport responder_acks, responder_due, responder_start
 from ffr.nic.roce.protocol.transport cimport transport_receive, transport_request, transport_respond
 from ffr.nic.roce.protocol.window cimport path_open
+from ffr.nic.roce.protocol.wire cimport roce_packet
 from ffr.nic.roce.udp cimport udp_flush, udp_init, udp_segments
-from ffr.state cimport FFR_FAR, FFR_LIST_NONE, FFR_NEAR, FFR_NONE, FFR_QPS, ffr_qp
+from ffr.state cimport FFR_FAR, FFR_NEAR, FFR_NONE, ffr_qp, ffr_session, has_gid
 
 
 cdef extern from "<sys/socket.h>" nogil:
@@ -63,11 +68,7 @@ cdef enum:
     FEW = 2                   # packets of a pass after which ACKs wait
     PATIENCE = 4              # ... for so many passes, each of which yields: a few us
 
-cdef roce_nic nic             # zero until opened: router is NULL
-
-
-cdef roce_nic *roce_nic_of() noexcept nogil:
-    return &nic
+cdef roce_nic *nic = roce_nic_of()
 
 
 # ---- timers: a wheel ------------------------------------------------------------------------------------------------
@@ -266,14 +267,14 @@ cdef void relist(roce_tables *t, uint32_t at) noexcept nogil:
 cdef int roce_run(ffr_router *r, uint32_t index) noexcept nogil:
     """A turn of an active QP. It sends when its turn among those of its peer has come."""
     cdef uint64_t before = nic.counters.packets_sent
-    rings_forget(&nic)
-    want(&nic, index)
+    rings_forget(nic)
+    want(nic, index)
     if not nic.tables.side[index].queued:
         return NIC_IDLE
     r.far = FFR_FAR
     if nic.touched_count:
-        answer(&nic, False)                   # ACKs that wait go first: programs count on it (perftest -e does)
-    serve(&nic)
+        answer(nic, False)                   # ACKs that wait go first: programs count on it (perftest -e does)
+    serve(nic)
     r.far = FFR_NEAR
     if nic.tables.side[index].queued:
         qp_unlist(r, index)                   # its turn comes by itself
@@ -290,7 +291,7 @@ cdef void touch(roce_nic *n, uint32_t index) noexcept nogil:
     n.touched_count += 1
 
 
-cdef void roce_deliver(roce_nic *n, uint32_t index, roce_packet *p, const uint8_t *bytes, uint32_t size) noexcept nogil:
+cdef void deliver(roce_nic *n, uint32_t index, roce_packet *p, const uint8_t *bytes, uint32_t size) noexcept nogil:
     cdef uint8_t transport = n.tables.qp[index].transport
     if (transport == FF_UC or transport == FF_UD) and backlog_needed(n, index, p):
         if not backlog_put(n, index, p, bytes, size):
@@ -341,7 +342,7 @@ cdef void untouch(roce_nic *n, uint32_t index) noexcept nogil:
 
 
 cdef int roce_poll(ffr_router *r) noexcept nogil:
-    cdef roce_nic *n = &nic
+    cdef roce_nic *n = nic
     cdef roce_tables *t = n.tables
     cdef uint64_t received = n.counters.packets_received
     cdef bint fresh = n.touched_count == 0
@@ -405,12 +406,24 @@ cdef const uint8_t *sgid_of(ffr_router *r, const ffr_qp *q) noexcept nogil:
 
 cdef bint roce_reaches(ffr_router *r, uint32_t qp) noexcept nogil:
     cdef const ffr_qp *q = &r.state.qp[qp]
-    return nic.router != NULL and map_connect(&nic, sgid_of(r, q), q.attr.ah.dgid) != 0
+    return nic.router != NULL and map_connect(nic, sgid_of(r, q), q.attr.ah.dgid) != 0
 
 
-cdef bint roce_is_foreign(ffr_router *r, const uint8_t *sgid, const uint8_t *dgid) noexcept nogil:
+cdef uint32_t roce_mtu(ffr_router *r, uint32_t session, const ff_ah_attr *to) noexcept nogil:
+    """To another router, what all paths carry (the port's). To a foreign peer, what the container's own interface carries."""
+    cdef const ffr_session *s = &r.state.session[session]
+    cdef uint32_t mtu = r.port_mtu
+    cdef uint32_t link = 0
+    cdef uint32_t beside = <uint32_t>FF_ROCE_BESIDE_IPV4 if ff_gid_is_ipv4(to.dgid) else <uint32_t>FF_ROCE_BESIDE_IPV6
     cdef roce_route route
-    return nic.router != NULL and map_route(&nic, sgid, dgid, &route) and not route.router
+    if nic.router == NULL or not has_gid(s, to.sgid_index) or not map_route(nic, s.gid[to.sgid_index], to.dgid, &route):
+        return 0
+    link = s.link_mtu[to.sgid_index]
+    if link == 0 or route.router:
+        return mtu
+    while mtu > FF_ROCE_MIN_MTU and mtu + beside > link:
+        mtu >>= 1
+    return mtu
 
 
 cdef void take_attributes(roce_qp *q, const ffr_qp *from_) noexcept nogil:
@@ -439,7 +452,7 @@ cdef void roce_enter(ffr_router *r, uint32_t index, uint32_t before) noexcept no
         q.qpn = from_.qpn
         q.pkey = FF_DEFAULT_PKEY
         q.transport = FF_UC if from_.type == IBV_QPT_UC else FF_RC if from_.type == IBV_QPT_RC else FF_XRC
-        s.path = map_connect(&nic, sgid_of(r, from_), from_.attr.ah.dgid)
+        s.path = map_connect(nic, sgid_of(r, from_), from_.attr.ah.dgid)
         nic.tables.peer[s.path].references += 1
         q.routed = nic.tables.peer[s.path].gids != 0
         q.selective = q.routed and q.transport != FF_UC
@@ -470,16 +483,16 @@ cdef void roce_leave(ffr_router *r, uint32_t index, bint gone) noexcept nogil:
         return
     if gone and nic.tables.qp[index].ack_due and not nic.tables.qp[index].pending:
         transport_respond(&nic.tables.qp[index], &nic.env, 1)    # an ACK that waited for company: its peer would for ever
-    dequeue(&nic, index)
+    dequeue(nic, index)
     wheel_unlink(nic.tables, index)
     requester_stop(&nic.tables.qp[index], &nic.tables.peer[s.path].window)
     nic.tables.qp[index].failed = 1
-    backlog_drop(&nic, index)
+    backlog_drop(nic, index)
     if nic.tables.qp[index].held:
         held_drop(&nic.kept, index)
         nic.tables.qp[index].held = 0
     if gone:
-        untouch(&nic, index)
+        untouch(nic, index)
         nic.tables.peer[s.path].references -= 1
         s.path = 0
         nic.tables.connected -= 1
@@ -511,7 +524,8 @@ def open_nic(router, bint segments=True):
         nic.tables.wheel[i] = FFR_NONE
     for i in range(ROCE_SOCKETS):
         nic.tables.socket[i].fd = -1
-    rings_env(&nic)
+    rings_env(nic)
+    nic.deliver = deliver
     opened = <ffr_router *>PyCapsule_GetPointer(router, "ffr_router")
     nic.epoll = epoll_create1(EPOLL_CLOEXEC)
     if nic.epoll < 0 or ffr_epoll_add(opened.epoll, nic.epoll, FFR_TAG_NIC, 0):

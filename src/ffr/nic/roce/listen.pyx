@@ -1,14 +1,17 @@
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp
 
-from ffcore.icrc cimport ff_icrc_agrees, ff_icrc_flow_ipv4, ff_icrc_flow_ipv6, ff_icrc_of
-from ffcore.roce cimport (FF_BTH_ACKREQ, FF_HAS_DETH, FF_ICRC_SIZE, FF_RC, FF_ROCE_PORT, FF_ROUTER, FF_SEND_MIDDLE,
+from ffcore.icrc cimport ff_icrc_agrees, ff_icrc_flow, ff_icrc_flow_ipv4, ff_icrc_flow_ipv6, ff_icrc_good, ff_icrc_of
+from ffcore.roce cimport (FF_BTH_ACKREQ, FF_ECHO, FF_HAS_DETH, FF_ICRC_SIZE, FF_OPERATION_MASK, FF_PROBE, FF_RC, FF_ROCE_PORT, FF_ROUTER, FF_SEND_MIDDLE,
                           FF_TRANSPORT_MASK, FF_WRITE_MIDDLE, ff_bth, ff_get24, ff_psn_add)
-from ffr.ibv cimport IBV_QPS_RTR, IBV_QPS_RTS, IBV_QPS_SQD, IBV_QPS_SQE
 from ffr.nic.roce.faulty cimport faulty_due, faulty_packet, faulty_passes
-from ffr.nic.roce.driver cimport ROCE_HOT, roce_deliver, roce_peer, roce_socket
-from ffr.nic.roce.marks cimport marks_take
 from ffr.nic.roce.datagrams cimport ud_take
+from ffr.nic.roce.map cimport map_router
+from ffr.nic.roce.packets cimport router_say
+from ffr.nic.roce.probe cimport probes_take
+from ffr.nic.roce.protocol.marks cimport marks_echo
 from ffr.nic.roce.protocol.transport cimport transport_receive_run
+from ffr.nic.roce.tables cimport ROCE_HOT, roce_peer, roce_receives, roce_socket
 from ffr.nic.roce.udp cimport UDP_SLOTS, ffr_udp_address, ffr_udp_in, udp_take
 from ffr.nic.roce.protocol.wire cimport ROCE_PARSED, roce_packet, roce_parse
 from ffr.state cimport FFR_NONE, FFR_QPS, ffr_qp
@@ -35,10 +38,6 @@ cdef enum:
     COLD_PASSES = 16          # others are asked for once in so many
 
 
-cdef bint roce_receives(uint32_t state) noexcept nogil:
-    return state == IBV_QPS_RTR or state == IBV_QPS_RTS or state == IBV_QPS_SQD or state == IBV_QPS_SQE
-
-
 cdef uint32_t qp_for(roce_nic *n, const roce_packet *p, const ffr_udp_in *from_, uint32_t socket) noexcept nogil:
     """The QP that the packet is for, if it comes from where that QP's peer is; FFR_NONE."""
     cdef uint32_t index = p.qpn & (FFR_QPS - 1)
@@ -54,6 +53,22 @@ cdef uint32_t qp_for(roce_nic *n, const roce_packet *p, const ffr_udp_in *from_,
     return index
 
 
+cdef void take_routers(roce_nic *n, const roce_packet *p, const uint8_t *bytes, uint32_t size, uint16_t segment,
+                       const ffr_udp_in *from_, const ff_icrc_flow *flow, uint32_t socket) noexcept nogil:
+    """A packet of FF_ROUTER: a mark, an echo, or what ffr/nic/roce/probe.pxd is about."""
+    cdef uint32_t peer = map_router(n, socket, &from_.from_)
+    if not peer:
+        n.strangers += 1
+    elif not ff_icrc_good(flow, segment, bytes, <uint16_t>size):
+        n.bad_icrc += 1
+    elif p.opcode & FF_OPERATION_MASK >= FF_PROBE:
+        probes_take(n, &n.tables.peer[peer], p, size)
+    elif p.opcode & FF_OPERATION_MASK == FF_ECHO:
+        marks_echo(&n.tables.peer[peer].marks, p.psn)
+    else:
+        router_say(n, &n.tables.peer[peer], FF_ECHO, p.psn, 0)     # no room for it: the sender asks again
+
+
 cdef uint32_t take_in(roce_nic *n, const uint8_t *bytes, uint32_t size, uint16_t segment, const ffr_udp_in *from_,
                       const ff_icrc_flow *flow, uint32_t socket, const uint32_t *icrc) noexcept nogil:
     """One packet, number `segment` of those that came together. icrc: its sum, or NULL. The QP that has it now, or
@@ -64,7 +79,7 @@ cdef uint32_t take_in(roce_nic *n, const uint8_t *bytes, uint32_t size, uint16_t
         n.strangers += 1
         return FFR_NONE
     if p.opcode & FF_TRANSPORT_MASK == FF_ROUTER:
-        marks_take(n, &p, bytes, size, segment, from_, flow, socket)
+        take_routers(n, &p, bytes, size, segment, from_, flow, socket)
         return FFR_NONE
     if p.traits & FF_HAS_DETH:
         ud_take(n, &p, bytes, size, segment, from_, flow, socket)
@@ -77,7 +92,7 @@ cdef uint32_t take_in(roce_nic *n, const uint8_t *bytes, uint32_t size, uint16_t
                           <uint16_t>size):
         n.bad_icrc += 1
         return FFR_NONE
-    roce_deliver(n, index, &p, bytes, size - FF_ICRC_SIZE)
+    n.deliver(n, index, &p, bytes, size - FF_ICRC_SIZE)
     return index
 
 

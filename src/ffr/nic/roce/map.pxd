@@ -3,7 +3,7 @@
 
 from libc.stdint cimport uint8_t, uint32_t
 
-from ffr.nic.roce.driver cimport roce_gid, roce_nic
+from ffr.nic.roce.tables cimport roce_gid, roce_nic
 from ffr.nic.roce.udp cimport ffr_udp_address
 
 

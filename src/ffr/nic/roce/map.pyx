@@ -7,7 +7,7 @@ import os
 import socket as sockets
 import threading
 
-from libc.stdint cimport int32_t, uint16_t, uint64_t
+from libc.stdint cimport int32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
 from ffcore.grh cimport ff_gid_is_ipv4, ff_gid_is_multicast, ff_gid_of_ipv4
@@ -15,12 +15,12 @@ from ffcore.icrc cimport ff_icrc_flow_ipv4, ff_icrc_flow_ipv6
 from ffcore.roce cimport FF_ROCE_MAX_PACKET, FF_ROCE_PORT
 from ffcore.shm cimport ff_a32, ff_load32_acquire, ff_store32_release
 from ffr.nic.roce.faulty cimport faulty_plan, faulty_set
-from ffr.nic.roce.driver cimport (ROCE_ELSEWHERE, ROCE_GIDS, ROCE_HERE, ROCE_NOWHERE, ROCE_PATHS, ROCE_SOCKETS, ROCE_UNKNOWN,
+from ffr.nic.roce.tables cimport (ROCE_ELSEWHERE, ROCE_GIDS, ROCE_HERE, ROCE_NOWHERE, ROCE_PATHS, ROCE_SOCKETS, ROCE_UNKNOWN,
                            roce_nic_of, roce_peer, roce_socket)
 from ffr.nic.roce.probe cimport probes_begin
 from ffr.nic.roce.udp cimport udp_forget
 from ffr.nic.roce.protocol.window cimport path_init
-from ffr.state cimport FFR_NONE, ffr_router
+from ffr.state cimport FFR_NONE
 
 
 cdef extern from "<unistd.h>" nogil:

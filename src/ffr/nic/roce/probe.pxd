@@ -1,9 +1,8 @@
 """Probes between routers (ffr/nic/roce/protocol/probe.pxd): when they leave, and the packets that carry them."""
 
-from libc.stdint cimport uint16_t, uint32_t, uint64_t, uint8_t
+from libc.stdint cimport uint32_t
 
-from ffcore.icrc cimport ff_icrc_flow
-from ffr.nic.roce.driver cimport roce_nic, roce_peer
+from ffr.nic.roce.tables cimport roce_nic, roce_peer
 from ffr.nic.roce.protocol.wire cimport roce_packet
 
 

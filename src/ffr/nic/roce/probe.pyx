@@ -1,6 +1,8 @@
+from libc.stdint cimport uint64_t
+
 from ffcore.roce cimport FF_OPERATION_MASK, FF_PROBE, FF_PROBED, FF_ROCE_MAX_PACKET
-from ffr.nic.roce.marks cimport router_say
-from ffr.nic.roce.protocol.probe cimport probe_answered, probe_begin, probe_heard, probe_left, roce_probe
+from ffr.nic.roce.packets cimport router_say
+from ffr.nic.roce.protocol.probe cimport probe_answered, probe_begin, probe_heard, probe_left
 
 
 cdef void ask(roce_nic *n, roce_peer *p) noexcept nogil:

@@ -18,18 +18,20 @@ from ffr.ibv cimport (IBV_ACCESS_LOCAL_WRITE, IBV_ACCESS_REMOTE_ATOMIC, IBV_ACCE
                       IBV_WC_SUCCESS)
 from ffr.mem.keys cimport resolve, resolve_in, resolve_list
 from ffr.mem.windows cimport window_of, window_operation, window_unbind
-from ffr.nic.roce.driver cimport roce_peer, roce_resolved, roce_side
+from ffr.nic.roce.tables cimport roce_peer, roce_resolved
 from ffr.nic.roce.marks cimport marks_count
+from ffr.nic.roce.packets cimport packet_end
 from ffr.objects.qp cimport qp_error, qp_established, qp_event, qp_received, qp_sent, qp_sq_slot
 from ffr.nic.roce.protocol.held cimport HELD_PACKETS, held_init
 from ffr.nic.roce.protocol.qp cimport *
-from ffr.nic.roce.protocol.requester cimport asks, reliable, requester_stop
+from ffr.nic.roce.protocol.message cimport asks, reliable
+from ffr.nic.roce.protocol.requester cimport requester_stop
 from ffr.nic.roce.protocol.responder cimport responder_flush
-from ffr.nic.roce.udp cimport udp_commit, udp_commit_all, udp_room, udp_room_for
+from ffr.nic.roce.udp cimport udp_commit_all, udp_room, udp_room_for
 from ffr.nic.roce.protocol.wire cimport roce_emit, roce_zeros
 from ffr.objects.rq cimport rq_hold, rq_of, rq_ready, rq_slot
 from ffr.objects.srq cimport xrc_pd, xrc_select
-from ffr.state cimport FFR_FAR, FFR_FAR_MORE, FFR_NONE, ffr_mr, ffr_qp, ffr_router, ffr_rq
+from ffr.state cimport FFR_FAR, FFR_FAR_MORE, FFR_NONE, ffr_mr, ffr_qp, ffr_rq
 
 
 cdef enum:
@@ -419,8 +421,7 @@ cdef int emit(void *context, roce_qp *q, roce_out *out) noexcept nogil:
         return status
     memcpy(at, headers, begin)
     memset(at + begin + out.head.size, 0, zeros)
-    ff_icrc_write(at + end, ff_icrc_of(&peer.flow, ident, at, <uint16_t>(end + FF_ICRC_SIZE)))
-    udp_commit(&n.arena, end + FF_ICRC_SIZE)
+    packet_end(n, &peer.flow, at, end, ident)
     if q.transport == FF_UC:
         marks_count(n, peer, 1)
     return ROCE_SENT

@@ -8,6 +8,7 @@ import logging
 
 from ffr.network import addresses as ip
 from ffr.map.hosts import HERE
+from ffr.nic.backend import Backend
 from ffr.nic.roce import driver as roce, map as roce_map
 from ffr.nic.roce.foreign import ForeignSockets
 from ffr.network.udp import open_socket, path_mtu, puts_together, share
@@ -20,7 +21,7 @@ MTUS = (4096, 2048, 1024, 512, 256)
 EARS = range(1025, 2049)  # numbers of the NIC's sockets (ROCE_SOCKETS) that hear one host each
 
 
-class Underlay:
+class Underlay(Backend):
     """Without a socket until the address of this host is known, which is when there are others.
 
     nic: what containers are reached by. auto: each other in memory (the local NIC), others by the roce NIC. local: only
@@ -28,7 +29,8 @@ class Underlay:
     packets know nothing of hosts, are not reached then.
     """
 
-    def __init__(self, reactor, nic="auto"):
+    def __init__(self, reactor, nic):
+        roce.open_nic(reactor.router)
         self._reactor = reactor
         self.nic = nic
         self._socket = None
@@ -60,6 +62,12 @@ class Underlay:
         if self.nic == "roce":
             roce_map.place(ip.gid(address), str(address))
             roce_map.set_link(str(address), path_mtu(address) - IP_AND_UDP[address.version])
+
+    def container_add(self, container):
+        self.foreign.add(container)
+
+    def container_remove(self, container):
+        self.foreign.remove(container)
 
     def moved(self, changes):
         """Listens to the map (ffr/map/hosts.py). Connections that exist stay where they are."""

@@ -2,7 +2,7 @@
 
 from libc.stdint cimport uint32_t, uint64_t
 
-from ffr.nic.roce.driver cimport roce_tables
+from ffr.nic.roce.tables cimport roce_tables
 
 
 # See to a QP's timer. One that has moved on or gone stays where it is: its slot will tell.

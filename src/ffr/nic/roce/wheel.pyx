@@ -1,4 +1,4 @@
-from ffr.nic.roce.driver cimport ROCE_TICK_BITS, ROCE_WHEEL, roce_side
+from ffr.nic.roce.tables cimport ROCE_TICK_BITS, ROCE_WHEEL, roce_side
 from ffr.state cimport FFR_NONE
 
 

@@ -17,7 +17,8 @@ from ffr.nic.roce.protocol.held cimport HELD_PACKETS, held_free, held_init, held
 from ffr.nic.roce.protocol.marks cimport MARKS_EVERY, MARKS_WINDOW, marks_due, marks_echo, marks_left, marks_open, roce_marks
 from ffr.nic.roce.protocol.probe cimport probe_answered, probe_begin, probe_heard, probe_hears, probe_left, roce_probe
 from ffr.nic.roce.protocol.qp cimport *
-from ffr.nic.roce.protocol.requester cimport (ROCE_BLOCKED, ROCE_FULL, ROCE_IDLE, ROCE_MORE, asks, reliable, requester_start,
+from ffr.nic.roce.protocol.message cimport asks, reliable
+from ffr.nic.roce.protocol.requester cimport (ROCE_BLOCKED, ROCE_FULL, ROCE_IDLE, ROCE_MORE, requester_start,
                                  requester_stop)
 from ffr.nic.roce.protocol.requester_timer cimport requester_timer
 from ffr.nic.roce.protocol.responder cimport responder_due, responder_flush, responder_start

@@ -3,9 +3,7 @@ UC and UD without what answers."""
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
-from ffcore.roce cimport FF_RC, FF_XRC
-from ffcore.shm cimport FF_OP_CMP_SWP, FF_OP_FETCH_ADD, FF_OP_READ
-from ffr.nic.roce.protocol.qp cimport ROCE_MESSAGES, roce_env, roce_message, roce_out, roce_qp, roce_send
+from ffr.nic.roce.protocol.qp cimport roce_env, roce_message, roce_out, roce_qp, roce_send
 from ffr.nic.roce.protocol.window cimport roce_path
 from ffr.nic.roce.protocol.wire cimport roce_packet
 
@@ -25,39 +23,6 @@ cdef void requester_receive(roce_qp *q, roce_path *path, const roce_env *env, co
                             uint64_t now) noexcept nogil
 # The QP is going away or failing: give its packets in flight back to the path.
 cdef void requester_stop(roce_qp *q, roce_path *path) noexcept nogil
-# Send the packet of WQE `index` with this PSN once more. False: not now, or the WQE has failed.
-cdef bint requester_repeat(roce_qp *q, const roce_env *env, uint32_t index, uint32_t psn) noexcept nogil
-
-
-cdef enum:
-    ROCE_ACK_EVERY = 16  # packets: a long message asks for an ACK this often, to keep the window moving. A power of 2
-
-
-cdef inline bint asks(uint32_t psn) noexcept nogil:
-    return psn & (ROCE_ACK_EVERY - 1) == ROCE_ACK_EVERY - 1
-
-
-cdef inline roce_message *record(roce_qp *q, uint32_t index) noexcept nogil:
-    return &q.message[index & (ROCE_MESSAGES - 1)]
-
-
-cdef inline bint reliable(const roce_qp *q) noexcept nogil:
-    return q.transport == FF_RC or q.transport == FF_XRC
-
-
-cdef inline bint answered(const roce_message *m) noexcept nogil:
-    """Whether it completes by a response of its own, not by an ACK."""
-    return m.opcode == FF_OP_READ or m.opcode == FF_OP_CMP_SWP or m.opcode == FF_OP_FETCH_ADD
-
-
-cdef inline uint32_t cell(const roce_qp *q, const roce_message *m) noexcept nogil:
-    """Packets of one READ request. A long READ is asked for in cells, since nothing but asking for less slows a
-    responder down; they lie on a grid that begins at the message's first PSN, so that a request that is repeated
-    never spans two of the responder's resources. 16 to 70 KB."""
-    if m.carried:
-        return 48 if q.read_size < 2048 else 8
-    return 16 if q.mtu >= 2048 else 32 if q.mtu == 1024 else 64
-
 
 # ---- for requester_timer.pyx ----
 

@@ -16,6 +16,7 @@ from ffr.nic.roce.protocol.codes cimport operation_of, status_of_nak
 from ffr.nic.roce.protocol.cut cimport CUT_PAYLOAD_LEAST, READ_UNIT, cut_filler, cut_offset, cut_packets, cut_rest, cut_size
 from ffr.nic.roce.protocol.held cimport HELD_AHEAD
 from ffr.nic.roce.protocol.qp cimport *
+from ffr.nic.roce.protocol.message cimport *
 from ffr.nic.roce.protocol.selective cimport selective_repair
 from ffr.nic.roce.protocol.window cimport path_acked, path_lost, path_probe_ns
 
@@ -384,7 +385,7 @@ cdef int send_one(roce_qp *q, roce_path *path, const roce_env *env, roce_send *w
     return ROCE_MORE
 
 
-cdef bint requester_repeat(roce_qp *q, const roce_env *env, uint32_t index, uint32_t psn) noexcept nogil:
+cdef bint repeat(roce_qp *q, const roce_env *env, uint32_t index, uint32_t psn) noexcept nogil:
     cdef roce_send w
     cdef roce_out out
     if record(q, index).status or not load(q, env, index, &w):
@@ -444,7 +445,7 @@ cdef void refused(roce_qp *q, roce_path *path, const roce_env *env, const roce_p
     env.counters.naks_received += 1
     if code == FF_NAK_SEQUENCE:
         if acknowledge(q, path, env, p.psn, now) and p.size:
-            selective_repair(q, path, env, p, now)
+            selective_repair(q, path, env, p, now, repeat)
         else:
             go_back(q, path, now)
         return

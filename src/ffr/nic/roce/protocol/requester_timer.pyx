@@ -3,8 +3,9 @@
 from ffr.ibv cimport IBV_WC_RETRY_EXC_ERR
 from libc.string cimport memset
 
+from ffr.nic.roce.protocol.message cimport record
 from ffr.nic.roce.protocol.qp cimport ROCE_SENT, roce_out, roce_send
-from ffr.nic.roce.protocol.requester cimport (charge, compose, fail_oldest, load, record, requester_stop, rewind, set_timer, settle)
+from ffr.nic.roce.protocol.requester cimport charge, compose, fail_oldest, load, requester_stop, rewind, set_timer, settle
 from ffr.nic.roce.protocol.window cimport path_probe_ns, path_silent
 
 

@@ -2,7 +2,7 @@ from ffcore.roce cimport ff_psn_add, ff_psn_diff
 from ffcore.shm cimport FF_OP_READ
 
 from ffr.nic.roce.protocol.qp cimport roce_message
-from ffr.nic.roce.protocol.requester cimport cell, record, requester_repeat
+from ffr.nic.roce.protocol.message cimport cell, record
 from ffr.nic.roce.protocol.window cimport path_acked, path_missed
 
 
@@ -15,7 +15,8 @@ cdef inline bint is_request(const roce_qp *q, const roce_message *m, uint32_t ps
     return m.opcode != FF_OP_READ or <uint32_t>ff_psn_diff(psn, m.first_psn) % cell(q, m) == 0
 
 
-cdef void selective_repair(roce_qp *q, roce_path *path, const roce_env *env, const roce_packet *p, uint64_t now) noexcept nogil:
+cdef void selective_repair(roce_qp *q, roce_path *path, const roce_env *env, const roce_packet *p, uint64_t now,
+                           roce_repeat repeat) noexcept nogil:
     """A selective NAK: send again what is missing before the last packet that is there. Once in a round trip each; a
     packet that was lost again is sent with the first report after that."""
     cdef uint32_t i, psn, last = 8 * p.size, index = q.sq_done
@@ -43,7 +44,7 @@ cdef void selective_repair(roce_qp *q, roce_path *path, const roce_env *env, con
             continue
         if psn == q.timed_psn:
             q.timed_ns = 0
-        if not room_left or not requester_repeat(q, env, index, psn):
+        if not room_left or not repeat(q, env, index, psn):
             room_left = False
             if q.failed:
                 return

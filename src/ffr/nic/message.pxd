@@ -1,10 +1,10 @@
-"""A message between two QPs of this router: its WQE and its receive WQE are copied, then checked, then resolved to
-segments. What connected QPs (local.pyx) and datagrams (nic/local/datagrams.pyx) have in common, inlined into both."""
+"""A message that is executed here: its WQE and its receive WQE are copied, then checked, then resolved to segments. What
+NICs have in common, inlined into each."""
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy
 
-from ffcore.engine cimport FF_MAX_SEGMENTS, ff_segment, ff_segments_seek
+from ffcore.engine cimport ff_segment, ff_segments_seek
 from ffcore.grh cimport ff_gid_is_empty
 from ffcore.shm cimport (FF_MAX_SGE, FF_OP_LAST, FF_OP_LOCAL_INV, FF_OP_READ, FF_PAGE, FF_RECV_HEADER, FF_WQE_HEADER, FF_WQE_INLINE,
                          ff_load32_acquire, ff_recv_wqe, ff_sge, ff_wqe)
@@ -12,9 +12,10 @@ from ffr.mem.guard cimport FFR_FAULT, guarded
 from ffr.ibv cimport (IBV_ACCESS_LOCAL_WRITE, IBV_QPS_RTR, IBV_QPS_RTS, IBV_QPS_SQD, IBV_QPS_SQE, IBV_WC_LOC_LEN_ERR,
                       IBV_WC_LOC_PROT_ERR, IBV_WC_LOC_QP_OP_ERR, IBV_WC_SUCCESS)
 from ffr.mem.keys cimport resolve_list
-from ffr.objects.qp cimport FFR_TURN_BYTES, qp_established, qp_sent, qp_sq_slot
-from ffr.objects.rq cimport rq_ready, rq_slot
-from ffr.state cimport ffr_qp, ffr_router, ffr_rq, ffr_session
+from ffr.nic.base cimport nic_request
+from ffr.objects.qp cimport FFR_TURN_BYTES, qp_established, qp_sent, qp_sq_slot, qp_wait
+from ffr.objects.rq cimport rq_of, rq_ready, rq_slot
+from ffr.state cimport FFR_WAIT_RNR, ffr_qp, ffr_router, ffr_rq, ffr_session
 
 
 cdef enum outcome:
@@ -28,22 +29,11 @@ cdef enum outcome:
 cdef enum:
     MAX_MESSAGE = 0x80000000  # bytes, as port_attr.max_msg_sz says (1 << 31 would be negative)
     PATIENCE_NS = 10000000    # see patience_left
+    UDP_HEADER = 8
+    OWN_QKEY = 1 << 31        # a Q_Key with this bit stands for the QP's own (IBTA 10.2.5)
 
 
-cdef struct request:
-    # A private copy of the WQE, and what it resolves to.
-    uint64_t wqe[70]                          # FF_WQE_HEADER + FF_MAX_SGE SGEs
-    ff_segment source[1 + FF_MAX_SEGMENTS]    # [0] is a datagram's GRH; the requester's memory follows
-    ff_segment remote[FF_MAX_SEGMENTS]
-    uint32_t local_count
-    uint32_t remote_count
-    uint64_t length
-    uint64_t room                             # of the receive WQE
-    uint64_t wr_id                            # of the receive WQE
-    uint64_t done                             # bytes that this step moved
-
-
-cdef inline ff_segment *local_of(request *q) noexcept nogil:
+cdef inline ff_segment *local_of(nic_request *q) noexcept nogil:
     """The requester's memory: q.local_count segments."""
     return &q.source[1]
 
@@ -65,12 +55,12 @@ cdef inline int fail(ffr_router *r, uint32_t index, const ff_wqe *w, uint8_t sta
     return STOPPED
 
 
-cdef inline bint goes_on(const ffr_qp *qp, const request *q) noexcept nogil:
+cdef inline bint goes_on(const ffr_qp *qp, const nic_request *q) noexcept nogil:
     """A long message's WQE is read anew each turn, and the application may have made it shorter than what has moved."""
     return qp.moved == 0 or qp.moved < q.length
 
 
-cdef inline int fetch(ffr_router *r, uint32_t index, ff_wqe *w, request *q) noexcept nogil:
+cdef inline int fetch(ffr_router *r, uint32_t index, ff_wqe *w, nic_request *q) noexcept nogil:
     """Copies the WQE at sq_index, then checks it, then resolves its local side. READY, EMPTY or STOPPED."""
     cdef ffr_qp *qp = &r.state.qp[index]
     cdef ff_wqe *slot = qp_sq_slot(r, qp, qp.sq_index)
@@ -104,7 +94,7 @@ cdef inline int fetch(ffr_router *r, uint32_t index, ff_wqe *w, request *q) noex
     return READY
 
 
-cdef inline uint8_t take_receive(ffr_router *r, const ffr_rq *rq, request *q) noexcept nogil:
+cdef inline uint8_t take_receive(ffr_router *r, const ffr_rq *rq, nic_request *q) noexcept nogil:
     """Copies the next receive WQE, which is there, and resolves it. IBV_WC_SUCCESS, or what is wrong with it."""
     cdef ff_recv_wqe *slot = rq_slot(r, rq)
     cdef uint64_t raw[66]                     # FF_RECV_HEADER + FF_MAX_SGE SGEs
@@ -133,6 +123,19 @@ cdef inline bint wait_is_over(ffr_router *r, const ffr_rq *rq) noexcept nogil:
     return rq_ready(r, rq) or not patience_left(rq)
 
 
+cdef inline bint await_receiver(ffr_router *r, uint32_t index, uint32_t to) noexcept nogil:
+    """True: UD QP `index` waits until `to` has a receive WQE (nic/datagrams.pyx sees when). False: it has one, or has been
+    waited for in vain."""
+    cdef ffr_qp *q = &r.state.qp[index]
+    cdef ffr_qp *p = &r.state.qp[to]
+    if wait_is_over(r, rq_of(r, p)):
+        return False
+    q.peer = to
+    q.peer_generation = p.generation
+    qp_wait(r, index, FFR_WAIT_RNR, r.now_ns + PATIENCE_NS)
+    return True
+
+
 cdef inline void count(ffr_router *r, uint32_t index, uint32_t peer, uint64_t length) noexcept nogil:
     """A message of this length went from QP index to QP peer."""
     cdef uint32_t mine = r.state.qp[index].o.session
@@ -157,7 +160,7 @@ cdef inline void dropped(ffr_router *r, uint32_t qp) noexcept nogil:
 # ---- whose memory was it? ----
 
 cdef struct probe_call:
-    request *q
+    nic_request *q
     uint64_t start                            # the turn that faulted: bytes [start, start + FFR_TURN_BYTES)
 
 
@@ -181,7 +184,7 @@ cdef inline int probe(void *context) noexcept nogil:
     return sum & 1
 
 
-cdef inline bint fault_is_local(ffr_router *r, uint32_t index, request *q) noexcept nogil:
+cdef inline bint fault_is_local(ffr_router *r, uint32_t index, nic_request *q) noexcept nogil:
     """Registered memory was not there. We cannot tell which side's page it was from the fault alone, so the
     requester's is probed."""
     cdef probe_call call
