@@ -30,6 +30,7 @@ cdef void say(cm_conversation *c, uint32_t type, cm_step *step) noexcept nogil:
     """A message that nothing but the conversation's IDs need be in."""
     memset(&step.out, 0, sizeof(cm_message))
     step.out.type = type
+    step.out.tid = c.last.tid                # one for the whole conversation: the REQ's
     step.out.local = c.local
     step.out.remote = c.remote
     step.send = True
@@ -66,6 +67,7 @@ cdef int machine_connect(cm_conversation *c, const cm_message *message, uint64_t
     if c.state != CM_ROUTE:
         return EINVAL
     step.out = message[0]
+    step.out.tid = <uint64_t>c.local << 32
     step.out.local = c.local
     step.out.psn = c.psn
     step.send = True
@@ -83,6 +85,7 @@ cdef int machine_accept(cm_conversation *c, const cm_message *message, uint64_t 
     if c.state != CM_REQ_RCVD and c.state != CM_SIDR_RCVD:
         return EINVAL
     step.out = message[0]
+    step.out.tid = c.last.tid
     step.out.local = c.local
     step.out.remote = c.remote
     step.out.psn = c.psn
@@ -103,6 +106,7 @@ cdef int machine_reject(cm_conversation *c, const cm_message *message, cm_step *
     if c.state != CM_REQ_RCVD and c.state != CM_REP_RCVD and c.state != CM_SIDR_RCVD:
         return EINVAL
     step.out = message[0]
+    step.out.tid = c.last.tid
     step.out.local = c.local if c.state == CM_REP_RCVD else 0
     step.out.remote = c.remote
     step.send = True
@@ -171,6 +175,7 @@ cdef void learn(cm_conversation *c, const cm_message *m) noexcept nogil:
 
 cdef void machine_asked(cm_conversation *c, const cm_message *m, uint64_t now, cm_step *step) noexcept nogil:
     c.remote = m.local
+    c.last.tid = m.tid
     c.near = m.peer_is_near
     if m.type == CM_SIDR_REQ:
         c.state = CM_SIDR_RCVD

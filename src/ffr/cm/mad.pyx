@@ -91,7 +91,7 @@ cdef void emit_sidr(const cm_message *m, uint8_t *d) noexcept nogil:
         put64(d + 8, m.service)
         return
     ff_put32(d, m.remote)
-    d[4] = <uint8_t>m.reason
+    ff_put32(d + 4, <uint32_t>(m.reason & 0xFF) << 24)
     ff_put24(d + 8, m.qpn)
     put64(d + 12, m.service)
     ff_put32(d + 20, m.qkey)

@@ -99,7 +99,6 @@ cdef bint carry(ffr_router *r, uint32_t id, cm_step *step, const cm_message *hea
     if step.send:
         memcpy(sgid, a.sgid, 16)             # the id may be gone before the message is delivered
         memcpy(dgid, a.dgid, 16)
-        step.out.tid = <uint64_t>a.c.local << 32 | step.out.type
         return send(r, sgid, dgid, &step.out, a.c.near)
     return True
 
