@@ -29,7 +29,7 @@ PLAIN_IMPORT = re.compile(r"^[ \t]*c?import[ \t]+([\w.]+(?:[ \t]+as[ \t]+\w+)?(?
 FROM_IMPORT = re.compile(r"^[ \t]*from[ \t]+([\w.]+)[ \t]+c?import[ \t]+(\([^)]*\)|[^\n]*)", re.MULTILINE)
 EXTERN = re.compile(r'^\s*cdef\s+extern\s+from\s+["<]([^">]+)[">]', re.MULTILINE)
 INCLUDE = re.compile(r'^\s*#\s*include\s+["<]([^">]+)[">]', re.MULTILINE)
-PYX_FUNCTION = re.compile(r"^(\s*)(?:async\s+)?(?:def|cdef|cpdef)\b[^=]*\(")
+PYX_FUNCTION = re.compile(r"^(\s*)(?:async\s+)?(?:def|cdef|cpdef)\b(?!\s+class)[^=]*\(")
 C_FUNCTION = re.compile(r"^[A-Za-z_].*\)\s*$|^[A-Za-z_].*\)\s*\{$")
 
 

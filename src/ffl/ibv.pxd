@@ -789,7 +789,13 @@ cdef extern from "ffl/newest.h" nogil:
         ibv_qp_ex v
     struct ff_port_attr:
         ibv_port_attr v
-        uint32_t active_speed_ex  # units of 100 Mb/s; the caller's size says whether it is there
+        uint32_t active_speed_ex  # as active_speed, which is a byte; the caller's size says whether it is there
+    struct ff_mr_init_attr:
+        size_t length
+        int access
+        uint64_t comp_mask, iova
+        void *addr
+        void *buf
     struct ff_verbs_device:
         ibv_device device
         const void *ops  # NULL: libmlx5 and libefa compare it with their own, and say "not mine"

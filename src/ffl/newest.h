@@ -52,6 +52,19 @@ struct ff_port_attr {
 static_assert(offsetof(struct ff_port_attr, v.port_cap_flags2) == 48, "ff_port_attr");
 static_assert(sizeof(struct ff_port_attr) == FF_PORT_ATTR_SIZE, "ff_port_attr");
 
+/* ibv_reg_mr_ex's, of 59; buf, of a later one, is there if comp_mask says so. */
+struct ff_mr_init_attr {
+	size_t length;
+	int access;
+	uint64_t comp_mask;
+	uint64_t iova;
+	void *addr;
+	int fd;
+	uint64_t fd_offset;
+	void *dmah;
+	void *buf;
+};
+
 /*
  * struct verbs_device, which providers know and applications do not: libmlx5 and libefa look behind any device for
  * its ops. The tail is roomier than any release's.

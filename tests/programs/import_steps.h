@@ -122,9 +122,12 @@ static inline void export_to(int socket, const void *row)
 
 static inline int tell(int socket, char what, unsigned seed)
 {
-	struct order order = {.what = what, .seed = seed};
+	struct order order;
 	int answer;
 
+	memset(&order, 0, sizeof order); /* its padding is sent, too */
+	order.what = what;
+	order.seed = seed;
 	say(socket, &order, sizeof order);
 	hear(socket, &answer, sizeof answer);
 	return answer;

@@ -15,6 +15,9 @@ from ffl.memory.parts cimport (
 cdef extern from "ffl/memory/segment.h" nogil:
     int ff_segment_identify(int fd, ff_segment *segment) noexcept
 
+cdef extern from "ffl/memory/memcheck.h" nogil:
+    void ff_memcheck_quiet(long more) noexcept
+
 cdef enum:
     REASON = 256
 
@@ -136,7 +139,9 @@ cdef public int ff_memory_pin(uint64_t addr, uint64_t length, ff_extent *out, ui
     if result != 0:
         say(ff_world_reason())
         return result
+    ff_memcheck_quiet(1)
     result = pin(addr, length, out, limit, n)
+    ff_memcheck_quiet(-1)
     ff_world_exit()
     return result
 
@@ -156,7 +161,9 @@ cdef public int ff_memory_unpin(uint64_t addr, uint64_t length) noexcept nogil:
         result = EINVAL
     if result == 0:
         ff_windows_unpin(addr, length)
+        ff_memcheck_quiet(1)
         give_back(start, end)
+        ff_memcheck_quiet(-1)
     ff_world_exit()
     return result
 

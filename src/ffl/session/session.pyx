@@ -7,7 +7,7 @@ from libc.stdio cimport snprintf
 from libc.string cimport memcpy, memset, strcpy, strerror
 
 from ffcore.control cimport FF_CMD_QUERY_DEVICE
-from ffcore.shm cimport (FF_LAYOUT_VERSION, FF_MAGIC, FF_REASON, FF_WELCOME_USERFAULTFD, ff_a32, ff_hello, ff_load32, ff_session, ff_store32,
+from ffcore.shm cimport (FF_LAYOUT_VERSION, FF_MAGIC, FF_PAGE, FF_REASON, FF_WELCOME_USERFAULTFD, ff_a32, ff_hello, ff_load32, ff_session, ff_store32,
                          ff_welcome)
 from ffl.session.call_api cimport ff_call_child, ff_call_session
 from ffl.session.handles_api cimport ff_handles_child
@@ -17,9 +17,9 @@ from ffl.session.log_api cimport FF_LOG_DEBUG, FF_LOG_ERROR, FF_LOG_INFO, ff_log
 from ffl.memory.api cimport ff_memory_drop, ff_memory_init
 from ffl.verbs.mr_api cimport ff_odp_child
 from ffl.session.session_api cimport ff_context_child, ffl_session
-from ffl.session.socket cimport (AF_UNIX, MAP_ANONYMOUS, MAP_FAILED, MAP_FIXED, MAP_PRIVATE, MAP_SHARED, MSG_NOSIGNAL, PF_UNIX,
+from ffl.session.socket cimport (AF_UNIX, MAP_ANONYMOUS, MAP_FAILED, MAP_FIXED, MAP_PRIVATE, MAP_SHARED, MREMAP_MAYMOVE, MSG_NOSIGNAL, PF_UNIX,
                          POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLRDHUP, PROT_READ, PROT_WRITE, SOCK_CLOEXEC,
-                         SOCK_SEQPACKET, SOL_SOCKET, SO_SNDTIMEO, close, connect, ff_receive, getpid, mmap, munmap, poll,
+                         SOCK_SEQPACKET, SOL_SOCKET, SO_SNDTIMEO, close, connect, ff_receive, getpid, mmap, mremap, munlock, munmap, poll,
                          pollfd, send, setsockopt, sockaddr_un, socket, sockaddr, timeval, write)
 
 cdef enum:
@@ -170,9 +170,26 @@ cdef int greet(int sock, ff_welcome *welcome, int *fds, uint64_t until) noexcept
     return judge(welcome, fds, got)
 
 
+cdef void *map_control(int fd, uint64_t size) noexcept nogil:
+    """A program may have locked whatever it is going to map (mlockall), under a limit that the rings exceed: EAGAIN. They need not
+    be locked, so a page that is let go grows to all of them, as it is."""
+    cdef void *at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0)
+    cdef void *grown
+    if at != MAP_FAILED or errno.errno != errno.EAGAIN:
+        return at
+    at = mmap(NULL, FF_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0)
+    if at == MAP_FAILED:
+        return at
+    munlock(at, FF_PAGE)
+    grown = mremap(at, FF_PAGE, size, MREMAP_MAYMOVE)
+    if grown == MAP_FAILED:
+        munmap(at, FF_PAGE)
+    return grown
+
+
 cdef int adopt(int sock, ff_welcome *welcome, int *fds) noexcept nogil:
     """Map what the welcome brought. Takes over the descriptors, also when it fails."""
-    cdef void *control = mmap(NULL, welcome.control_size, PROT_READ | PROT_WRITE, MAP_SHARED, fds[0], 0)
+    cdef void *control = map_control(fds[0], welcome.control_size)
     cdef int error = errno.errno if control == MAP_FAILED else 0
     cdef int userfaultfd = fds[USERFAULTFD] if welcome.flags & FF_WELCOME_USERFAULTFD else -1
     close(fds[0])                                    # the mapping keeps the memory

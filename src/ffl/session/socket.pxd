@@ -9,6 +9,7 @@ cdef extern from "<sys/types.h>" nogil:
 cdef extern from "<unistd.h>" nogil:
     int close(int fd)
     int getpid()
+    ssize_t read(int fd, void *data, size_t length)
     ssize_t write(int fd, const void *data, size_t length)
 
 cdef extern from "<sys/time.h>" nogil:
@@ -25,7 +26,6 @@ cdef extern from "<sys/socket.h>" nogil:
     int connect(int fd, const sockaddr *address, uint32_t length)
     int setsockopt(int fd, int level, int option, const void *value, uint32_t length)
     ssize_t send(int fd, const void *data, size_t length, int flags)
-    ssize_t recv(int fd, void *data, size_t length, int flags)
 
 cdef extern from "<sys/un.h>" nogil:
     struct sockaddr_un:
@@ -42,10 +42,12 @@ cdef extern from "<poll.h>" nogil:
 
 cdef extern from "<sys/mman.h>" nogil:
     enum:
-        PROT_READ, PROT_WRITE, MAP_SHARED, MAP_PRIVATE, MAP_ANONYMOUS, MAP_FIXED
+        PROT_READ, PROT_WRITE, MAP_SHARED, MAP_PRIVATE, MAP_ANONYMOUS, MAP_FIXED, MREMAP_MAYMOVE
     void *MAP_FAILED
     void *mmap(void *address, size_t length, int protection, int flags, int fd, off_t offset)
     int munmap(void *address, size_t length)
+    void *mremap(void *address, size_t length, size_t new_length, int flags, ...)
+    int munlock(const void *address, size_t length)
 
 cdef extern from "ffl/session/receive.h" nogil:
     # One message and its descriptors, without waiting. The message's length, or -1 and errno; *got descriptors.

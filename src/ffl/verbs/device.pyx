@@ -220,12 +220,13 @@ cdef int ff_query_rt_values(ibv_context *context, ibv_values_ex *values) noexcep
 
 
 cdef void fill_speed(ff_port_attr *port, uint32_t mbps) noexcept nogil:
-    """Verbs knows a width (2: four lanes) and a speed per lane, from SDR (1) to NDR (128); the nearest not below."""
+    """Verbs knows a width (2: four lanes) and a speed per lane, from SDR (1) to NDR (128), and XDR (256), which does not fit
+    into a byte; the nearest not below."""
     cdef uint32_t lane = (mbps + 3) // 4
     port.v.active_width = 2
     port.v.active_speed = (1 if lane <= 2500 else 2 if lane <= 5000 else 4 if lane <= 10000 else 16 if lane <= 14000
                            else 32 if lane <= 25000 else 64 if lane <= 50000 else 128)
-    port.active_speed_ex = mbps // 100
+    port.active_speed_ex = 256 if lane > 100000 else port.v.active_speed
 
 
 cdef int ff_query_port(ibv_context *context, uint8_t port_num, ibv_port_attr *attr, size_t size) noexcept nogil:
@@ -255,6 +256,18 @@ cdef int ff_query_port(ibv_context *context, uint8_t port_num, ibv_port_attr *at
     fill_speed(&port, reply.speed_mbps)
     memset(attr, 0, size)
     memcpy(attr, &port, min(size, sizeof(port)))
+    return 0
+
+
+cdef public int ffv_ibv_query_port_speed(ibv_context *context, uint32_t port_num, uint64_t *speed) noexcept nogil:
+    """In units of 100 Mb/s."""
+    cdef ff_reply_port reply
+    cdef int error = errno.EINVAL
+    if port_num == 1:
+        error = ff_call(context_of(context), FF_CMD_QUERY_PORT, NULL, 0, &reply, sizeof(reply))
+    if error:
+        return fail(error)
+    speed[0] = reply.speed_mbps // 100
     return 0
 
 

@@ -8,6 +8,7 @@ from ffcore.control cimport FF_CMD_QUERY_GIDS, ff_reply_gids
 from ffcore.shm cimport FF_GID_TABLE
 from ffl.session.call_api cimport ff_call
 from ffl.kernel cimport fail
+from ffl.session.log_api cimport FF_LOG_WARN, ff_log
 from ffl.objects cimport context_of
 from ffl.ibv cimport IBV_GID_TYPE_ROCE_V2, ibv_context, ibv_gid, ibv_gid_entry
 
@@ -99,6 +100,23 @@ cdef void fill_entry(ibv_gid_entry *entry, ff_reply_gids *table, uint32_t index)
     entry.port_num = 1
     entry.gid_type = IBV_GID_TYPE_ROCE_V2
     entry.ndev_ifindex = interface_of(table.gid[index])
+
+
+cdef public void ff_gid_explain(ibv_context *context, const char *verb, uint32_t index) noexcept nogil:
+    """The verb was refused: says so where the index of the GID is the reason. Programs have one built in, or in their
+    configuration, that was right for somebody's NIC."""
+    cdef ff_reply_gids table
+    cdef uint32_t used = 0
+    if read_table(context, &table) or (index < FF_GID_TABLE and not is_empty(table.gid[index])):
+        return
+    while used < FF_GID_TABLE and is_empty(table.gid[used]):
+        used += 1
+    if used == FF_GID_TABLE:
+        ff_log(FF_LOG_WARN, b"%s: GID index %u is not in use, nor is any other: this container has no address at the moment", verb,
+               index)
+    else:
+        ff_log(FF_LOG_WARN, b"%s: GID index %u is not in use here: take %u (NCCL_IB_GID_INDEX, UCX_IB_GID_INDEX, perftest -x;"
+               b" `show_gids` or /sys/class/infiniband lists them)", verb, index, used)
 
 
 cdef public int ffv_ibv_query_gid(ibv_context *context, uint8_t port_num, int index, ibv_gid *gid) noexcept nogil:

@@ -16,9 +16,9 @@ from ffl.session.handles_api cimport ff_handle_put, ff_handle_retire
 from ffl.kernel cimport fail
 from ffl.session.log_api cimport FF_LOG_WARN, ff_log
 from ffl.objects cimport FFL_CONNECTED, FFL_DATAGRAM, FFL_QP, FFL_XRC, context_of, ffl_cq, ffl_qp
-from ffl.verbs.qp_api cimport ff_create_xrc_recv
+from ffl.verbs.qp_api cimport ff_create_xrc_recv, ff_gid_explain
 from ffl.session.session_api cimport ff_session_get
-from ffl.ibv cimport (IBV_QP_INIT_ATTR_CREATE_FLAGS, IBV_QP_INIT_ATTR_PD,
+from ffl.ibv cimport (IBV_QP_AV, IBV_QP_INIT_ATTR_CREATE_FLAGS, IBV_QP_INIT_ATTR_PD,
                         IBV_QP_INIT_ATTR_SEND_OPS_FLAGS, IBV_QP_STATE, IBV_QPS_RESET, IBV_QPT_UC,
                         IBV_QPT_UD, IBV_QPT_XRC_RECV, IBV_QPT_XRC_SEND, IBV_WR_ATOMIC_CMP_AND_SWP,
                         IBV_WR_ATOMIC_FETCH_AND_ADD, IBV_WR_BIND_MW, IBV_WR_LOCAL_INV, IBV_WR_RDMA_READ,
@@ -278,6 +278,8 @@ cdef public int ffv_ibv_modify_qp(ibv_qp *qp, ibv_qp_attr *attr, int mask) noexc
         ff_log(FF_LOG_WARN, b"ibv_modify_qp: path_mtu %u is more than the way to that peer carries: %u at most. Give both"
                b" ends that one (perftest: -m %u), or raise the interface's MTU", 128 << attr.path_mtu, reply.mtu_max,
                reply.mtu_max)
+    elif error == errno.EINVAL and mask & IBV_QP_AV and attr.ah_attr.is_global:
+        ff_gid_explain(qp.context, b"ibv_modify_qp", attr.ah_attr.grh.sgid_index)
     if error:
         return fail(error)
     qp.state = <ibv_qp_state>reply.qp_state

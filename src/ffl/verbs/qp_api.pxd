@@ -20,5 +20,8 @@ cdef extern ibv_xrcd *ff_open_xrcd(ibv_context *context, ibv_xrcd_init_attr *att
 cdef extern int ff_close_xrcd(ibv_xrcd *xrcd) noexcept nogil
 cdef extern ibv_qp *ff_open_qp(ibv_context *context, ibv_qp_open_attr *attr) noexcept nogil
 
+# A QP's or an address handle's path was refused (EINVAL): a line, where the GID's index is the reason
+cdef extern void ff_gid_explain(ibv_context *context, const char *verb, uint32_t index) noexcept nogil
+
 # create_qp_ex of an XRC_RECV QP
 cdef extern ibv_qp *ff_create_xrc_recv(ibv_context *context, const ibv_qp_init_attr_ex *attr) noexcept nogil

@@ -105,8 +105,7 @@ class Router:
                 "polling": MODES[counters["polling"]], "stats": self.counters.name, "sessions": len(self.sessions),
                 "containers": len(self.registry), "counters": counters, "tcp": self.tcp.status(),
                 "map": self.map_status(),
-                "userfaultfd": {"handed_out": self.userfaultfd.fd is not None, "why_not": self.userfaultfd.why_not},
-                } | self.nics.status()
+                "userfaultfd": {"handed_out": self.userfaultfd.fd is not None, "why_not": self.userfaultfd.why_not}} | self.nics.status()
 
     def map_status(self):
         """Who is where, as far as this router knows."""

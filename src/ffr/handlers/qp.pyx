@@ -29,9 +29,10 @@ from ffr.state cimport FFR_MAX_RD_ATOMIC, FFR_MAX_WR, FFR_NONE, FFR_QP, FFR_RUN,
 cdef enum:
     PSN_MASK = 0xffffff
     QP_ACCESS = (IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_READ | IBV_ACCESS_REMOTE_ATOMIC)
+    FLUSH = 3 << 8  # IBV_ACCESS_FLUSH_GLOBAL and _PERSISTENT of newer headers: programs set them on any QP, and never flush
     # What only an MR has a use for: programs hand a QP the flags of their MRs.
     MR_ACCESS = (IBV_ACCESS_MW_BIND | IBV_ACCESS_ZERO_BASED | IBV_ACCESS_ON_DEMAND | IBV_ACCESS_HUGETLB
-                 | IBV_ACCESS_RELAXED_ORDERING)
+                 | IBV_ACCESS_RELAXED_ORDERING | FLUSH)
 
 
 # ---- create ----

@@ -45,7 +45,7 @@ def test_loads_anywhere(library):
     """No text relocations (SELinux refuses them), no search path of the build machine's (session/names.c has its own)."""
     dynamic = elf.dynamic(library)
     assert not {"TEXTREL", "RUNPATH"} & set(dynamic)
-    assert dynamic.get("RPATH") == (["$ORIGIN"] if library == VERBS else None)
+    assert dynamic.get("RPATH") == (["$ORIGIN/././././."] if library == VERBS else None)
     assert dynamic["SONAME"] == [library.name]
 
 
