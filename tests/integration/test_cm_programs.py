@@ -19,7 +19,8 @@ PAIRS = {
     "rdma_xclient-xrc": Pair("rdma_xserver -c x", "rdma_xclient -s {address} -c x"),
     "cmtime": Pair("cmtime", "cmtime -s {address} -c 50", stays=True),
     "rstream": Pair("rstream -S 1024 -I 50 -C 20", "rstream -s {address} -S 1024 -I 50 -C 20"),
-    "rstream-all": Pair("rstream", "rstream -s {address}"),
+    "rstream-64K": Pair("rstream -S 65536 -I 20 -C 5", "rstream -s {address} -S 65536 -I 20 -C 5"),
+    "rstream-blocking": Pair("rstream -T b -S 64 -I 20 -C 20", "rstream -s {address} -T b -S 64 -I 20 -C 20"),
     "riostream": Pair("riostream -S 1024 -I 50 -C 20", "riostream -s {address} -S 1024 -I 50 -C 20"),
 }
 

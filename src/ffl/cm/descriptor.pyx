@@ -9,8 +9,11 @@ from ffcore.cm cimport ff_cm_name, ff_cm_name_get
 from ffcore.control cimport FF_CM_BODY, FF_CMD_CM_CALL, FF_CMD_CM_OPEN, ff_cmd_cm, ff_reply_cm, ff_reply_handle
 from ffl.session.call_api cimport ff_call_descriptor, ff_call_session
 from ffl.session.session_api cimport ff_session_open
-from ffl.session.socket cimport MSG_DONTWAIT, recv
+from ffl.session.socket cimport MSG_DONTWAIT
 
+
+cdef extern from "<sys/socket.h>" nogil:
+    ssize_t recv(int fd, void *data, size_t length, int flags)
 
 cdef extern from "<fcntl.h>" nogil:
     enum:

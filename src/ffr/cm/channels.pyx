@@ -5,7 +5,7 @@ from ffcore.cm cimport FF_CM_MAGIC, ff_cm_name, ff_cm_name_put
 from ffr.cm.state cimport FFR_CM_CHANNELS, ffr_cm_channel, ffr_cm_head, ffr_cm_tables
 from ffr.cm.talk cimport talk_end, talk_hear
 from ffr.nic.base cimport nic_take_mads
-from ffr.state cimport FFR_CM_CHANNEL, FFR_NONE, object_free, object_new
+from ffr.state cimport FFR_CM_CHANNEL, FFR_CM_ID, FFR_NONE, ffr_session, object_at, object_free, object_move, object_new
 
 
 cdef extern from "<unistd.h>" nogil:
@@ -91,8 +91,8 @@ cdef void channel_hang_up(ffr_router *r, uint32_t channel) noexcept nogil:
     r.state.cm.closing = channel
 
 
-cdef void channel_close(ffr_router *r, uint32_t channel) noexcept nogil:
-    """Bound: its ids; those of a session that ends have gone before, each as one of its objects."""
+cdef void close_channel(ffr_router *r, uint32_t channel) noexcept nogil:
+    """Bound: its ids, which have gone before, each as one of its session's objects."""
     cdef ffr_cm_channel *c = &r.state.cm_channel[channel]
     cdef uint32_t *at = &r.state.cm.closing
     while c.closing and at[0] != channel:    # bound: channels that close at a time
@@ -102,6 +102,28 @@ cdef void channel_close(ffr_router *r, uint32_t channel) noexcept nogil:
     while c.id != FFR_NONE:
         talk_end(r, c.id)
     retire(r, channel)
+
+
+cdef uint32_t heir_of(ffr_router *r, uint32_t session) noexcept nogil:
+    cdef const ffr_session *s
+    cdef uint32_t i
+    for i in range(r.live_count):            # bound: FFR_SESSIONS, for each object of those that end
+        s = &r.state.session[r.live[i]]
+        if r.live[i] != session and s.used and not s.closing and s.share == r.state.session[session].share:
+            return r.live[i]
+    return FFR_NONE
+
+
+cdef void cm_leave(ffr_router *r, int kind, uint32_t index) noexcept nogil:
+    cdef uint32_t heir = heir_of(r, object_at(r.state, kind, index).session)
+    if heir != FFR_NONE:
+        object_move(r, kind, index, heir)
+    elif kind == FFR_CM_ID:
+        talk_end(r, index)
+    elif kind == FFR_CM_CHANNEL:
+        close_channel(r, index)
+    else:
+        object_free(r, kind, index)          # there is none: it went with its id
 
 
 cdef int channels_poll(ffr_router *r) noexcept nogil:

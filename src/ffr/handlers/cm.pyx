@@ -7,7 +7,7 @@ from ffcore.shm cimport ff_fd_note
 from ffr.cm.channels cimport channel_find, channel_open
 from ffr.cm.commands cimport cm_call as call_of, cm_command
 from ffr.cm.abi cimport RDMA_USER_CM_CMD_MIGRATE_ID
-from ffr.state cimport FFR_CM_CHANNEL, FFR_NONE, ffr_session, object_move
+from ffr.state cimport FFR_NONE, ffr_session
 
 
 cdef extern from "<unistd.h>" nogil:
@@ -49,8 +49,6 @@ cdef int cm_call(ffr_router *r, uint32_t session, const void *body, void *reply)
         return EINVAL
     memcpy(copy, c.body, c.size)
     memset(copy + c.size, 0, FF_CM_BODY - c.size)
-    if r.state.cm_channel[call.channel].o.session != session:
-        object_move(r, FFR_CM_CHANNEL, call.channel, session)        # a fork's child: it may outlive who opened it
     call.session = session
     call.size = c.size
     call.room = c.room

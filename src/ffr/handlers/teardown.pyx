@@ -1,5 +1,4 @@
-from ffr.cm.channels cimport channel_close
-from ffr.cm.talk cimport talk_end
+from ffr.cm.channels cimport cm_leave
 from ffr.objects.events cimport events_drop
 from ffr.handlers.ah cimport ah_free
 from ffr.handlers.cq cimport cq_free
@@ -9,7 +8,7 @@ from ffr.handlers.mw cimport mw_free
 from ffr.handlers.qp cimport qp_close
 from ffr.handlers.srq cimport srq_free
 from ffr.handlers.xrc cimport opener_free, xrcd_free
-from ffr.state cimport (FFR_AH, FFR_CHANNEL, FFR_CM_CHANNEL, FFR_CM_ID, FFR_CQ, FFR_DM, FFR_IMPORT, FFR_MCAST, FFR_MR, FFR_MW, FFR_NONE, FFR_OPENER, FFR_PD, FFR_QP,
+from ffr.state cimport (FFR_AH, FFR_CHANNEL, FFR_CM_CHANNEL, FFR_CM_EVENT, FFR_CM_GROUP, FFR_CM_ID, FFR_CQ, FFR_DM, FFR_IMPORT, FFR_MCAST, FFR_MR, FFR_MW, FFR_NONE, FFR_OPENER, FFR_PD, FFR_QP,
                         FFR_SRQ, FFR_XRCD, object_at, object_free)
 
 
@@ -21,13 +20,13 @@ cdef extern from "<unistd.h>" nogil:
 # a PD and a domain, a window an MR, an MR a PD and device memory, an AH a PD, a CQ a channel. What was imported goes before own
 # PDs, since any of those above may use it.
 cdef enum:
-    ORDER = 15
+    ORDER = 17
     NO_CONTEXT = 0xfffffffe   # of rdma_cm's, which end with their session
 
 cdef int kinds[ORDER]
 
 kinds[:] = [FFR_MCAST, FFR_OPENER, FFR_QP, FFR_SRQ, FFR_MW, FFR_MR, FFR_DM, FFR_AH, FFR_IMPORT, FFR_CQ, FFR_XRCD, FFR_PD, FFR_CHANNEL,
-            FFR_CM_ID, FFR_CM_CHANNEL]
+            FFR_CM_ID, FFR_CM_EVENT, FFR_CM_GROUP, FFR_CM_CHANNEL]
 
 
 cdef uint32_t context_of(ffr_router *r, int kind, uint32_t index) noexcept nogil:
@@ -53,7 +52,7 @@ cdef uint32_t context_of(ffr_router *r, int kind, uint32_t index) noexcept nogil
         return r.state.xrcd[index].context
     if kind == FFR_OPENER:
         return r.state.opener[index].context
-    if kind == FFR_CM_ID or kind == FFR_CM_CHANNEL:
+    if kind >= FFR_CM_CHANNEL:
         return NO_CONTEXT
     return r.state.channel[index].context
 
@@ -83,10 +82,8 @@ cdef void free_one(ffr_router *r, int kind, uint32_t index) noexcept nogil:
         import_free(r, index)
     elif kind == FFR_PD:
         pd_leave(r, index)
-    elif kind == FFR_CM_ID:
-        talk_end(r, index)
-    elif kind == FFR_CM_CHANNEL:
-        channel_close(r, index)
+    elif kind >= FFR_CM_CHANNEL:
+        cm_leave(r, kind, index)
     else:
         if kind == FFR_CHANNEL:
             events_drop(r, index)
