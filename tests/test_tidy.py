@@ -96,7 +96,9 @@ def imports_of(path, known):
     for group in PLAIN_IMPORT.findall(text):
         used |= {re.split(r"\s", name.strip())[0] for name in group.split(",")}
     for source, group in FROM_IMPORT.findall(text):
-        used |= {source} | {f"{source}.{word}" for word in re.findall(r"\w+", group)}
+        words = {name.split()[0] for name in group.strip("()").split(",") if name.strip()}
+        inside = {f"{source}.{word}" for word in words} & known
+        used |= inside if len(inside) == len(words) else inside | {source}  # who imports a package's modules means those alone
     return used & known
 
 

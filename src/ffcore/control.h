@@ -35,7 +35,7 @@ enum ff_op_code {
 	FF_CMD_OPEN_XRCD,	 /* ff_cmd_open_xrcd -> ff_reply_handle */
 	FF_CMD_CLOSE_XRCD,	 /* ff_cmd_handle */
 	FF_CMD_OPEN_QP,		 /* ff_cmd_open_qp -> ff_reply_handle */
-	FF_CMD_REREG_MR,	 /* ff_cmd_rereg_mr, extents in the payload */
+	FF_CMD_REREG_MR,	 /* ff_cmd_rereg_mr, extents in the payload -> ff_reply_reg_mr, of which `why` alone counts */
 	FF_CMD_ALLOC_NULL_MR,	 /* ff_cmd_handle (PD) -> ff_reply_reg_mr */
 	FF_CMD_ALLOC_DM,	 /* ff_cmd_alloc_dm -> ff_reply_alloc_dm */
 	FF_CMD_FREE_DM,		 /* ff_cmd_handle */
@@ -118,12 +118,29 @@ struct ff_reply_gids {
 
 /* ---- memory ---- */
 
-/* A run of whole pages of the memory segment. */
+/* A run of whole pages of the memory segment; or, with FF_EXTENT_SHARED, of shared memory that the process has mapped
+ * at the address that follows: the router finds out what that is, and maps the same. */
 struct ff_extent {
-	uint64_t offset; /* bytes, page-aligned */
+	uint64_t offset; /* bytes, page-aligned; or FF_EXTENT_SHARED and an address */
 	uint64_t length; /* bytes, page-aligned */
 };
+#define FF_EXTENT_SHARED 0x8000000000000000u
 enum { FF_MAX_EXTENTS = FF_PAYLOAD_SIZE / sizeof(struct ff_extent) };
+
+/* Why a registration was refused, where the errno leaves it open. */
+enum ff_why {
+	FF_WHY_ERRNO,
+	FF_WHY_FILE_SYSTEM, /* it is a file of another file system, or a device */
+	FF_WHY_PRIVATE,	    /* it is not shared memory (any more) */
+	FF_WHY_READ_ONLY,   /* the program may not write there */
+	FF_WHY_SHORT,	    /* the file ends before the range does */
+	FF_WHY_SEALED,	    /* the file's seals forbid what the MR is to do */
+	FF_WHY_UNSEEN,	    /* the router may not look into the process */
+	FF_WHY_CHANGED,	    /* the mapping changed meanwhile */
+	FF_WHY_MANY,	    /* too many pieces of shared memory */
+	FF_WHY_LIMIT,	    /* more than the session may register */
+	FF_WHY_SLOW,	    /* the kernel does not answer the router's questions about the process */
+};
 
 /*
  * The extents, laid end to end, hold the whole pages that [addr, addr + length) touches: the MR's first byte lies
@@ -143,7 +160,7 @@ struct ff_reply_reg_mr {
 	uint32_t handle;
 	uint32_t lkey;
 	uint32_t rkey;
-	uint32_t pad;
+	uint32_t why; /* enum ff_why, of an error */
 };
 
 /* What the application has no MR at any more; nothing for other kinds of MR. */

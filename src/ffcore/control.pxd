@@ -55,6 +55,18 @@ cdef extern from "ffcore/control.h" nogil:
         FF_CM_REPLY
         FF_CMD_LAST
         FF_MAX_EXTENTS
+        FF_WHY_ERRNO
+        FF_WHY_FILE_SYSTEM
+        FF_WHY_PRIVATE
+        FF_WHY_READ_ONLY
+        FF_WHY_SHORT
+        FF_WHY_SEALED
+        FF_WHY_UNSEEN
+        FF_WHY_CHANGED
+        FF_WHY_MANY
+        FF_WHY_LIMIT
+        FF_WHY_SLOW
+    uint64_t FF_EXTENT_SHARED
     uint32_t FF_NO_HANDLE
 
     ctypedef union ff_body "union ff_body":
@@ -117,6 +129,7 @@ cdef extern from "ffcore/control.h" nogil:
         uint32_t handle
         uint32_t lkey
         uint32_t rkey
+        uint32_t why
 
     ctypedef struct ff_reply_context "struct ff_reply_context":
         uint32_t handle

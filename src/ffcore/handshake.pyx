@@ -2,6 +2,8 @@
 
 from libc.string cimport memcpy, memset
 
+from ffcore.control cimport (FF_WHY_CHANGED, FF_WHY_ERRNO, FF_WHY_FILE_SYSTEM, FF_WHY_LIMIT, FF_WHY_MANY, FF_WHY_PRIVATE,
+                             FF_WHY_READ_ONLY, FF_WHY_SEALED, FF_WHY_SHORT, FF_WHY_SLOW, FF_WHY_UNSEEN)
 from ffcore.shm cimport *
 
 MAGIC = FF_MAGIC
@@ -9,6 +11,10 @@ LAYOUT_VERSION = FF_LAYOUT_VERSION
 HELLO_SIZE = sizeof(ff_hello)
 WELCOME_SIZE = sizeof(ff_welcome)
 GID_TABLE = FF_GID_TABLE  # entries
+# enum ff_why of control.h
+WHY = {"ERRNO": FF_WHY_ERRNO, "FILE_SYSTEM": FF_WHY_FILE_SYSTEM, "PRIVATE": FF_WHY_PRIVATE, "READ_ONLY": FF_WHY_READ_ONLY,
+       "SHORT": FF_WHY_SHORT, "SEALED": FF_WHY_SEALED, "UNSEEN": FF_WHY_UNSEEN, "CHANGED": FF_WHY_CHANGED,
+       "MANY": FF_WHY_MANY, "LIMIT": FF_WHY_LIMIT, "SLOW": FF_WHY_SLOW}
 
 
 def pack_hello(unsigned int layout_version=FF_LAYOUT_VERSION, unsigned int magic=FF_MAGIC):

@@ -18,6 +18,9 @@ ctypedef struct ff_icrc_flow:
     uint32_t begun     # running CRC of all that stands before its BTH, with identification 0
     uint32_t masked    # how its ICRC changes because byte 4 of the BTH counts as ones and is 0
 
+cdef enum:
+    FF_ICRC_LONG = 512 # bytes of a packet from which on it is worth to prepare its sum: by the cache, or many packets' at once
+
 ctypedef uint32_t (*ff_crc32_fn)(uint32_t running, const uint8_t *data, size_t size) noexcept nogil
 
 cdef uint32_t ff_crc32(uint32_t running, const uint8_t *data, size_t size) noexcept nogil

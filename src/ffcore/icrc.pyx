@@ -28,8 +28,7 @@ cdef enum:
     BLOCK = 4096             # stays in the first-level cache between copy and sum
     LENGTH_BITS = 17         # powers of x^-8 that any packet's length needs
     IDENTS = 64              # identifications that segments have: their changes of a CRC are known beforehand
-    LONG = 512               # bytes of a packet from which on the flow's cache is worth its keeping
-    LONGEST = 9216           # ... and up to which (FF_ROCE_MAX_PACKET is shorter)
+    LONGEST = 9216           # bytes of a packet up to which the flow's cache serves (FF_ROCE_MAX_PACKET is shorter)
 
 cdef uint32_t table[256]
 cdef uint32_t back[LENGTH_BITS]  # back[i]: x^(-8 * 2^i) modulo the polynomial
@@ -217,7 +216,7 @@ cdef void remember(ff_icrc_flow *flow, uint16_t size) noexcept nogil:
 
 cdef uint32_t ff_icrc_of(const ff_icrc_flow *flow, uint16_t ident, const uint8_t *packet,
                          uint16_t size) noexcept nogil:
-    if LONG <= size <= LONGEST and ident < IDENTS and packet[4] == 0:
+    if FF_ICRC_LONG <= size <= LONGEST and ident < IDENTS and packet[4] == 0:
         if flow.size_last != size:
             remember(<ff_icrc_flow *>flow, size)
         return flow.masked ^ engine(flow.begun ^ (ident_changes[ident] if flow.size == 26 else 0), packet,

@@ -27,7 +27,7 @@
 #include "ffcore/atomics.h"
 
 #define FF_MAGIC 0x776c4646u /* "FFlw" */
-#define FF_LAYOUT_VERSION 13u /* changes whenever a byte of shm.h or control.h does */
+#define FF_LAYOUT_VERSION 14u /* changes whenever a byte of shm.h or control.h does */
 
 enum {
 	FF_LINE = 64,
@@ -224,20 +224,23 @@ struct ff_session {
 	uint64_t epoch;	  /* changes when a router is replaced */
 	uint64_t control_size;
 	uint64_t memory_size;
-	uint32_t pad0[6];
+	uint64_t pinned_limit; /* bytes that the session may have registered: told, so that nothing is converted in vain */
+	uint32_t pad0[4];
 	/* line 1: router -> FFL */
 	alignas(FF_LINE) ff_a32 armed; /* the router may sleep: after ringing, write 1 to the session's eventfd */
 	ff_a32 flags;		       /* enum ff_session_flags */
 	ff_a32 dead;		       /* an errno once the router has given the session up */
 	ff_a32 far;		       /* a hint: the last completion came over a wire. Where too many poll, wait for the next */
 	ff_a32 pushed;		       /* completions while far, of all CQs: the futex word of that wait */
-	uint32_t pad1[11];
+	uint32_t pad1;
+	ff_a64 pinned;		       /* bytes that are registered */
+	uint32_t pad2[8];
 	/* line 2: FFL -> router. Ring: set the word's bit; if it was clear, set the summary bit; fence; if armed, wake.
 	 * While a QP is hot the router leaves its bit set, so a posting FFL only reads a shared line. */
 	alignas(FF_LINE) ff_a64 qp_summary; /* bit w: qp_bell[w] may be non-zero */
 	ff_a32 command_bell;
 	ff_a32 sleepers; /* somebody waits for `pushed` to change. FFL: store, fence, look; router: push, fence, exchange */
-	uint32_t pad2[12];
+	uint32_t pad3[12];
 	/* lines 3..10 */
 	alignas(FF_LINE) ff_a64 qp_bell[FF_QP_WORDS]; /* bit b of word w: the session's QP slot 64 * w + b has work */
 	struct ff_command_slot command;

@@ -166,6 +166,8 @@ cdef extern from "ffcore/shm.h" nogil:
         uint64_t epoch
         uint64_t control_size
         uint64_t memory_size
+        uint64_t pinned_limit
+        ff_a64 pinned
         ff_a32 armed
         ff_a32 flags
         ff_a32 dead

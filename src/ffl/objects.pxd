@@ -7,6 +7,7 @@ cast. Objects start as zero bytes; a zeroed mutex or condition of the visible pa
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from ffcore.shm cimport ff_a32, ff_a64, ff_cq_shared, ff_cqe, ff_qp_shared, ff_session, ff_srq_shared, ff_wqe
+from ffl.memory.api cimport ff_held
 from ffl.ibv cimport (ff_qp_ex, ff_verbs_context, ff_verbs_context_of, ibv_ah, ibv_comp_channel, ibv_context,
                         ibv_cq_ex, ibv_dm, ibv_mr, ibv_mw, ibv_parent_domain_init_attr, ibv_pd, ibv_srq, ibv_td, ibv_xrcd)
 
@@ -82,6 +83,7 @@ cdef struct ffl_mr:
     uint32_t behind           # enum ffl_behind
     uint32_t access           # enum ibv_access_flags, as asked for
     uint64_t iova             # the address that WQEs and peers use for its first byte
+    ff_held *held             # of FFL_PAGES: the private memory among them
     ffl_mr *next              # of the on-demand MRs (odp.pyx)
 
 

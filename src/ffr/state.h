@@ -16,6 +16,7 @@
 #define FFR_STATE_MAGIC 0x74734646u
 #define FFR_STATE_VERSION 9u
 #define FFR_NONE 0xffffffffu
+#define FFR_NO_CONTEXT 0xfffffffeu /* what belongs to none, but to its session */
 
 enum {
 	FFR_SESSIONS = FF_STATS_SESSIONS,
@@ -38,6 +39,7 @@ enum {
 	FFR_MCAST_QPS = 128,	/* ... to one group: a message is copied so often in a turn, 0.5 MB at most */
 	FFR_EXTENT_BLOCKS = 1 << 14,
 	FFR_BLOCK_EXTENTS = 64, /* an MR has one extent, or up to this many in a block */
+	FFR_MAPPINGS = 1 << 14, /* of programs' shared memory; a process may have 65 530 mappings in all */
 	FFR_CONTROL_MAX = 256 << 20,
 	FFR_CONTROL_WORDS = FFR_CONTROL_MAX / FF_PAGE / 64,
 	FFR_KEY_BITS = 12,
@@ -87,6 +89,7 @@ struct ffr_session {
 	struct ffr_limits limit;
 	uint64_t pinned;
 	uint64_t dm_bytes;
+	uint32_t mappings; /* of its programs' shared memory */
 	uint32_t count[FFR_KINDS];
 	uint32_t first[FFR_KINDS]; /* lists of its objects */
 	uint64_t active_ns;	   /* when it last had work */
@@ -132,8 +135,8 @@ struct ffr_mr { /* what a look-up of a key reads is a line */
 	uint32_t extents; /* 0, but for FFR_PAGES */
 	uint32_t block; /* of extents, when there is more than one */
 	uint64_t iova, length;
-	/* of the first byte: in the memory segment, when there is one extent; of DM, in the control segment; of a window,
-	 * from the MR's first byte */
+	/* of the first byte: in the memory segment, when there is one extent, or wherever that extent is mapped, counted from
+	 * there (modulo 2^64); of DM, in the control segment; of a window, from the MR's first byte */
 	uint64_t offset;
 	uint64_t shift;	 /* the first byte's distance from the first extent's start */
 	uint64_t pinned; /* bytes of the application's, which has them at addr */
@@ -143,9 +146,22 @@ struct ffr_mr { /* what a look-up of a key reads is a line */
 	uint32_t qpn;	 /* of a window of type 2: the QP that bound it */
 	uint32_t context; /* FFR_NONE: closed, and it is there for who has it imported */
 	uint32_t importer; /* first of a list */
+	uint32_t mapping; /* of its one extent: FFR_NONE when that lies in the memory segment */
 };
 static_assert(offsetof(struct ffr_mr, shift) == FF_LINE, "the line of a look-up");
 #define FFR_ACCESS_LOCAL 0x80000000u /* its own program may use the key as an lkey; next to enum ibv_access_flags */
+
+/*
+ * A part of a program's shared memory (tmpfs, memfd, SysV, hugetlbfs) as the router has it mapped, for one extent of one MR.
+ * Where it is mapped is the process's own: ffr_router.mapped. Free ones, and those that are to be unmapped, are chained.
+ */
+struct ffr_mapping {
+	uint64_t device, inode;
+	uint64_t offset, length; /* whole pages of the file */
+	uint32_t session;
+	uint32_t writable;
+	uint32_t next;
+};
 
 /* Device memory: pages of the control segment. MRs refer to it. */
 struct ffr_dm {
@@ -307,7 +323,7 @@ struct ffr_ah {
 /* A QP's attachment to a multicast group. All of a group are in one bucket, and so may others be. */
 struct ffr_mcast {
 	struct ffr_object o;
-	uint32_t qp;
+	uint32_t qp, context;
 	uint32_t next; /* in the bucket */
 	uint8_t gid[16];
 };
@@ -317,12 +333,14 @@ struct ffr_tables {
 	uint32_t fresh[FFR_KINDS]; /* indices from here on were never used */
 	uint32_t used[FFR_KINDS];
 	uint32_t blocks_used;
+	uint32_t mappings_used; /* those to be unmapped too */
 };
 
 /* What the sessions of one container hold together. It may hold as much as is left for all others, and no more. */
 struct ffr_share {
 	uint32_t held[FFR_KINDS];
 	uint32_t blocks;
+	uint32_t mappings;
 };
 
 struct ffr_state {
@@ -330,6 +348,7 @@ struct ffr_state {
 	uint64_t size, epoch;
 	struct ffr_tables table;
 	uint32_t block_free, block_fresh;
+	uint32_t mapping_free, mapping_fresh;
 	struct ffr_session session[FFR_SESSIONS];
 	struct ffr_share share[FFR_SESSIONS];
 	struct ffr_channel channel[FFR_CHANNELS];
@@ -355,8 +374,44 @@ struct ffr_state {
 	uint64_t groups; /* of contexts, made so far */
 	uint32_t mcast_bucket[FFR_MCAST_BUCKETS]; /* first of each list, or FFR_NONE */
 	struct ff_extent block[FFR_EXTENT_BLOCKS][FFR_BLOCK_EXTENTS];
+	uint32_t block_mapping[FFR_EXTENT_BLOCKS][FFR_BLOCK_EXTENTS]; /* of each extent, as ffr_mr.mapping */
+	struct ffr_mapping mapping[FFR_MAPPINGS];
 };
 static_assert(sizeof(struct ffr_qp) < 1024, "an idle QP costs under 2 KB with its counters");
+
+/* Where the objects of a kind stand, and how they know the context with which they end. */
+struct ffr_place {
+	uint64_t at; /* of the first one's head */
+	uint32_t size, capacity;
+	uint32_t context; /* from the head to the context's number; 0: they end with their session */
+};
+
+#define FFR_TABLE(table)                                                                                       \
+	offsetof(struct ffr_state, table[0].o), sizeof(((struct ffr_state *)0)->table[0]),                     \
+		sizeof(((struct ffr_state *)0)->table) / sizeof(((struct ffr_state *)0)->table[0])
+#define FFR_OF_CONTEXT(table) {FFR_TABLE(table), offsetof(struct ffr_state, table[0].context) - offsetof(struct ffr_state, table[0].o)}
+#define FFR_OF_SESSION(table) {FFR_TABLE(table), 0}
+
+static const struct ffr_place ffr_places[FFR_KINDS] = {
+	[FFR_PD] = FFR_OF_CONTEXT(pd),
+	[FFR_MR] = FFR_OF_CONTEXT(mr),
+	[FFR_MW] = FFR_OF_CONTEXT(mr),
+	[FFR_CQ] = FFR_OF_CONTEXT(cq),
+	[FFR_QP] = FFR_OF_CONTEXT(qp),
+	[FFR_CHANNEL] = FFR_OF_CONTEXT(channel),
+	[FFR_AH] = FFR_OF_CONTEXT(ah),
+	[FFR_MCAST] = FFR_OF_CONTEXT(mcast),
+	[FFR_SRQ] = FFR_OF_CONTEXT(srq),
+	[FFR_XRCD] = FFR_OF_CONTEXT(xrcd),
+	[FFR_OPENER] = FFR_OF_CONTEXT(opener),
+	[FFR_DM] = FFR_OF_CONTEXT(dm),
+	[FFR_IMPORT] = FFR_OF_CONTEXT(imports),
+	[FFR_EVENT] = FFR_OF_SESSION(event),
+	[FFR_CM_CHANNEL] = FFR_OF_SESSION(cm_channel),
+	[FFR_CM_ID] = FFR_OF_SESSION(cm_id),
+	[FFR_CM_EVENT] = FFR_OF_SESSION(cm_event),
+	[FFR_CM_GROUP] = FFR_OF_SESSION(cm_group),
+};
 
 /* ---- this process's view, rebuilt at start ----------------------------------------------------------------- */
 
@@ -371,6 +426,33 @@ struct ffr_view {
 };
 
 enum { FFR_OWED = 64 };
+
+/* Where a mapping is, in this process. */
+struct ffr_mapped {
+	uint8_t *at;
+	uint64_t size; /* what to unmap: as much or more, for huge pages */
+	uint64_t skip; /* bytes before the first of the mapping's own */
+};
+
+/*
+ * A command that registers shared memory, between its first look and its answer: another thread maps what it names. One of
+ * a session's at most, since a session has one command slot.
+ */
+enum ffr_later_state { FFR_LATER_NONE, FFR_LATER_ASKED, FFR_LATER_MAPPED };
+struct ffr_later {
+	uint64_t ticket; /* no other command's, of any session */
+	uint32_t state;
+	uint32_t seq; /* the command's */
+	uint32_t op;
+	uint32_t writable;
+	uint32_t extents;
+	uint32_t error, why; /* of mapping */
+	uint32_t kept;	     /* the handler has made the mappings the MR's */
+	union ff_body request;
+	struct ff_extent extent[FFR_BLOCK_EXTENTS];
+	struct ffr_mapping mapping[FFR_BLOCK_EXTENTS]; /* of those with FF_EXTENT_SHARED, once they are mapped */
+	struct ffr_mapped mapped[FFR_BLOCK_EXTENTS];
+};
 
 enum ffr_far {
 	FFR_NEAR,     /* here */
@@ -393,6 +475,12 @@ struct ffr_router {
 	uint64_t now_ns;
 	uint64_t key_seed;
 	uint8_t *zeroes, *sink; /* what is behind a null MR; see mem/nothing.pyx */
+	struct ffr_later *later; /* [FFR_SESSIONS] */
+	struct ffr_mapped *mapped; /* [FFR_MAPPINGS] */
+	uint32_t unwanted;	   /* first of the mappings that are to be unmapped; FFR_NONE */
+	uint64_t tickets;	   /* given out so far */
+	uint32_t asked_count;	   /* sessions whose command waits for a mapping, in asked[] */
+	uint32_t asked[FFR_SESSIONS];
 	struct ffr_ring_list active, waiting;
 	uint64_t wait_deadline_ns; /* no waiting QP is due before; ~0 when none waits */
 	uint32_t live[FFR_SESSIONS]; /* session numbers in use, packed */
@@ -410,6 +498,7 @@ struct ffr_router {
 	uint32_t wire_only;	 /* containers of this host reach each other through the roce NIC too */
 	uint32_t port_mtu;	 /* bytes: what the port reports, and no QP may exceed */
 	int32_t epoll, wake, reaped, uffd;
+	int32_t mapper; /* an eventfd: there is something in asked or unwanted */
 };
 
 #endif

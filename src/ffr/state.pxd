@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
 
-from ffcore.control cimport ff_ah_attr, ff_cap, ff_extent, ff_qp_attr
+from ffcore.control cimport ff_ah_attr, ff_body, ff_cap, ff_extent, ff_qp_attr
 from ffcore.grh cimport ff_gid_is_empty
 from ffr.cm.state cimport ffr_cm_channel, ffr_cm_event, ffr_cm_group, ffr_cm_id, ffr_cm_tables
 from ffcore.stats cimport ff_qp_stats, ff_session_stats, ff_stats_header
@@ -32,6 +32,10 @@ cdef extern from "ffr/state.h" nogil:
         FFR_MCAST_QPS
         FFR_EXTENT_BLOCKS
         FFR_BLOCK_EXTENTS
+        FFR_MAPPINGS
+        FFR_LATER_NONE
+        FFR_LATER_ASKED
+        FFR_LATER_MAPPED
         FFR_CONTROL_MAX
         FFR_KEY_BITS
         FFR_MAX_WR
@@ -73,6 +77,7 @@ cdef extern from "ffr/state.h" nogil:
         FFR_FASTPATH
         FFR_LOWCPU
     uint32_t FFR_NONE
+    uint32_t FFR_NO_CONTEXT
     uint32_t FFR_ACCESS_LOCAL
 
     ctypedef struct ffr_object "struct ffr_object":
@@ -117,6 +122,7 @@ cdef extern from "ffr/state.h" nogil:
         ffr_limits limit
         uint64_t pinned
         uint64_t dm_bytes
+        uint32_t mappings
         uint32_t *count
         uint32_t *first
         uint64_t active_ns
@@ -159,6 +165,36 @@ cdef extern from "ffr/state.h" nogil:
         uint32_t qpn
         uint32_t context
         uint32_t importer
+        uint32_t mapping
+
+    ctypedef struct ffr_mapping "struct ffr_mapping":
+        uint64_t device
+        uint64_t inode
+        uint64_t offset
+        uint64_t length
+        uint32_t session
+        uint32_t writable
+        uint32_t next
+
+    ctypedef struct ffr_mapped "struct ffr_mapped":
+        uint8_t *at
+        uint64_t size
+        uint64_t skip
+
+    ctypedef struct ffr_later "struct ffr_later":
+        uint64_t ticket
+        uint32_t state
+        uint32_t seq
+        uint32_t op
+        uint32_t writable
+        uint32_t extents
+        uint32_t error
+        uint32_t why
+        uint32_t kept
+        ff_body request
+        ff_extent *extent
+        ffr_mapping *mapping
+        ffr_mapped *mapped
 
     ctypedef struct ffr_dm "struct ffr_dm":
         ffr_object o
@@ -308,6 +344,7 @@ cdef extern from "ffr/state.h" nogil:
     ctypedef struct ffr_mcast "struct ffr_mcast":
         ffr_object o
         uint32_t qp
+        uint32_t context
         uint32_t next
         uint8_t *gid
 
@@ -316,10 +353,12 @@ cdef extern from "ffr/state.h" nogil:
         uint32_t *fresh
         uint32_t *used
         uint32_t blocks_used
+        uint32_t mappings_used
 
     ctypedef struct ffr_share "struct ffr_share":
         uint32_t *held
         uint32_t blocks
+        uint32_t mappings
 
     ctypedef struct ffr_state "struct ffr_state":
         uint32_t magic
@@ -354,6 +393,18 @@ cdef extern from "ffr/state.h" nogil:
         ffr_held *held
         uint64_t domains
         ff_extent block[1][64]
+        uint32_t block_mapping[1][64]
+        uint32_t mapping_free
+        uint32_t mapping_fresh
+        ffr_mapping *mapping
+
+    ctypedef struct ffr_place "struct ffr_place":
+        uint64_t at
+        uint32_t size
+        uint32_t capacity
+        uint32_t context
+
+    const ffr_place *ffr_places
 
     enum:
         FFR_OWED
@@ -384,6 +435,12 @@ cdef extern from "ffr/state.h" nogil:
         uint64_t key_seed
         uint8_t *zeroes
         uint8_t *sink
+        ffr_later *later
+        ffr_mapped *mapped
+        uint32_t unwanted
+        uint64_t tickets
+        uint32_t asked_count
+        uint32_t *asked
         ffr_ring_list active
         ffr_ring_list waiting
         uint64_t wait_deadline_ns
@@ -406,11 +463,14 @@ cdef extern from "ffr/state.h" nogil:
         int32_t wake
         int32_t reaped
         int32_t uffd
+        int32_t mapper
 
 
-# What tables.pyx implements: objects come from and go to the flat tables here, and nowhere else.
+# What state.pyx implements: objects come from and go to the flat tables here, and nowhere else.
 
 cdef ffr_object *object_at(ffr_state *state, int kind, uint32_t index) noexcept nogil
+# Of which context it is, or FFR_NO_CONTEXT.
+cdef uint32_t object_context(ffr_state *state, int kind, uint32_t index) noexcept nogil
 cdef uint32_t object_new(ffr_router *r, int kind, uint32_t session) noexcept nogil
 cdef void object_move(ffr_router *r, int kind, uint32_t index, uint32_t session) noexcept nogil  # to another session
 cdef void object_free(ffr_router *r, int kind, uint32_t index) noexcept nogil

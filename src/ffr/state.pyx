@@ -2,80 +2,20 @@
 
 from libc.string cimport memset
 
-from ffr.cm.state cimport FFR_CM_CHANNELS, FFR_CM_EVENTS, FFR_CM_GROUPS, FFR_CM_IDS
-
 
 cdef ffr_object *object_at(ffr_state *state, int kind, uint32_t index) noexcept nogil:
     """The object's head. The index has been checked, or comes from a table."""
-    if kind == FFR_QP:
-        return &state.qp[index].o
-    if kind == FFR_CQ:
-        return &state.cq[index].o
-    if kind == FFR_MR or kind == FFR_MW:
-        return &state.mr[index].o
-    if kind == FFR_PD:
-        return &state.pd[index].o
-    if kind == FFR_AH:
-        return &state.ah[index].o
-    if kind == FFR_MCAST:
-        return &state.mcast[index].o
-    if kind == FFR_SRQ:
-        return &state.srq[index].o
-    if kind == FFR_XRCD:
-        return &state.xrcd[index].o
-    if kind == FFR_OPENER:
-        return &state.opener[index].o
-    if kind == FFR_DM:
-        return &state.dm[index].o
-    if kind == FFR_IMPORT:
-        return &state.imports[index].o
-    if kind == FFR_EVENT:
-        return &state.event[index].o
-    if kind == FFR_CM_CHANNEL:
-        return <ffr_object *>&state.cm_channel[index].o
-    if kind == FFR_CM_ID:
-        return <ffr_object *>&state.cm_id[index].o
-    if kind == FFR_CM_EVENT:
-        return <ffr_object *>&state.cm_event[index].o
-    if kind == FFR_CM_GROUP:
-        return <ffr_object *>&state.cm_group[index].o
-    return &state.channel[index].o
+    return <ffr_object *>(<char *>state + ffr_places[kind].at + <uint64_t>index * ffr_places[kind].size)
+
+
+cdef uint32_t object_context(ffr_state *state, int kind, uint32_t index) noexcept nogil:
+    if ffr_places[kind].context == 0:
+        return FFR_NO_CONTEXT
+    return (<uint32_t *>(<char *>object_at(state, kind, index) + ffr_places[kind].context))[0]
 
 
 cdef uint32_t capacity(const ffr_router *r, int kind) noexcept nogil:
-    if kind == FFR_QP:
-        return FFR_QPS
-    if kind == FFR_CQ:
-        return FFR_CQS
-    if kind == FFR_MR:
-        return FFR_MRS
-    if kind == FFR_PD:
-        return FFR_PDS
-    if kind == FFR_AH:
-        return FFR_AHS
-    if kind == FFR_MCAST:
-        return FFR_MCASTS
-    if kind == FFR_SRQ:
-        return FFR_SRQS
-    if kind == FFR_XRCD:
-        return FFR_XRCDS
-    if kind == FFR_OPENER:
-        return FFR_OPENERS
-    if kind == FFR_DM:
-        return FFR_DMS
-    if kind == FFR_IMPORT:
-        return FFR_IMPORTS
-    if kind == FFR_EVENT:
-        return FFR_EVENT_RECORDS
-    if kind == FFR_CM_CHANNEL:
-        return FFR_CM_CHANNELS
-    if kind == FFR_CM_ID:
-        return FFR_CM_IDS
-    if kind == FFR_CM_EVENT:
-        return FFR_CM_EVENTS
-    if kind == FFR_CM_GROUP:
-        return FFR_CM_GROUPS
-    return r.channel_room
+    return r.channel_room if kind == FFR_CHANNEL else ffr_places[kind].capacity
 
 
 cdef int table_of(int kind) noexcept nogil:

@@ -3,7 +3,7 @@
 import pytest
 
 from ffr.errors import Refused
-from ffr.policy.base import SESSION_LIMITS
+from ffr.policy.base import ROUTER_LIMITS, SESSION_LIMITS
 from ffr.policy.registry import POLICIES, Policies
 
 # Settings that make a policy refuse sooner or later; a new policy adds its own.
@@ -40,10 +40,10 @@ def test_settings_that_it_does_not_know_are_refused_by_name(name):
 
 
 @pytest.mark.parametrize("name", POLICIES)
-def test_it_only_ever_lowers_limits_that_exist(name):
+def test_it_sets_limits_that_exist_to_what_the_router_can_give(name):
     for limits in admitted(POLICIES[name](STRICT[name])):
-        assert limits.keys() == SESSION_LIMITS.keys()
-        assert all(0 < limits[key] <= SESSION_LIMITS[key] for key in limits)
+        assert limits.keys() == SESSION_LIMITS.keys() == ROUTER_LIMITS.keys()
+        assert all(0 < limits[key] <= ROUTER_LIMITS[key] for key in limits)
 
 
 @pytest.mark.parametrize("name", POLICIES)

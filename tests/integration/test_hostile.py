@@ -44,5 +44,14 @@ def test_one_weakness(shared_router, health, attack):
     finish(neighbour, "neighbour")
 
 
+@pytest.mark.parametrize("attack", ["lies", "swaps_what_is_looked_at", "shrinks_what_is_copied_to", "maps_what_would_block",
+                                    "takes_all_mappings"])
+def test_shared_memory(shared_router, health, attack):
+    neighbour = start(shared_router, "neighbour", "neighbour", HOSTILE_MS="1200")
+    neighbour.stdout.readline()
+    run(shared_router, "hostile_shared", attack)
+    finish(neighbour, "neighbour")
+
+
 def test_theft(shared_router, health):
     run(shared_router, "hostile_theft", "takes_what_is_anothers")

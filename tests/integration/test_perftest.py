@@ -6,6 +6,7 @@ import pytest
 
 from freeflow.pair import PairError, run_pair
 from freeflow.perftest import Perftest
+from lab_checks import said
 
 VERBS = ("send", "write", "read", "atomic")
 KINDS = ("bw", "lat")
@@ -67,6 +68,14 @@ def test_perftest(perftest, verb, kind, variation):
                    if not column.startswith(loose)), figures
         if "t_typical[usec]" in row:
             assert row["t_min[usec]"] <= row["t_typical[usec]"] <= row["t_max[usec]"]
+
+
+@pytest.mark.parametrize("verb", ["write", "read", "send"])
+def test_buffers_in_a_file_of_tmpfs(lab, perftest, verb):
+    for place in ("h1c1", "h1c2"):
+        said(lab.exec(place, "truncate", "-s", "16M", "/dev/shm/perftest"))
+    result = perftest.run(f"ib_{verb}_bw", "--mmap=/dev/shm/perftest", "-n", "1000")
+    assert result.rows[0]["BW average[MB/sec]"] > 0
 
 
 @pytest.mark.parametrize("options", [[], ["-e"], ["-s", "1048576", "-n", "100"]], ids=["plain", "events", "1MB"])

@@ -38,6 +38,12 @@ def test_ucx_perftest(lab, transport, test, size):
     run_both(lab, [*variables, "ucx_perftest", "-p", str(PORT), *options])
 
 
+@pytest.mark.parametrize("test", ["tag_lat", "tag_bw", "ucp_put_bw", "ucp_get", "ucp_fadd"])
+def test_ucx_with_its_default_settings(lab, test):
+    """Its buffers are SysV's and POSIX's shared memory then."""
+    run_both(lab, ["ucx_perftest", "-p", str(PORT), "-t", test, "-s", "8" if test == "ucp_fadd" else "65536", "-n", "500", "-w", "10"])
+
+
 @pytest.mark.parametrize("test", ["am_lat", "am_bw", "put_lat", "put_bw", "add_mr", "fadd", "cswap"])
 def test_rc_verbs_without_what_stands_above_it(lab, test):
     """UCX's lower half, which connects by itself: what RC has, WRITE and atomics among it."""

@@ -59,7 +59,6 @@ int main(void)
 	refused("PROT_NONE", map(PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1), LENGTH, EFAULT, "cannot be read");
 	refused("shared", map(PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1), LENGTH, EOPNOTSUPP, "is shared");
 	refused("memfd", map(PROT_READ | PROT_WRITE, MAP_SHARED, foreign), LENGTH, EOPNOTSUPP, "is shared");
-	refused("file", map(PROT_READ, MAP_PRIVATE, file), LENGTH, EOPNOTSUPP, "is file-backed");
 	refused("vdso", (void *)getauxval(AT_SYSINFO_EHDR), 10, EOPNOTSUPP, "is the kernel's");
 
 	/* The good pages before a bad one are private again afterwards. */
@@ -83,6 +82,7 @@ int main(void)
 
 	accepted("anonymous", map(PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1), LENGTH);
 	accepted("a private view of a file", past_the_end, LENGTH);
+	accepted("a read-only private view of a file", map(PROT_READ, MAP_PRIVATE, file), LENGTH);
 	accepted("initialised data", initialised + 100, 2 * PAGE);
 	accepted("zeroed data", zeroed + 100, 2 * PAGE);
 	accepted("the heap", malloc(100), 100);

@@ -32,3 +32,12 @@ def run_ends(lab, case, server="h1c1", client="h1c2", *more):
     ends = run_pair([*install(lab, server), "server", case, *more], [*install(lab, client), "client", case, address, *more], PORT)
     assert [end.status for end in ends] == [0, 0], "\n".join(map(str, ends))
     return [end.stdout for end in ends]
+
+
+def install_example(lab, place, name):
+    """An example beside the package. Returns the words that run it there."""
+    words = install(lab, place)
+    container = lab.plan.find(place)
+    copied = shutil.copy(ROOT / "examples" / name, container.home / "api")
+    os.chown(copied, container.uid, container.uid)
+    return [*words[:-1], f"{INSIDE}/{name}"]

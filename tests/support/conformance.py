@@ -22,6 +22,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from ffcore.nics import WIRED
 from places import Lab
 
 SOURCE = Path("/usr/share/doc/rdma-core/tests")
@@ -180,7 +181,7 @@ def verdict(results):
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog="make conformance ARGS=", description=__doc__.partition(":")[0])
-    parser.add_argument("--nic", choices=["auto", "roce"], default="auto", help="roce: in packets, as between hosts")
+    parser.add_argument("--nic", choices=["auto", *WIRED], default="auto", help="roce: in packets, as between hosts")
     options = parser.parse_args(arguments)
     console = Console(highlight=False, width=max(100, Console().width))
     lab = Lab(host_count=1, container_count=1, nic=options.nic)

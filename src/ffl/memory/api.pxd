@@ -12,6 +12,35 @@ cdef extern from "ffcore/control.h":
         uint64_t length
 
 
+cdef enum:
+    FF_PIECES = 64  # of a range: as many extents as the router takes of one MR
+
+
+cdef struct ff_run:
+    uint64_t addr
+    uint64_t length
+
+
+cdef struct ff_held:
+    # What a registration holds of private memory: what ff_memory_pin was given. Huge pages are held whole.
+    uint32_t pieces
+    ff_run run[FF_PIECES]
+
+
+# What a program registers, of whatever kind, brought to where the router reaches it. Private memory is converted
+# (ff_memory_pin); shared memory stays what it is, and its extents name its addresses (FF_EXTENT_SHARED of control.h), for the
+# router to map. All of it or nothing. writable: the MR lets somebody write. Writes the extents to out, in the order of
+# their addresses, *n and at most FF_PIECES, and what ff_range_unpin takes back to held. 0 or an errno, as ff_memory_pin, and
+# EFAULT of memory that is to be written and is read-only. Of shared memory nothing is brought in: ff_range_bring_in does,
+# which the router's refusal of another file system should come before.
+cdef extern int ff_range_pin(uint64_t addr, uint64_t length, bint writable, ff_extent *out, uint32_t *n,
+                             ff_held *held) noexcept nogil
+cdef extern int ff_range_unpin(const ff_held *held) noexcept nogil
+
+# As a NIC has every page of an MR in memory: by the program, which is charged for it, for the router fills no hole. 0 or an
+# errno: ENOMEM, or EFAULT where the file has ended.
+cdef extern int ff_range_bring_in(const ff_extent *extents, uint32_t n, bint writable) noexcept nogil
+
 # Once per session, before the first pin: the segment's descriptor and its size in bytes, and a descriptor of
 # /dev/userfaultfd, or -1. Both must stay open until ff_memory_drop(). 0 or an errno.
 cdef extern int ff_memory_init(int memfd, uint64_t size, int userfaultfd) noexcept nogil

@@ -5,7 +5,7 @@ copied and the new mapping laid over the old. What can be done while the program
 segment's pages, bringing in the application's) and after (filling the page tables).
 """
 
-from libc.errno cimport EFAULT, ENOENT, EOPNOTSUPP, ESTALE, errno
+from libc.errno cimport EFAULT, ENOENT, ENOMEM, EOPNOTSUPP, ESTALE, errno
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport strcmp, strerror, strncmp
 
@@ -66,7 +66,9 @@ cdef int refuse(int maps, const ff_segment *segment, uint64_t addr, const ff_reg
     if region.flags & FF_REGION_SHARED:
         ff_memory_explain("is shared memory", addr, name)
         return EOPNOTSUPP
-    if region.page_size > PAGE or strncmp(name, "/anon_hugepage", 14) == 0:
+    if region.page_size > PAGE:
+        return 0
+    if strncmp(name, "/anon_hugepage", 14) == 0:  # and nobody knows how huge they are
         ff_memory_explain("consists of huge pages", addr, name)
         return EOPNOTSUPP
     if region.inode == 0:
@@ -76,10 +78,7 @@ cdef int refuse(int maps, const ff_segment *segment, uint64_t addr, const ff_reg
             ff_memory_explain("is the kernel's", addr, name)
             return EOPNOTSUPP
         return 0
-    # A private mapping of a file. Where it can be written, what counts is the program's copy (.data, .bss).
-    if not region.flags & FF_REGION_WRITE:
-        ff_memory_explain("is file-backed memory", addr, name)
-        return EOPNOTSUPP
+    # A private mapping of a file. What counts is what the program sees there (.data, .bss, .rodata).
     if strncmp(name, "/dev/", 5) == 0 and strncmp(name, "/dev/shm/", 9) != 0 and strcmp(name, "/dev/zero") != 0:
         ff_memory_explain("is a device's memory", addr, name)
         return EOPNOTSUPP
@@ -125,7 +124,10 @@ cdef int share_all(int maps, const ff_segment *segment, uint64_t start, uint64_t
             result = refuse(maps, segment, start, &found)
         if result != 0:
             return result
-        length = min(length, up_to(start, min(end, found.end)))
+        length = whole_pages(&found, min(length, up_to(start, min(end, found.end))), length)
+        if length == 0:
+            ff_memory_explain("is a huge page, for which there is no place in one piece", start, "")
+            return ENOMEM
         result = share_chunk(maps, segment, start, length, offset)
         if result == ESTALE and tries < TRIES:
             tries += 1  # the mapping changed under our eyes
@@ -135,6 +137,14 @@ cdef int share_all(int maps, const ff_segment *segment, uint64_t start, uint64_t
         tries = 0
         start += length
     return 0
+
+
+cdef uint64_t whole_pages(const ff_region *region, uint64_t length, uint64_t most) noexcept nogil:
+    """The kernel maps nothing over a part of a huge page. most: what lies in one piece in the segment."""
+    if region.page_size <= PAGE:
+        return length
+    length = max(length, <uint64_t>region.page_size)
+    return 0 if length > most else length - length % region.page_size
 
 
 cdef int share_chunk(int maps, const ff_segment *segment, uint64_t addr, uint64_t length,

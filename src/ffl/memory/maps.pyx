@@ -6,7 +6,7 @@ descriptor is opened for each use: a kept one would be the application's to clos
 
 from libc.errno cimport EINTR, EIO, ENAMETOOLONG, ENOENT, ENOTTY, errno
 from libc.stdint cimport uint32_t, uint64_t
-from libc.string cimport memset
+from libc.string cimport memset, strncmp
 
 from ffl.memory.parts cimport FF_REGION_EXEC, FF_REGION_READ, FF_REGION_SHARED, FF_REGION_WRITE, ff_region, ff_segment
 
@@ -50,6 +50,7 @@ cdef enum:
 
 cdef bint no_query  # the kernel has no PROCMAP_QUERY, or a test wants to do without
 cdef char text[TEXT]  # guarded by the world's lock
+cdef ff_region other  # so is this
 
 
 cdef public int ff_maps_open() noexcept nogil:
@@ -120,36 +121,82 @@ cdef int query(int maps, uint64_t addr, ff_region *region, bint with_name) noexc
     return 0
 
 
+cdef struct Lines:
+    int fd
+    ssize_t begin  # of the next line in `text`
+    ssize_t held  # bytes in it
+
+
+cdef char *next_line(Lines *lines, int *error) noexcept nogil:
+    """Without its end, valid until the next; NULL at the end, or with an errno."""
+    cdef ssize_t end, got
+    cdef char *line
+    while True:
+        end = lines.begin
+        while end < lines.held and text[end] != c'\n':
+            end += 1
+        if end < lines.held:
+            text[end] = 0
+            line = text + lines.begin
+            lines.begin = end + 1
+            return line
+        if lines.begin == 0 and lines.held == TEXT:
+            error[0] = EIO  # no path is that long
+            return NULL
+        move_down(lines.begin, lines.held)
+        lines.held -= lines.begin
+        lines.begin = 0
+        got = read(lines.fd, text + lines.held, TEXT - lines.held)
+        if got < 0 and errno == EINTR:
+            continue
+        error[0] = errno if got < 0 else 0
+        if got <= 0:
+            return NULL
+        lines.held += got
+
+
 cdef int search_text(int maps, uint64_t addr, const ff_segment *segment, ff_region *region) noexcept nogil:
     """Line by line from the start: a mapping per line, in the order of their addresses. With a segment, only its."""
-    cdef ssize_t held = 0, got, begin, end
+    cdef Lines lines
+    cdef int error = 0
+    cdef char *line
+    memset(&lines, 0, sizeof(lines))
+    lines.fd = maps
     if lseek(maps, 0, 0) < 0:
         return errno
-    while True:
-        got = read(maps, text + held, TEXT - held)
-        if got < 0:
-            if errno == EINTR:
-                continue
-            return errno
-        if got == 0:
-            return ENOENT
-        held += got
-        begin = 0
-        while True:
-            end = begin
-            while end < held and text[end] != c'\n':
-                end += 1
-            if end == held:
-                break
-            text[end] = 0
-            if parse_line(text + begin, region) and region.end > addr:
-                if segment == NULL or ff_maps_is_segment(segment, region):
-                    return 0
-            begin = end + 1
-        if begin == 0 and held == TEXT:
-            return EIO  # no path is that long
-        move_down(begin, held)
-        held -= begin
+    line = next_line(&lines, &error)
+    while line != NULL:
+        if parse_line(line, region) and region.end > addr and (segment == NULL or ff_maps_is_segment(segment, region)):
+            if strncmp(region.name, "/anon_hugepage", 14) == 0:
+                region.page_size = size_of_pages(region.start)
+            return 0
+        line = next_line(&lines, &error)
+    return error if error else ENOENT
+
+
+cdef uint32_t size_of_pages(uint64_t start) noexcept nogil:
+    """Of the mapping that begins there, which the maps do not say, and smaps does. 0: not known. `text` is used anew."""
+    cdef Lines lines
+    cdef int error = 0
+    cdef bint there = False
+    cdef uint32_t size = 0
+    cdef char *line
+    memset(&lines, 0, sizeof(lines))
+    lines.fd = open("/proc/thread-self/smaps", O_RDONLY | O_CLOEXEC)
+    if lines.fd < 0:
+        return 0
+    line = next_line(&lines, &error)
+    while line != NULL and size == 0:
+        if parse_line(line, &other):
+            there = other.start == start
+        elif there and strncmp(line, "KernelPageSize:", 15) == 0:
+            line += 15
+            while line[0] == c' ':
+                line += 1
+            size = <uint32_t>number(&line, 10) << 10
+        line = next_line(&lines, &error)
+    close(lines.fd)
+    return size
 
 
 cdef void move_down(ssize_t begin, ssize_t held) noexcept nogil:

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "ffl/memory/uffd/uffd.h"
 #include "ffl/memory/way.h"
@@ -100,6 +101,8 @@ int ff_way_swap(const struct ff_swap *swap)
 	snprintf(reason, sizeof reason, "%s", ff_uffd_reason());
 	if (result != EOPNOTSUPP && result != EDEADLK) /* a signal wakes whoever sleeps on a futex, and it sleeps anew */
 		return result;
+	if (swap->kind == FF_SWAP_SHARE && !(swap->prot & PROT_WRITE))
+		return swap_stopped(swap); /* nobody is there to be stopped: nobody can store there */
 	result = stop();
 	return result ? result : swap_stopped(swap);
 }

@@ -5,11 +5,8 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, strerror
 
-from ffcore.control cimport (FF_CMD_ALLOC_DM, FF_CMD_ALLOC_MW, FF_CMD_ALLOC_NULL_MR, FF_CMD_ALLOC_PD, FF_CMD_ATTACH_MCAST,
-                             FF_CMD_CM_OPEN, FF_CMD_CREATE_AH, FF_CMD_CREATE_CHANNEL, FF_CMD_CREATE_CQ, FF_CMD_CREATE_QP,
-                             FF_CMD_CREATE_SRQ, FF_CMD_MODIFY_QP, FF_CMD_MODIFY_SRQ, FF_CMD_OPEN_QP, FF_CMD_OPEN_XRCD,
-                             FF_CMD_IMPORT_CONTEXT, FF_CMD_IMPORT_DM, FF_CMD_IMPORT_MR, FF_CMD_IMPORT_PD, FF_CMD_OPEN_CONTEXT, FF_CMD_REG_DM_MR, FF_CMD_REG_MR, FF_CMD_REREG_MR, FF_NO_HANDLE,
-                             FF_CMD_CLOSE_CONTEXT, FF_CMD_DESTROY_CHANNEL, ff_cmd_handle, ff_reply_handle)
+from ffcore.control cimport (FF_CMD_CLOSE_CONTEXT, FF_CMD_CREATE_CHANNEL, FF_CMD_DESTROY_CHANNEL, FF_NO_HANDLE, ff_cmd_handle,
+                             ff_reply_handle)
 from ffcore.shm cimport (FF_FLAG_SLOW_YIELD, FF_PAYLOAD_OFFSET, ff_a32, ff_command_slot, ff_fd_note, ff_load32,
                          ff_load32_acquire, ff_pause, ff_store32, ff_store32_release)
 from ffl.kernel cimport fail, futex_wait, now_ns, sched_yield
@@ -18,6 +15,9 @@ from ffl.session.log_api cimport FF_LOG_DEBUG, FF_LOG_WARN, ff_log
 from ffl.objects cimport ffl_context
 from ffl.session.session_api cimport ff_session_get, ff_session_look, ffl_session, wake_if_armed
 from ffl.session.socket cimport close, ff_receive
+
+cdef extern from "ffl/session/verb_names.h" nogil:
+    const char *ff_verb_of(uint16_t op)
 
 cdef enum:
     SPINS = 100               # about 2 µs: a router on another core that polls
@@ -48,65 +48,14 @@ cdef int await_reply(ffl_session *s, uint32_t seq) noexcept nogil:
     return 0
 
 
-cdef const char *name_of(uint16_t op) noexcept nogil:
-    """The verb, for those that a limit or a policy may refuse."""
-    if op == FF_CMD_OPEN_CONTEXT:
-        return b"ibv_open_device"
-    if op == FF_CMD_IMPORT_CONTEXT:
-        return b"ibv_import_device"
-    if op == FF_CMD_IMPORT_PD:
-        return b"ibv_import_pd"
-    if op == FF_CMD_IMPORT_MR:
-        return b"ibv_import_mr"
-    if op == FF_CMD_IMPORT_DM:
-        return b"ibv_import_dm"
-    if op == FF_CMD_ALLOC_PD:
-        return b"ibv_alloc_pd"
-    if op == FF_CMD_REG_MR:
-        return b"ibv_reg_mr"
-    if op == FF_CMD_REREG_MR:
-        return b"ibv_rereg_mr"
-    if op == FF_CMD_ALLOC_NULL_MR:
-        return b"ibv_alloc_null_mr"
-    if op == FF_CMD_REG_DM_MR:
-        return b"ibv_reg_dm_mr"
-    if op == FF_CMD_ALLOC_DM:
-        return b"ibv_alloc_dm"
-    if op == FF_CMD_ALLOC_MW:
-        return b"ibv_alloc_mw"
-    if op == FF_CMD_CREATE_CHANNEL:
-        return b"ibv_create_comp_channel"
-    if op == FF_CMD_CREATE_CQ:
-        return b"ibv_create_cq"
-    if op == FF_CMD_CREATE_QP:
-        return b"ibv_create_qp"
-    if op == FF_CMD_MODIFY_QP:
-        return b"ibv_modify_qp"
-    if op == FF_CMD_CREATE_AH:
-        return b"ibv_create_ah"
-    if op == FF_CMD_CREATE_SRQ:
-        return b"ibv_create_srq"
-    if op == FF_CMD_MODIFY_SRQ:
-        return b"ibv_modify_srq"
-    if op == FF_CMD_OPEN_XRCD:
-        return b"ibv_open_xrcd"
-    if op == FF_CMD_OPEN_QP:
-        return b"ibv_open_qp"
-    if op == FF_CMD_CM_OPEN:
-        return b"rdma_create_event_channel"
-    if op == FF_CMD_ATTACH_MCAST:
-        return b"ibv_attach_mcast"
-    return b"a command"
-
-
 cdef void report(uint16_t op, int error) noexcept nogil:
     """Wrong arguments are the program's own affair; what the host refuses is for whoever runs the program."""
     if error == errno.ENOMEM:
-        ff_log(FF_LOG_WARN, b"%s: a limit of this container is reached (`freeflow doctor` says more)", name_of(op))
+        ff_log(FF_LOG_WARN, b"%s: a limit of this container is reached (`freeflow doctor` says more)", ff_verb_of(op))
     elif error == errno.EPERM or error == errno.EACCES:
-        ff_log(FF_LOG_WARN, b"%s: this host's policy forbids it (`freeflow doctor` says more)", name_of(op))
+        ff_log(FF_LOG_WARN, b"%s: this host's policy forbids it (`freeflow doctor` says more)", ff_verb_of(op))
     else:
-        ff_log(FF_LOG_DEBUG, b"%s (%u): %s", name_of(op), op, strerror(error))
+        ff_log(FF_LOG_DEBUG, b"%s (%u): %s", ff_verb_of(op), op, strerror(error))
 
 
 cdef int exchange(uint16_t op, const void *request, uint32_t size, void *reply, uint32_t reply_size,

@@ -10,14 +10,11 @@ from ffl.session.call_api cimport ff_call
 from ffl.kernel cimport fail
 from ffl.session.lock cimport ff_mutex_lock, ff_mutex_unlock
 from ffl.session.log_api cimport FF_LOG_INFO, ff_log
-from ffl.memory.api cimport ff_extent, ff_memory_pin, ff_memory_reason, ff_memory_unpin
+from ffl.memory.api cimport FF_PIECES, ff_extent, ff_held, ff_memory_reason, ff_range_bring_in, ff_range_pin, ff_range_unpin
 from ffl.objects cimport context_of, ffl_mr
 from ffl.ibv cimport (IBV_ACCESS_LOCAL_WRITE, IB_UVERBS_ADVISE_MR_ADVICE_PREFETCH,
                         IB_UVERBS_ADVISE_MR_ADVICE_PREFETCH_NO_FAULT, IB_UVERBS_ADVISE_MR_ADVICE_PREFETCH_WRITE,
                         IB_UVERBS_ADVISE_MR_FLAG_FLUSH, ibv_advise_mr_advice, ibv_pd, ibv_sge)
-
-cdef enum:
-    EXTENTS = 64              # what the router takes of one MR
 
 cdef ffl_mr *first
 cdef ff_a32 mutex
@@ -78,14 +75,17 @@ cdef int what_else(ibv_pd *pd, uint32_t lkey) noexcept nogil:
 
 cdef int prefetch(uint64_t addr, uint32_t length) noexcept nogil:
     """A pin converts what is not the segment's, at the place that it has there; the MR keeps it pinned."""
-    cdef ff_extent extent[EXTENTS]
+    cdef ff_extent extent[FF_PIECES]
+    cdef ff_held held
     cdef uint32_t extents
-    cdef int error = ff_memory_pin(addr, length, extent, EXTENTS, &extents)
+    cdef int error = ff_range_pin(addr, length, False, extent, &extents, &held)
+    if error == 0:
+        error = ff_range_bring_in(extent, extents, False)
+        ff_range_unpin(&held)
     if error:
         ff_log(FF_LOG_INFO, b"ibv_advise_mr of %u bytes at %#llx: %s", length, <unsigned long long>addr,
                ff_memory_reason())
-        return error
-    return ff_memory_unpin(addr, length)
+    return error
 
 
 cdef public int ff_advise_mr(ibv_pd *pd, ibv_advise_mr_advice advice, uint32_t flags, ibv_sge *sg_list,

@@ -12,7 +12,10 @@ cdef int channel_open(ffr_router *r, uint32_t session, uint32_t *channel, int *d
 cdef uint32_t channel_find(ffr_router *r, uint32_t session, uint32_t channel, const uint64_t *secret) noexcept nogil
 # The session that an object (FFR_CM_...) is of ends: ids, then events and memberships, then channels. They go on to another one
 # of the container's, for a fork's child may have the descriptor; if nobody has, it hangs up soon. Without another they end.
-cdef void cm_leave(ffr_router *r, int kind, uint32_t index) noexcept nogil
+cdef void cm_id_leave(ffr_router *r, uint32_t id) noexcept nogil
+cdef void cm_event_leave(ffr_router *r, uint32_t event) noexcept nogil
+cdef void cm_group_leave(ffr_router *r, uint32_t group) noexcept nogil
+cdef void cm_channel_leave(ffr_router *r, uint32_t channel) noexcept nogil
 # Its last descriptor was closed: its end begins, and goes on in channels_poll.
 cdef void channel_hang_up(ffr_router *r, uint32_t channel) noexcept nogil
 # A part of the ends that are under way. How many ids were ended.

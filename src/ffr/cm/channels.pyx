@@ -5,7 +5,7 @@ from ffcore.cm cimport FF_CM_MAGIC, ff_cm_name, ff_cm_name_put
 from ffr.cm.state cimport FFR_CM_CHANNELS, ffr_cm_channel, ffr_cm_head, ffr_cm_tables
 from ffr.cm.talk cimport talk_end, talk_hear
 from ffr.nic.base cimport nic_take_mads
-from ffr.state cimport FFR_CM_CHANNEL, FFR_CM_ID, FFR_NONE, ffr_session, object_at, object_free, object_move, object_new
+from ffr.state cimport FFR_CM_CHANNEL, FFR_CM_EVENT, FFR_CM_GROUP, FFR_CM_ID, FFR_NONE, ffr_session, object_at, object_free, object_move, object_new
 
 
 cdef extern from "<unistd.h>" nogil:
@@ -114,16 +114,29 @@ cdef uint32_t heir_of(ffr_router *r, uint32_t session) noexcept nogil:
     return FFR_NONE
 
 
-cdef void cm_leave(ffr_router *r, int kind, uint32_t index) noexcept nogil:
+cdef bint inherited(ffr_router *r, int kind, uint32_t index) noexcept nogil:
     cdef uint32_t heir = heir_of(r, object_at(r.state, kind, index).session)
     if heir != FFR_NONE:
         object_move(r, kind, index, heir)
-    elif kind == FFR_CM_ID:
-        talk_end(r, index)
-    elif kind == FFR_CM_CHANNEL:
-        close_channel(r, index)
-    else:
-        object_free(r, kind, index)          # there is none: it went with its id
+    return heir != FFR_NONE
+
+
+cdef void cm_id_leave(ffr_router *r, uint32_t id) noexcept nogil:
+    if not inherited(r, FFR_CM_ID, id):
+        talk_end(r, id)
+
+
+cdef void cm_event_leave(ffr_router *r, uint32_t event) noexcept nogil:
+    inherited(r, FFR_CM_EVENT, event)
+
+
+cdef void cm_group_leave(ffr_router *r, uint32_t group) noexcept nogil:
+    inherited(r, FFR_CM_GROUP, group)
+
+
+cdef void cm_channel_leave(ffr_router *r, uint32_t channel) noexcept nogil:
+    if not inherited(r, FFR_CM_CHANNEL, channel):
+        close_channel(r, channel)
 
 
 cdef int channels_poll(ffr_router *r) noexcept nogil:

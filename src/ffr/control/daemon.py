@@ -14,13 +14,14 @@ import signal
 import sys
 from contextlib import ExitStack
 
+from ffcore.nics import NICS
 from ffcore.paths import RouterPaths
 from ffcore.polling import MODES
 from ffr.control.counters import Counters, sweep
 from ffr.map import static
 from ffr.map.settings import Settings
 from ffr.control.place import Place, PlaceTaken
-from ffr.nic.backends import NICS, Backends
+from ffr.nic.backends import Backends
 from ffr.policy.registry import Policies
 from ffr.control.router import Router
 from ffr.control.userfaultfd import WISHES

@@ -100,7 +100,7 @@ def peer_process(sock):
     pid, uid, gid = struct.unpack("iII", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
     if pid == 0:
         return Process(0, uid, gid, False)
-    pidfd = _peer_pidfd(sock, pid)
+    pidfd = peer_pidfd(sock, pid)
     try:
         same = _same_pid_namespace(pid)
         if _pid_of(pidfd) != pid:  # asked last: what was read from /proc/PID was this process's
@@ -115,7 +115,8 @@ def _own_user_namespace():
     return NamespaceId(found.st_dev, found.st_ino)
 
 
-def _peer_pidfd(sock, pid):
+def peer_pidfd(sock, pid):
+    """A pidfd of the process that connected, whose number is pid. Raises ProcessLookupError."""
     try:
         return struct.unpack("i", sock.getsockopt(socket.SOL_SOCKET, SO_PEERPIDFD, 4))[0]
     except OSError as error:

@@ -15,6 +15,7 @@ from ffr.control.counters import Neighbours
 from ffr.control.device_files import DeviceFiles
 from ffr.errors import Refused
 from ffr.control.following import Following
+from ffr.control.mapper import Mapper
 from ffr.control.identity import Namespace
 from ffr.map import static
 from ffr.map.embedded import Store
@@ -55,7 +56,7 @@ class Router:
         self.userfaultfd = Userfaultfd(userfaultfd)
         self._stopped = stopped
         self._control = ControlServer(paths.control_socket, self._ops())
-        self._watching = None
+        self._watching = self._mapper = None
         self._server = SessionServer(asyncio.get_running_loop(), paths.session_socket, self.admission, self.sessions,
                                      counters.segment, self.following.hasten, self.userfaultfd)
 
@@ -70,6 +71,7 @@ class Router:
     async def start(self):
         """The control socket first: when a program finds the session socket, everything else is there."""
         asyncio.get_running_loop().add_reader(self.reactor.reaped_fd, self._on_reaped)
+        self._mapper = Mapper(asyncio.get_running_loop(), self.reactor, self.sessions.process_of)
         self._watching = asyncio.create_task(self.watch_neighbours())
         self.following.add(self.registry.host)
         self.files.start()
@@ -88,6 +90,7 @@ class Router:
         asyncio.get_running_loop().remove_reader(self.reactor.reaped_fd)
         if self._watching:
             self._watching.cancel()
+            self._mapper.close()
         self.following.close()
         self.files.close()
         self.port_counters.close()

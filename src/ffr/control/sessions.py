@@ -6,7 +6,9 @@ import os
 from contextlib import ExitStack
 
 from ffr.errors import Refused
+from ffr.control.identity import peer_pidfd
 from ffr.control.segments import Segments
+from ffr.policy.memory import allowed_bytes
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +21,7 @@ class Sessions:
         self._reactor = reactor
         self._policies = policies
         self._on_ended = on_ended
-        self._open = {}  # number -> (container, Grant)
+        self._open = {}  # number -> (container, Grant, pid, pidfd)
 
     def __len__(self):
         return len(self._open)
@@ -28,14 +30,14 @@ class Sessions:
         """Makes a session. Returns (number, limits, Segments); the caller closes its `sock` and the Segments, which
         the reactor has descriptors of its own for. Raises Refused."""
         self.reap()  # a number that the reactor gives out again must not still be somebody's here
-        grant = self._policies.admit(container)
+        grant = self._policies.admit(container, allowed_bytes(pid))
         try:
             number, segments = self._attach(container, sock, pid, grant.limits)
         except (OSError, ValueError) as error:  # ValueError: limits that the reactor cannot have
             self._policies.release(container, grant)
             raise Refused(getattr(error, "errno", None) or errno.ENOMEM,
                           f"the router cannot take one more session: {error}") from None
-        self._open[number] = (container, grant)
+        self._open[number] = (container, grant, pid, _hold(sock, pid))
         container.sessions.add(number)
         log.info("session %d: container %s, pid %d", number, container.name, pid)
         return number, grant.limits, segments
@@ -63,11 +65,18 @@ class Sessions:
     def reap(self):
         """Forgets the sessions that the reactor has ended."""
         for number in self._reactor.reaped():
-            container, grant = self._open.pop(number)
+            container, grant, _, pidfd = self._open.pop(number)
+            if pidfd >= 0:
+                os.close(pidfd)
             self._on_ended(container, number)
             container.sessions.discard(number)
             self._policies.release(container, grant)
             log.info("session %d: ended", number)
+
+    def process_of(self, number):
+        """(pid, pidfd) of a session's process; None when the session is gone. Negative: nobody can look at that process."""
+        session = self._open.get(number)
+        return session and session[2:]
 
     def describe(self):
         return self._reactor.sessions()
@@ -85,3 +94,11 @@ class Sessions:
                                           container.port_up, container.mtus)
             undo.pop_all()
         return number, segments
+
+
+def _hold(sock, pid):
+    """While it is held, what has the number pid is this process, or nothing. -1: it is not visible from here, or gone."""
+    try:
+        return peer_pidfd(sock, pid) if pid else -1
+    except OSError:
+        return -1

@@ -2,7 +2,8 @@
 
 A handler runs in the reactor thread, without the GIL. `body` is a private copy of the request (FF_COMMAND_BODY bytes,
 whatever the container wrote: check everything), `reply` is private too and zeroed. It returns 0 or the errno that
-verbs documents, and does a bounded amount of work.
+verbs documents, and does a bounded amount of work. FFR_LATER: another thread has been asked for something (r.later), and
+the same handler is called again, with the same request, when it has answered.
 
 PDs, MRs and DMs may be imported, so that whether a session has one is more than whose it is: objects/memory.pxd.
 """
@@ -11,6 +12,18 @@ from libc.stdint cimport uint32_t
 
 from ffr.objects.memory cimport is_window
 from ffr.state cimport (FFR_AHS, FFR_CQS, FFR_CHANNELS, FFR_MRS, FFR_OPENERS, FFR_QPS, FFR_SRQS, FFR_XRCDS, ffr_router)
+
+
+cdef enum:
+    FFR_LATER = -1
+
+
+cdef inline uint32_t power_of_2(uint32_t n) noexcept nogil:
+    """The smallest that is not less. n <= FFR_MAX_CQE: 20 turns."""
+    cdef uint32_t p = 1
+    while p < n:
+        p *= 2
+    return p
 
 
 cdef inline bint owns_qp(ffr_router *r, uint32_t session, uint32_t handle) noexcept nogil:

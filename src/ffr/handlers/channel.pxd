@@ -10,6 +10,7 @@ cdef enum:
 
 cdef int create_channel(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil
 cdef int destroy_channel(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil
+cdef void channel_free(ffr_router *r, uint32_t index) noexcept nogil
 
 # A context of the session, in the group with this secret. 0 or an errno.
 cdef int context_new(ffr_router *r, uint32_t session, uint64_t group, const uint64_t *secret,

@@ -4,6 +4,7 @@ from libc.string cimport memcpy
 from ffcore.control cimport ff_cmd_handle, ff_reply_handle
 from ffcore.shm cimport ff_fd_note
 from ffr.handlers.base cimport owns_channel
+from ffr.objects.events cimport events_drop
 from ffr.state cimport FFR_CHANNEL, FFR_NONE, ffr_channel, ffr_session, object_free, object_new
 
 
@@ -78,12 +79,17 @@ cdef int create_channel(ffr_router *r, uint32_t session, const void *body, void 
     return 0
 
 
+cdef void channel_free(ffr_router *r, uint32_t index) noexcept nogil:
+    events_drop(r, index)                    # a context's; a completion channel has none that wait
+    close(r.state.channel[index].fd)
+    object_free(r, FFR_CHANNEL, index)
+
+
 cdef int destroy_channel(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil:
     cdef uint32_t index = (<ff_cmd_handle *>body).handle
     if not owns_channel(r, session, index, False):
         return EINVAL
     if r.state.channel[index].o.references:
         return EBUSY
-    close(r.state.channel[index].fd)
-    object_free(r, FFR_CHANNEL, index)
+    channel_free(r, index)
     return 0

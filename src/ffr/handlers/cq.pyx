@@ -3,24 +3,13 @@ from libc.stdint cimport uint64_t
 
 from ffcore.control cimport (FF_NO_HANDLE, ff_cmd_create_cq, ff_cmd_handle, ff_cmd_resize_cq, ff_reply_create_cq,
                              ff_reply_resize_cq)
-from ffcore.shm cimport FF_CQ_LANES, FF_PAGE, ff_cq_shared, ff_cqe, ff_load32_acquire
+from ffcore.shm cimport FF_CQ_LANES, ff_cq_shared, ff_cqe, ff_load32_acquire
 from ffr.objects.cq cimport cq_refresh
 from ffr.objects.events cimport events_forget
-from ffr.handlers.base cimport owns_channel, owns_cq
-from ffr.mem.region cimport ring_alloc, ring_free
+from ffr.handlers.base cimport owns_channel, owns_cq, power_of_2
+from ffr.mem.region cimport object_with_ring, pages_of, ring_alloc, ring_free
 from ffr.objects.qp cimport qp_sq_slot
-from ffr.state cimport (FFR_CQ, FFR_MAX_CQE, FFR_NONE, FFR_QP, ffr_cq, ffr_qp, ffr_session, object_free, object_new)
-
-
-cdef uint32_t power_of_2(uint32_t n) noexcept nogil:
-    cdef uint32_t p = 1
-    while p < n:                             # n <= FFR_MAX_CQE: 20 turns
-        p *= 2
-    return p
-
-
-cdef uint32_t pages_of(uint64_t size) noexcept nogil:
-    return <uint32_t>((size + FF_PAGE - 1) // FF_PAGE)
+from ffr.state cimport (FFR_CQ, FFR_MAX_CQE, FFR_NONE, FFR_QP, ffr_cq, ffr_qp, ffr_session, object_free)
 
 
 cdef uint32_t cqe_max(const ffr_session *s) noexcept nogil:
@@ -47,12 +36,8 @@ cdef int create_cq(ffr_router *r, uint32_t session, const void *body, void *repl
         return ENOMEM
     entries = power_of_2(c.cqe)
     pages = pages_of(sizeof(ff_cq_shared) + <uint64_t>entries * FF_CQ_LANES * sizeof(ff_cqe))
-    a.offset = ring_alloc(r, session, pages)
-    if a.offset == 0:
-        return ENOMEM
-    index = object_new(r, FFR_CQ, session)
+    index = object_with_ring(r, FFR_CQ, session, pages, &a.offset)
     if index == FFR_NONE:
-        ring_free(r, session, a.offset, pages)
         return ENOMEM
     cq = &r.state.cq[index]
     cq.channel = c.channel if c.channel != FF_NO_HANDLE else FFR_NONE

@@ -42,7 +42,9 @@ cdef int query_device(ffr_router *r, uint32_t session, const void *body, void *r
     cdef ffr_session *s = &r.state.session[session]
     cdef ff_reply_device *d = <ff_reply_device *>reply
     d.guid = s.guid
-    d.max_mr_size = s.memory_size
+    # Of private memory, which has to find a place in the segment: all of it but the library's pool (an eighth) and what a range
+    # that begins and ends in the middle of a window reserves beside it (two windows, a thirty-second at most).
+    d.max_mr_size = min(s.limit.pinned_bytes, s.memory_size // 32 * 27)
     d.max_qp = s.limit.max_qp
     d.max_qp_wr = FFR_MAX_WR
     d.max_sge = FF_MAX_SGE

@@ -7,13 +7,12 @@ from libc.string cimport memcpy
 
 from ffcore.control cimport (ff_cmd_alloc_dm, ff_cmd_copy_dm, ff_cmd_handle, ff_cmd_reg_dm_mr, ff_reply_alloc_dm,
                              ff_reply_reg_mr)
-from ffcore.shm cimport FF_PAGE, FF_PAYLOAD_OFFSET, FF_PAYLOAD_SIZE
+from ffcore.shm cimport FF_PAYLOAD_OFFSET, FF_PAYLOAD_SIZE
 from ffr.handlers.base cimport owns_channel
 from ffr.handlers.pd_mr cimport bad_access, key_object
-from ffr.mem.region cimport ring_alloc, ring_free
+from ffr.mem.region cimport object_with_ring, pages_of
 from ffr.objects.memory cimport dm_context, dm_free, imports_drop, pd_context
-from ffr.state cimport (FFR_ACCESS_LOCAL, FFR_DEVICE, FFR_DM, FFR_DMS, FFR_MR, FFR_NONE, ffr_dm, ffr_mr, ffr_session,
-                        object_new)
+from ffr.state cimport (FFR_ACCESS_LOCAL, FFR_DEVICE, FFR_DM, FFR_DMS, FFR_MR, FFR_NONE, ffr_dm, ffr_mr, ffr_session)
 
 
 cdef int alloc_dm(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil:
@@ -21,29 +20,23 @@ cdef int alloc_dm(ffr_router *r, uint32_t session, const void *body, void *reply
     cdef ff_reply_alloc_dm *a = <ff_reply_alloc_dm *>reply
     cdef ffr_session *s = &r.state.session[session]
     cdef uint32_t index, pages
-    cdef uint64_t offset
     if not owns_channel(r, session, c.context, True) or c.length == 0:
         return EINVAL
     if c.length > s.limit.dm_bytes - s.dm_bytes:             # never negative
         return ENOMEM
-    pages = <uint32_t>((c.length + FF_PAGE - 1) // FF_PAGE)
-    offset = ring_alloc(r, session, pages)
-    if offset == 0:
-        return ENOMEM
-    index = object_new(r, FFR_DM, session)
+    pages = pages_of(c.length)
+    index = object_with_ring(r, FFR_DM, session, pages, &a.offset)
     if index == FFR_NONE:
-        ring_free(r, session, offset, pages)
         return ENOMEM
     r.state.dm[index].context = c.context
     r.state.dm[index].pages = pages
-    r.state.dm[index].offset = offset
+    r.state.dm[index].offset = a.offset
     r.state.dm[index].length = c.length
     r.state.dm[index].group = r.state.channel[c.context].group
     r.state.dm[index].importer = FFR_NONE
     r.state.dm[index].ended = 0
     s.dm_bytes += c.length
     a.handle = index
-    a.offset = offset
     return 0
 
 

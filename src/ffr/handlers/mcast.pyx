@@ -38,6 +38,7 @@ cdef int attach_mcast(ffr_router *r, uint32_t session, const void *body, void *r
     if index == FFR_NONE:
         return ENOMEM
     r.state.mcast[index].qp = c.qp
+    r.state.mcast[index].context = r.state.qp[c.qp].context
     memcpy(r.state.mcast[index].gid, c.gid, 16)
     mcast_link(r, index)
     r.state.qp[c.qp].o.references += 1

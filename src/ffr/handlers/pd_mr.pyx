@@ -1,18 +1,16 @@
-from libc.errno cimport EBUSY, EINVAL, ENOENT, ENOMEM
+from libc.errno cimport EBUSY, EFAULT, EINVAL, ENOENT, ENOMEM
 from libc.stdint cimport uint64_t
-from libc.string cimport memcpy
 
-from ffcore.control cimport (ff_cmd_handle, ff_cmd_part, ff_cmd_reg_mr, ff_cmd_rereg_mr, ff_extent, ff_reply_dereg_mr, ff_reply_handle,
-                             ff_reply_reg_mr)
-from ffcore.shm cimport FF_PAGE, FF_PAYLOAD_OFFSET
+from ffcore.control cimport (ff_cmd_handle, ff_cmd_part, ff_cmd_reg_mr, ff_cmd_rereg_mr, ff_reply_dereg_mr, ff_reply_handle,
+                             ff_reply_reg_mr, FF_WHY_READ_ONLY)
 from ffr.handlers.base cimport owns_channel
+from ffr.handlers.placing cimport check_place, is_read_only, lies_at, place, take_extents, undo_place
 from ffr.ibv cimport (IBV_ACCESS_LOCAL_WRITE, IBV_ACCESS_REMOTE_ATOMIC, IBV_ACCESS_REMOTE_WRITE,
                       IBV_REREG_MR_CHANGE_ACCESS, IBV_REREG_MR_CHANGE_PD, IBV_REREG_MR_CHANGE_TRANSLATION)
 from ffr.mem.keys cimport key_find, key_new
-from ffr.objects.memory cimport (block_free, block_new, imports_drop, is_window, mr_context, mr_displace, mr_free,
-                                 pd_context)
-from ffr.state cimport (FFR_ACCESS_LOCAL, FFR_BLOCK_EXTENTS, FFR_ENDED, FFR_MR, FFR_MRS, FFR_NONE, FFR_NOTHING, FFR_PAGES,
-                        FFR_PD, ffr_mr, ffr_session, object_free, object_new)
+from ffr.objects.memory cimport imports_drop, is_window, mr_context, mr_displace, mr_free, pd_context
+from ffr.state cimport (FFR_ACCESS_LOCAL, FFR_ENDED, FFR_MR, FFR_MRS, FFR_NONE, FFR_NOTHING, FFR_PAGES, FFR_PD, ffr_mr,
+                        ffr_router, ffr_session, object_free, object_new)
 
 
 cdef int alloc_pd(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil:
@@ -44,54 +42,6 @@ cdef int dealloc_pd(ffr_router *r, uint32_t session, const void *body, void *rep
 
 # ---- memory regions ----
 
-
-cdef int check_extents(const ffr_session *s, const ff_cmd_reg_mr *c, const ff_extent *extent) noexcept nogil:
-    """Whole pages inside the memory segment, exactly those that [addr, addr + length) touches."""
-    cdef uint64_t pages = ((c.addr % FF_PAGE) + c.length + FF_PAGE - 1) // FF_PAGE, sum = 0
-    cdef uint32_t i
-    for i in range(c.extents):
-        if (extent[i].offset | extent[i].length) % FF_PAGE or extent[i].length == 0:
-            return EINVAL
-        if extent[i].length > s.memory_size or extent[i].offset > s.memory_size - extent[i].length:
-            return EINVAL
-        sum += extent[i].length              # no overflow: 64 extents of at most memory_size
-    return 0 if sum == pages * FF_PAGE else EINVAL
-
-
-cdef int check_place(const ffr_session *s, const ff_cmd_reg_mr *c, uint64_t pinned) noexcept nogil:
-    """pinned: what the session has besides."""
-    if c.length > s.memory_size or c.addr + c.length < c.addr or c.iova + c.length < c.iova:
-        return EINVAL
-    return ENOMEM if c.extents > FFR_BLOCK_EXTENTS or pinned + c.length > s.limit.pinned_bytes else 0
-
-
-cdef int take_extents(ffr_router *r, uint32_t session, const ff_cmd_reg_mr *c, ff_extent *extent,
-                      uint32_t *block) noexcept nogil:
-    """Copies the extents out of the payload, and into a block where there are several."""
-    cdef int error
-    block[0] = FFR_NONE
-    memcpy(extent, r.view[session].control + FF_PAYLOAD_OFFSET, c.extents * sizeof(ff_extent))
-    error = check_extents(&r.state.session[session], c, extent)
-    if error == 0 and c.extents > 1:
-        block[0] = block_new(r, session)
-        if block[0] == FFR_NONE:
-            return ENOMEM
-        memcpy(r.state.block[block[0]], extent, c.extents * sizeof(ff_extent))
-    return error
-
-
-cdef void lies_at(ffr_router *r, ffr_mr *mr, const ff_cmd_reg_mr *c, const ff_extent *extent, uint32_t block) noexcept nogil:
-    mr.extents = c.extents
-    mr.block = block
-    mr.iova = c.iova
-    mr.length = c.length
-    mr.shift = c.addr % FF_PAGE
-    mr.offset = extent[0].offset + mr.shift if c.extents else 0
-    mr.pinned = c.length
-    mr.addr = c.addr
-    r.state.session[mr.o.session].pinned += mr.pinned
-
-
 cdef uint32_t key_object(ffr_router *r, int kind, uint32_t session, uint32_t pd, uint32_t behind,
                          ff_reply_reg_mr *reply) noexcept nogil:
     """A new object with a key (FFR_MR or FFR_MW), of no memory yet; FFR_NONE when the table is full."""
@@ -104,7 +54,7 @@ cdef uint32_t key_object(ffr_router *r, int kind, uint32_t session, uint32_t pd,
     mr.behind = behind
     mr.access = 0
     mr.extents = 0
-    mr.block = mr.of = mr.importer = FFR_NONE
+    mr.block = mr.of = mr.importer = mr.mapping = FFR_NONE
     mr.context = pd_context(r, session, pd)
     mr.qpn = 0
     mr.iova = mr.length = mr.offset = mr.shift = mr.pinned = mr.addr = 0
@@ -123,28 +73,27 @@ cdef bint bad_access(uint32_t access) noexcept nogil:
 cdef int reg_mr(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil:
     cdef const ff_cmd_reg_mr *c = <const ff_cmd_reg_mr *>body
     cdef ffr_session *s = &r.state.session[session]
-    cdef ff_extent extent[FFR_BLOCK_EXTENTS]
-    cdef uint32_t index, block
+    cdef place where
+    cdef uint32_t index
     cdef int error
     if pd_context(r, session, c.pd) == FFR_NONE or bad_access(c.access):
         return EINVAL
-    error = ENOMEM if s.count[FFR_MR] >= s.limit.max_mr else check_place(s, c, s.pinned)
+    error = ENOMEM if s.count[FFR_MR] >= s.limit.max_mr else check_place(s, c, s.pinned, <ff_reply_reg_mr *>reply)
     if error:
         return error
-    error = take_extents(r, session, c, extent, &block)
+    error = take_extents(r, session, c, c.access, &where, <ff_reply_reg_mr *>reply)
     if error:
         return error
     index = key_object(r, FFR_MR, session, c.pd, FFR_PAGES, <ff_reply_reg_mr *>reply)
     if index == FFR_NONE:
-        if block != FFR_NONE:
-            block_free(r, session, block)
+        undo_place(r, session, c, &where)
         return ENOMEM
     r.state.mr[index].access = c.access | <uint32_t>FFR_ACCESS_LOCAL
-    lies_at(r, &r.state.mr[index], c, extent, block)
+    lies_at(r, &r.state.mr[index], c, &where)
     return 0
 
 
-cdef int check_rereg(ffr_router *r, uint32_t session, const ff_cmd_rereg_mr *c) noexcept nogil:
+cdef int check_rereg(ffr_router *r, uint32_t session, const ff_cmd_rereg_mr *c, ff_reply_reg_mr *reply) noexcept nogil:
     cdef const ffr_mr *mr = &r.state.mr[c.handle]
     if mr_context(r, session, c.handle) == FFR_NONE or mr.o.session != session or mr.behind != FFR_PAGES:
         return EINVAL
@@ -152,8 +101,13 @@ cdef int check_rereg(ffr_router *r, uint32_t session, const ff_cmd_rereg_mr *c) 
         return EBUSY
     if c.flags & IBV_REREG_MR_CHANGE_PD and pd_context(r, session, c.to.pd) == FFR_NONE:
         return EINVAL
-    if c.flags & IBV_REREG_MR_CHANGE_ACCESS and bad_access(c.to.access):
+    if not c.flags & IBV_REREG_MR_CHANGE_ACCESS:
+        return 0
+    if bad_access(c.to.access):
         return EINVAL
+    if c.to.access & IBV_ACCESS_LOCAL_WRITE and not c.flags & IBV_REREG_MR_CHANGE_TRANSLATION and is_read_only(r, mr):
+        reply.why = FF_WHY_READ_ONLY         # who means it pins the range anew
+        return EFAULT
     return 0
 
 
@@ -163,16 +117,16 @@ cdef int rereg_mr(ffr_router *r, uint32_t session, const void *body, void *reply
     cdef const ff_cmd_rereg_mr *c = <const ff_cmd_rereg_mr *>body
     cdef ffr_session *s = &r.state.session[session]
     cdef ffr_mr *mr = &r.state.mr[c.handle % FFR_MRS]
-    cdef ff_extent extent[FFR_BLOCK_EXTENTS]
-    cdef uint32_t block
-    cdef int error = check_rereg(r, session, c)
+    cdef place where
+    cdef uint32_t access = c.to.access if c.flags & IBV_REREG_MR_CHANGE_ACCESS else mr.access
+    cdef int error = check_rereg(r, session, c, <ff_reply_reg_mr *>reply)
     if error == 0 and c.flags & IBV_REREG_MR_CHANGE_TRANSLATION:
-        error = check_place(s, &c.to, s.pinned - mr.pinned)
+        error = check_place(s, &c.to, s.pinned - mr.pinned, <ff_reply_reg_mr *>reply)
         if error == 0:
-            error = take_extents(r, session, &c.to, extent, &block)
+            error = take_extents(r, session, &c.to, access, &where, <ff_reply_reg_mr *>reply)
         if error == 0:
             mr_displace(r, mr)
-            lies_at(r, mr, &c.to, extent, block)
+            lies_at(r, mr, &c.to, &where)
     if error:
         return error
     if c.flags & IBV_REREG_MR_CHANGE_PD:

@@ -3,12 +3,12 @@ from libc.stdint cimport uint64_t
 
 from ffcore.control cimport (FF_NO_HANDLE, FF_QP_OPENED, ff_cap, ff_cmd_create_qp, ff_cmd_handle, ff_cmd_modify_qp, ff_qp_attr,
                              ff_reply_create_qp, ff_reply_query_qp, ff_reply_state)
-from ffcore.shm cimport (FF_MAX_INLINE, FF_MAX_SGE, FF_PAGE, FF_QPS_PER_SESSION, FF_RECV_HEADER, FF_WQE_HEADER, ff_and64,
+from ffcore.shm cimport (FF_MAX_INLINE, FF_MAX_SGE, FF_QPS_PER_SESSION, FF_RECV_HEADER, FF_WQE_HEADER, ff_and64,
                          ff_qp_shared, ff_session, ff_sge)
 from ffr.objects.events cimport events_forget
-from ffr.handlers.base cimport owns_cq, owns_qp, owns_srq
+from ffr.handlers.base cimport owns_cq, owns_qp, owns_srq, power_of_2
 from ffr.objects.memory cimport pd_context
-from ffr.handlers.qp_record cimport opcodes_of, qp_new
+from ffr.handlers.qp_record cimport opcodes_of, qp_begin
 from ffr.handlers.transitions cimport transition_check
 from ffr.handlers.xrc cimport create_target, qp_adopt, qp_named, qp_unopen
 from ffr.ibv cimport (IBV_ACCESS_HUGETLB, IBV_ACCESS_LOCAL_WRITE, IBV_ACCESS_MW_BIND, IBV_ACCESS_ON_DEMAND,
@@ -19,7 +19,7 @@ from ffr.ibv cimport (IBV_ACCESS_HUGETLB, IBV_ACCESS_LOCAL_WRITE, IBV_ACCESS_MW_
                       IBV_QP_EN_SQD_ASYNC_NOTIFY, IBV_QP_MAX_DEST_RD_ATOMIC, IBV_QP_MAX_QP_RD_ATOMIC, IBV_QP_MIN_RNR_TIMER,
                       IBV_QP_PATH_MIG_STATE, IBV_QP_PATH_MTU, IBV_QP_PKEY_INDEX, IBV_QP_PORT, IBV_QP_QKEY, IBV_QP_RETRY_CNT,
                       IBV_QP_RNR_RETRY, IBV_QP_RQ_PSN, IBV_QP_SQ_PSN, IBV_QP_STATE, IBV_QP_TIMEOUT, IBV_SRQT_BASIC)
-from ffr.mem.region cimport ring_alloc, ring_free
+from ffr.mem.region cimport object_with_ring, pages_of
 from ffr.nic.base cimport nic_enter, nic_for, nic_mtu
 from ffr.objects.qp cimport qp_activate, qp_error, qp_event, qp_reset, qp_set_state, qp_unlist
 from ffr.objects.srq cimport srq_feed
@@ -41,15 +41,9 @@ cdef uint32_t round_up(uint32_t n, uint32_t to) noexcept nogil:
     return (n + to - 1) // to * to
 
 
-cdef uint32_t power_of_2(uint32_t n) noexcept nogil:
-    cdef uint32_t p = 1
-    while p < n:                             # n <= FFR_MAX_WR: 15 turns
-        p *= 2
-    return p
-
-
-cdef int lay_out(const ff_cap *cap, ff_reply_create_qp *a) noexcept nogil:
-    """Grants the caps and lays the rings out behind struct ff_qp_shared; offsets count from there. ff_cap is checked."""
+cdef uint32_t lay_out(const ff_cap *cap, ff_reply_create_qp *a) noexcept nogil:
+    """Grants the caps and lays the rings out behind struct ff_qp_shared; offsets count from there. ff_cap is checked. Returns
+    how many pages that takes."""
     cdef uint32_t payload = max(cap.max_send_sge * <uint32_t>sizeof(ff_sge), cap.max_inline)
     a.cap = cap[0]
     a.sq_entries = power_of_2(max(cap.max_send_wr, <uint32_t>1))
@@ -61,7 +55,7 @@ cdef int lay_out(const ff_cap *cap, ff_reply_create_qp *a) noexcept nogil:
     a.rq_stride = round_up(FF_RECV_HEADER + max(cap.max_recv_sge, <uint32_t>1) * <uint32_t>sizeof(ff_sge), 32)
     a.sq_offset = sizeof(ff_qp_shared)
     a.rq_offset = a.sq_offset + <uint64_t>a.sq_entries * a.sq_stride
-    return <int>((a.rq_offset + <uint64_t>a.rq_entries * a.rq_stride + FF_PAGE - 1) // FF_PAGE)
+    return pages_of(a.rq_offset + <uint64_t>a.rq_entries * a.rq_stride)
 
 
 cdef int check_create(ffr_router *r, uint32_t session, const ff_cmd_create_qp *c) noexcept nogil:
@@ -139,17 +133,14 @@ cdef int create_qp(ffr_router *r, uint32_t session, const void *body, void *repl
     if error:
         return error
     wish(c, &cap)
-    pages = <uint32_t>lay_out(&cap, a)
+    pages = lay_out(&cap, a)
     a.bell = bell_new(s)
     if a.bell == FFR_NONE:
         return ENOMEM
-    a.offset = ring_alloc(r, session, pages)
-    if a.offset == 0:
-        return ENOMEM
-    index = qp_new(r, session, c.type)
+    index = object_with_ring(r, FFR_QP, session, pages, &a.offset)
     if index == FFR_NONE:
-        ring_free(r, session, a.offset, pages)
         return ENOMEM
+    qp_begin(r, index, c.type)
     q = &r.state.qp[index]
     q.sq_sig_all = c.sq_sig_all
     q.bell = a.bell

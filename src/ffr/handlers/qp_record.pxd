@@ -6,7 +6,7 @@ from ffr.state cimport ffr_router
 
 # The WQEs that a type of QP may have, a bit each; 0: there is no such transport here.
 cdef uint32_t opcodes_of(uint32_t qp_type) noexcept nogil
-# A QP of this type in RESET, with nothing attached yet. FFR_NONE: the table is full.
-cdef uint32_t qp_new(ffr_router *r, uint32_t session, uint32_t qp_type) noexcept nogil
+# Of a fresh object: it is a QP of this type, in RESET, with nothing attached yet.
+cdef void qp_begin(ffr_router *r, uint32_t index, uint32_t qp_type) noexcept nogil
 # Its end, and that of what it holds on to.
 cdef void qp_free(ffr_router *r, uint32_t index) noexcept nogil

@@ -7,7 +7,7 @@ from ffr.mem.region cimport ring_free
 from ffr.nic.base cimport nic_leave
 from ffr.objects.qp cimport qp_unlist
 from ffr.objects.srq cimport srq_find
-from ffr.state cimport FFR_NONE, FFR_QP, ffr_qp, object_free, object_new
+from ffr.state cimport FFR_NONE, FFR_QP, ffr_qp, object_free
 
 
 cdef uint32_t opcodes_of(uint32_t qp_type) noexcept nogil:
@@ -24,13 +24,9 @@ cdef uint32_t opcodes_of(uint32_t qp_type) noexcept nogil:
     return 0
 
 
-cdef uint32_t qp_new(ffr_router *r, uint32_t session, uint32_t qp_type) noexcept nogil:
-    cdef uint32_t index = object_new(r, FFR_QP, session), generation
-    cdef ffr_qp *q
-    if index == FFR_NONE:
-        return FFR_NONE
-    q = &r.state.qp[index]
-    generation = q.generation + 1
+cdef void qp_begin(ffr_router *r, uint32_t index, uint32_t qp_type) noexcept nogil:
+    cdef ffr_qp *q = &r.state.qp[index]
+    cdef uint32_t generation = q.generation + 1
     if index < 2 and not generation & 0xff:  # QPNs 0 and 1 are the management QPs'
         generation += 1
     memset(<char *>q + sizeof(q.o), 0, sizeof(ffr_qp) - sizeof(q.o))
@@ -42,8 +38,7 @@ cdef uint32_t qp_new(ffr_router *r, uint32_t session, uint32_t qp_type) noexcept
     q.rq.qp = index
     memset(&r.qp_stats[index], 0, sizeof(r.qp_stats[index]))
     r.qp_stats[index].qpn = q.qpn
-    r.qp_stats[index].session = session
-    return index
+    r.qp_stats[index].session = q.o.session
 
 
 cdef void detach(ffr_router *r, ffr_qp *q) noexcept nogil:

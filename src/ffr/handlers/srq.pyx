@@ -4,30 +4,19 @@ from libc.string cimport memset
 
 from ffcore.control cimport (FF_SRQ_LIMIT, FF_SRQ_MAX_WR, ff_cmd_create_srq, ff_cmd_handle, ff_cmd_modify_srq,
                              ff_reply_create_srq, ff_reply_modify_srq, ff_reply_query_srq)
-from ffcore.shm cimport FF_MAX_SGE, FF_PAGE, FF_RECV_HEADER, ff_sge, ff_srq_shared
+from ffcore.shm cimport FF_MAX_SGE, FF_RECV_HEADER, ff_sge, ff_srq_shared
 from ffr.objects.events cimport events_forget
-from ffr.handlers.base cimport owns_cq, owns_srq, owns_xrcd
+from ffr.handlers.base cimport owns_cq, owns_srq, owns_xrcd, power_of_2
 from ffr.objects.memory cimport pd_context
 from ffr.ibv cimport IBV_SRQT_BASIC, IBV_SRQT_XRC
-from ffr.mem.region cimport ring_alloc, ring_free
+from ffr.mem.region cimport object_with_ring, pages_of, ring_alloc, ring_free
 from ffr.objects.srq cimport srq_check_limit, srq_turn
-from ffr.state cimport FFR_MAX_WR, FFR_NONE, FFR_SRQ, ffr_session, ffr_srq, object_free, object_new
-
-
-cdef uint32_t power_of_2(uint32_t n) noexcept nogil:
-    cdef uint32_t p = 1
-    while p < n:                             # n <= FFR_MAX_WR: 15 turns
-        p *= 2
-    return p
+from ffr.state cimport FFR_MAX_WR, FFR_NONE, FFR_SRQ, ffr_session, ffr_srq, object_free
 
 
 cdef uint32_t stride_of(uint32_t max_sge) noexcept nogil:
     """As of a QP's receive queue: whole cache lines, or halves."""
     return (FF_RECV_HEADER + max_sge * <uint32_t>sizeof(ff_sge) + 31) // 32 * 32
-
-
-cdef uint32_t pages_of(uint64_t size) noexcept nogil:
-    return <uint32_t>((size + FF_PAGE - 1) // FF_PAGE)
 
 
 cdef int check_create(ffr_router *r, uint32_t session, const ff_cmd_create_srq *c) noexcept nogil:
@@ -69,12 +58,8 @@ cdef int create_srq(ffr_router *r, uint32_t session, const void *body, void *rep
     a.max_sge = max(c.max_sge, <uint32_t>1)
     a.entries, a.stride = power_of_2(c.max_wr), stride_of(a.max_sge)
     pages = pages_of(sizeof(ff_srq_shared) + <uint64_t>a.entries * a.stride)
-    a.offset = ring_alloc(r, session, pages)
-    if a.offset == 0:
-        return ENOMEM
-    index = object_new(r, FFR_SRQ, session)
+    index = object_with_ring(r, FFR_SRQ, session, pages, &a.offset)
     if index == FFR_NONE:
-        ring_free(r, session, a.offset, pages)
         return ENOMEM
     s = &r.state.srq[index]
     generation = s.generation + 1

@@ -14,6 +14,7 @@ from ffcore.control cimport (FF_CMD_ALLOC_DM, FF_CMD_ALLOC_MW, FF_CMD_ALLOC_NULL
 from ffcore.shm cimport (FF_COMMAND_BODY, ff_command_slot, ff_exchange32, ff_load32, ff_load32_acquire, ff_session,
                          ff_store32_release)
 from ffr.handlers.ah cimport create_ah, destroy_ah
+from ffr.handlers.base cimport FFR_LATER
 from ffr.handlers.channel cimport create_channel, destroy_channel
 from ffr.handlers.cm cimport cm_call, cm_open
 from ffr.handlers.cq cimport create_cq, destroy_cq, resize_cq
@@ -27,7 +28,7 @@ from ffr.handlers.pd_mr cimport (alloc_null_mr, alloc_pd, dealloc_pd, dereg_mr, 
 from ffr.handlers.qp cimport create_qp, destroy_qp, modify_qp, query_qp
 from ffr.handlers.srq cimport create_srq, destroy_srq, modify_srq, query_srq
 from ffr.handlers.xrc cimport close_xrcd, open_qp, open_xrcd
-from ffr.state cimport ffr_session
+from ffr.state cimport FFR_LATER_ASKED, FFR_LATER_MAPPED, FFR_LATER_NONE, ffr_later, ffr_session
 
 
 cdef extern from "ffr/reactor/futex.h" nogil:
@@ -86,6 +87,34 @@ handlers[FF_CMD_CM_OPEN] = cm_open
 handlers[FF_CMD_CM_CALL] = cm_call
 
 
+cdef void put(ffr_router *r, uint32_t session, uint32_t seq, int status, const ff_body *reply) noexcept nogil:
+    cdef ff_command_slot *slot = &(<ff_session *>r.view[session].control).command
+    slot.status = status
+    memcpy(slot.reply, reply.bytes, FF_COMMAND_BODY)
+    ff_store32_release(&slot.reply_seq, seq)                 # pairs with the acquire in FFL's call
+    ffr_futex_wake(&slot.reply_seq)
+    r.stats.commands += 1
+    r.session_stats[session].commands += 1
+
+
+cdef void answer_later(ffr_router *r, uint32_t session, ffr_later *found) noexcept nogil:
+    """What a command had to wait for is there: its handler is asked again."""
+    cdef ffr_later *later = &r.later[session]
+    cdef ff_body reply
+    cdef uint32_t i
+    if later.state != FFR_LATER_ASKED or later.ticket != found.ticket:
+        return                               # of a command that has been answered, or of an earlier session of that number
+    memset(reply.bytes, 0, FF_COMMAND_BODY)
+    later.state = FFR_LATER_MAPPED
+    later.error, later.why = found.error, found.why
+    for i in range(later.extents):
+        later.mapping[i], later.mapped[i] = found.mapping[i], found.mapped[i]
+    i = <uint32_t>handlers[later.op](r, session, later.request.bytes, reply.bytes)
+    later.state = FFR_LATER_NONE
+    found.kept = later.kept
+    put(r, session, later.seq, <int>i, &reply)
+
+
 cdef bint answer(ffr_router *r, uint32_t session) noexcept nogil:
     cdef ffr_session *s = &r.state.session[session]
     cdef ff_session *shared = <ff_session *>r.view[session].control
@@ -93,23 +122,23 @@ cdef bint answer(ffr_router *r, uint32_t session) noexcept nogil:
     cdef ff_body request
     cdef ff_body reply
     cdef uint32_t seq, op
+    cdef int status = EOPNOTSUPP
     if not ff_load32(&shared.command_bell):  # a hint; the exchange orders
         return False
     ff_exchange32(&shared.command_bell, 0)
     seq = ff_load32_acquire(&slot.request_seq)               # pairs with the release in FFL's call
-    if seq == s.request_seq:
-        return False
+    if seq == s.request_seq or r.later[session].state != FFR_LATER_NONE:
+        return False                         # nothing new; or new before the last is answered, which no library does
     op = slot.op
     memcpy(request.bytes, slot.request, FF_COMMAND_BODY)
     memset(reply.bytes, 0, FF_COMMAND_BODY)
     s.request_seq = seq
     if op < FF_CMD_LAST and handlers[op] != NULL:
-        slot.status = handlers[op](r, session, request.bytes, reply.bytes)
+        status = handlers[op](r, session, request.bytes, reply.bytes)
+    if status == FFR_LATER:
+        r.later[session].seq = seq
+        r.later[session].op = op
+        memcpy(r.later[session].request.bytes, request.bytes, FF_COMMAND_BODY)
     else:
-        slot.status = EOPNOTSUPP
-    memcpy(slot.reply, reply.bytes, FF_COMMAND_BODY)
-    ff_store32_release(&slot.reply_seq, seq)                 # pairs with the acquire in FFL's call
-    ffr_futex_wake(&slot.reply_seq)
-    r.stats.commands += 1
-    r.session_stats[session].commands += 1
+        put(r, session, seq, status, &reply)
     return True

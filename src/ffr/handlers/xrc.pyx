@@ -5,7 +5,7 @@ from ffcore.control cimport (FF_QP_OPENED, FF_XRCD_CREATE, FF_XRCD_EXCLUSIVE, FF
                              ff_cmd_open_qp, ff_cmd_open_xrcd, ff_reply_handle)
 from ffr.objects.events cimport events_forget
 from ffr.handlers.base cimport owns_channel, owns_opener, owns_qp, owns_xrcd
-from ffr.handlers.qp_record cimport qp_free, qp_new
+from ffr.handlers.qp_record cimport qp_begin, qp_free
 from ffr.ibv cimport IBV_QPS_RESET, IBV_QPT_XRC_RECV
 from ffr.objects.qp cimport qp_set_state
 from ffr.state cimport (FFR_NONE, FFR_OPENER, FFR_OPENERS_QP, FFR_QP, FFR_QPS, FFR_XRCD, ffr_opener, ffr_qp,
@@ -89,9 +89,10 @@ cdef int create_target(ffr_router *r, uint32_t session, const ff_cmd_create_qp *
         return EINVAL
     if no_more_qps(&r.state.session[session]):
         return ENOMEM
-    index = qp_new(r, session, IBV_QPT_XRC_RECV)
+    index = object_new(r, FFR_QP, session)
     if index == FFR_NONE:
         return ENOMEM
+    qp_begin(r, index, IBV_QPT_XRC_RECV)
     q = &r.state.qp[index]
     q.xrcd = c.xrcd
     q.domain = r.state.xrcd[c.xrcd].domain

@@ -10,10 +10,10 @@ cdef int guarded(guarded_body body, void *context) noexcept nogil:
 
 
 def install():
-    """Installs the SIGBUS handler of the process. Raises OSError."""
+    """Installs the process's handler of SIGBUS and SIGSEGV. Raises OSError."""
     cdef int error = ffr_guard_install()
     if error:
-        raise OSError(error, "cannot install the SIGBUS handler")
+        raise OSError(error, "cannot install the handler of memory faults")
 
 
 install()

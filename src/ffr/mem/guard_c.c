@@ -1,6 +1,7 @@
 /*
- * SIGBUS as a return value. A container may punch holes into its own memory at any moment; the router's mappings are
- * registered with userfaultfd's SIGBUS feature, so touching a hole raises SIGBUS in the thread that touches it.
+ * SIGBUS and SIGSEGV as return values. A container may punch holes into its own memory at any moment; the router's mappings are
+ * registered with userfaultfd's SIGBUS feature, so touching a hole raises SIGBUS in the thread that touches it. SIGSEGV is
+ * what writing to a mapping that only reads would raise: keys forbid it, and this is the wall behind them.
  */
 #include "ffr/mem/guard.h"
 
@@ -12,7 +13,7 @@
 static __thread void *landing[5]; /* what __builtin_setjmp keeps; saving no signal mask makes it a few ns */
 static __thread volatile int armed;
 
-static void on_sigbus(int signal_number, siginfo_t *info, void *context)
+static void on_fault(int signal_number, siginfo_t *info, void *context)
 {
 	(void)info;
 	(void)context;
@@ -28,9 +29,9 @@ int ffr_guard_install(void)
 	struct sigaction action;
 
 	memset(&action, 0, sizeof(action));
-	action.sa_sigaction = on_sigbus;
+	action.sa_sigaction = on_fault;
 	action.sa_flags = SA_SIGINFO | SA_NODEFER;
-	return sigaction(SIGBUS, &action, NULL) ? errno : 0;
+	return sigaction(SIGBUS, &action, NULL) || sigaction(SIGSEGV, &action, NULL) ? errno : 0;
 }
 
 __attribute__((noinline)) int ffr_guarded_call(int (*body)(void *), void *context)

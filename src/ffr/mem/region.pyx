@@ -3,7 +3,7 @@ from libc.stdint cimport uint8_t
 from posix.mman cimport MAP_FAILED, MAP_SHARED, PROT_READ, PROT_WRITE, mmap, munmap
 
 from ffcore.shm cimport FF_PAGE, FF_RINGS_OFFSET
-from ffr.state cimport ffr_router, ffr_session, ffr_view
+from ffr.state cimport FFR_NONE, ffr_router, ffr_session, ffr_view, object_new
 
 
 cdef extern from "ffr/mem/uffd.h" nogil:
@@ -83,6 +83,17 @@ cdef uint64_t ring_alloc(ffr_router *r, uint32_t session, uint32_t pages) noexce
     for end in range(page, page + pages):
         s.pages[end // 64] |= <uint64_t>1 << (end % 64)
     return <uint64_t>page * FF_PAGE
+
+
+cdef uint32_t object_with_ring(ffr_router *r, int kind, uint32_t session, uint32_t pages, uint64_t *offset) noexcept nogil:
+    cdef uint32_t index
+    offset[0] = ring_alloc(r, session, pages)
+    if offset[0] == 0:
+        return FFR_NONE
+    index = object_new(r, kind, session)
+    if index == FFR_NONE:
+        ring_free(r, session, offset[0], pages)
+    return index
 
 
 cdef void ring_free(ffr_router *r, uint32_t session, uint64_t offset, uint32_t pages) noexcept nogil:

@@ -17,7 +17,8 @@
 /* A descriptor, or -errno. */
 static inline int ffr_uffd_open(void)
 {
-	struct uffdio_api api = {.api = UFFD_API, .features = UFFD_FEATURE_SIGBUS | UFFD_FEATURE_MISSING_SHMEM};
+	struct uffdio_api api = {.api = UFFD_API, .features = UFFD_FEATURE_SIGBUS | UFFD_FEATURE_MISSING_SHMEM |
+						   UFFD_FEATURE_MISSING_HUGETLBFS};
 	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
 
 	if (fd < 0) /* the unprivileged kind is enough: the router touches this memory itself, never through a call */

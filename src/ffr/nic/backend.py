@@ -8,7 +8,7 @@ backends.py: nothing else names it. All calls come from the control thread, and 
 class Backend:
     """Made before the reactor's thread starts. Raises OSError.
 
-    reactor: ffr.reactor.reactor.Reactor. nic: what containers are to be reached by, one of backends.NICS; where it is this NIC's
+    reactor: ffr.reactor.reactor.Reactor. nic: what containers are to be reached by, one of ffcore.nics.NICS; where it is this NIC's
     own name, those of this host are, too, for tests.
     """
 

@@ -2,12 +2,14 @@
 
 from importlib import import_module
 
+from ffcore.nics import WIRED
+
 BACKENDS = {"roce": "ffr.nic.roce.underlay"}  # the modules' class Underlay is a Backend (backend.py)
-NICS = ("auto", "local", *BACKENDS)  # auto: whatever reaches a peer; local: this host alone; a name: by that NIC alone
+assert tuple(BACKENDS) == WIRED, "those that can be asked for are those that there are"
 
 
 class Backends:
-    """All of them. nic: one of NICS. Made before the reactor's thread starts. Raises OSError."""
+    """All of them. nic: one of ffcore.nics.NICS. Made before the reactor's thread starts. Raises OSError."""
 
     def __init__(self, reactor, nic="auto"):
         self.nic = nic

@@ -4,7 +4,7 @@ They may be imported, so that whether a session has one is more than whose it is
 gone lives until its last importer, or the last window or MR that names it, is gone, too (handlers/importing.pxd).
 """
 
-from libc.stdint cimport uint32_t
+from libc.stdint cimport int64_t, uint32_t
 
 from ffr.state cimport FFR_WINDOW_1, ffr_mr, ffr_router
 
@@ -25,6 +25,10 @@ cdef void imports_drop(ffr_router *r, int kind, uint32_t object) noexcept nogil
 # Places of an MR's extents, where it has several: FFR_NONE, its container has too many.
 cdef uint32_t block_new(ffr_router *r, uint32_t session) noexcept nogil
 cdef void block_free(ffr_router *r, uint32_t session, uint32_t block) noexcept nogil
+# The mapping of an MR's extent, or FFR_NONE.
+cdef uint32_t mr_mapping(ffr_router *r, const ffr_mr *mr, uint32_t extent) noexcept nogil
+# Counts bytes that a session has registered, and tells it.
+cdef void mr_pinned(ffr_router *r, uint32_t session, int64_t more) noexcept nogil
 # The MR lies nowhere any more.
 cdef void mr_displace(ffr_router *r, ffr_mr *mr) noexcept nogil
 

@@ -1,3 +1,5 @@
+from ffcore.shm cimport ff_session, ff_store64
+from ffr.mem.mappings cimport mapping_drop
 from ffr.mem.region cimport ring_free
 from ffr.state cimport (FFR_DEVICE, FFR_DM, FFR_DMS, FFR_ENDED, FFR_EXTENT_BLOCKS, FFR_IMPORT, FFR_MR, FFR_MRS, FFR_NONE, FFR_PD,
                         FFR_PDS, ffr_dm, ffr_import, ffr_mr, ffr_pd, object_free)
@@ -82,11 +84,25 @@ cdef void block_free(ffr_router *r, uint32_t session, uint32_t block) noexcept n
     r.state.table.blocks_used -= 1
 
 
+cdef uint32_t mr_mapping(ffr_router *r, const ffr_mr *mr, uint32_t extent) noexcept nogil:
+    return mr.mapping if mr.block == FFR_NONE else r.state.block_mapping[mr.block][extent]
+
+
+cdef void mr_pinned(ffr_router *r, uint32_t session, int64_t more) noexcept nogil:
+    r.state.session[session].pinned += more
+    ff_store64(&(<ff_session *>r.view[session].control).pinned, r.state.session[session].pinned)
+
+
 cdef void mr_displace(ffr_router *r, ffr_mr *mr) noexcept nogil:
+    cdef uint32_t i, mapping
+    for i in range(mr.extents):              # bound: FFR_BLOCK_EXTENTS
+        mapping = mr_mapping(r, mr, i)
+        if mapping != FFR_NONE:
+            mapping_drop(r, mapping)
     if mr.block != FFR_NONE:
         block_free(r, mr.o.session, mr.block)
-        mr.block = FFR_NONE
-    r.state.session[mr.o.session].pinned -= mr.pinned
+    mr.block = mr.mapping = FFR_NONE
+    mr_pinned(r, mr.o.session, -<int64_t>mr.pinned)
 
 
 cdef void mr_free(ffr_router *r, uint32_t index) noexcept nogil:

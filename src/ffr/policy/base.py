@@ -7,9 +7,12 @@ messages.
 
 from abc import ABC, abstractmethod
 
+from ffr.policy.memory import machine_bytes, segment_bytes
+
 GIB, MIB = 1 << 30, 1 << 20
 
-# What a session may use when no policy says less. The reactor enforces each of them with ENOMEM.
+# What a session may use when no policy says otherwise. The reactor enforces each of them with ENOMEM. Of registered memory it
+# may be less: what its container's control groups allow (memory.py).
 SESSION_LIMITS = {
     "max_qp": 1024,
     "max_cq": 1024,
@@ -21,9 +24,26 @@ SESSION_LIMITS = {
     "max_srq": 1024,
     "max_xrcd": 64,  # XRC domains
     "dm_bytes": 1 * MIB,  # device memory, which lies in the control segment
-    "pinned_bytes": 8 * GIB,  # registered memory
+    "pinned_bytes": machine_bytes(),  # registered memory
     "control_bytes": 64 * MIB,  # rings: the control segment's size
-    "memory_bytes": 32 * GIB,  # offsets for registered memory: the (sparse) memory segment's size
+    "memory_bytes": segment_bytes(machine_bytes()),  # offsets for registered memory: the (sparse) memory segment's size
+}
+
+# The most that any policy can give one session: what the router's tables and segments hold (state.h).
+ROUTER_LIMITS = {
+    "max_qp": 1024,
+    "max_cq": 1 << 16,
+    "max_mr": 1 << 20,
+    "max_pd": 1 << 16,
+    "max_channels": 1 << 14,
+    "max_ah": 1 << 18,
+    "max_mcast": 1 << 14,
+    "max_srq": 1 << 14,
+    "max_xrcd": 1 << 12,
+    "dm_bytes": 128 * MIB,
+    "pinned_bytes": 8 * machine_bytes() // 7,
+    "control_bytes": 256 * MIB,
+    "memory_bytes": 1 << 40,
 }
 
 
@@ -37,7 +57,7 @@ class Policy(ABC):
     @abstractmethod
     def narrow(self, container, limits):
         """A session of `container` (ffr.control.registry.Container) is being admitted. Returns a dict of the limits that are
-        to be lower than in `limits`, {} when it does not mind; raises ffr.errors.Refused, having reserved nothing.
+        to be others than in `limits`, lower, or higher up to ROUTER_LIMITS, {} when it does not mind; raises ffr.errors.Refused, having reserved nothing.
         What it reserves for the session is given back by release()."""
 
     def release(self, container, limits):

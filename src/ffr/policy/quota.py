@@ -1,4 +1,5 @@
-"""Quotas: how much one session, and all sessions of a tenant together, may use.
+"""Quotas: how much one session, and all sessions of a tenant together, may use. For a session less or more than without
+one, within what the router can give (ROUTER_LIMITS); a tenant's part only ever lowers that.
 
     [quota.session]             # every session
     max_qp = 64
@@ -14,8 +15,9 @@ import errno
 from collections import Counter
 
 from ffr.errors import Refused
-from ffr.policy.base import SESSION_LIMITS, Policy, table
+from ffr.policy.base import ROUTER_LIMITS, SESSION_LIMITS, Policy, table
 
+SESSION = "quota.session"
 SESSIONS = "sessions"
 SIZES = ("control_bytes", "memory_bytes")  # the segments' sizes, bytes: each session has its own
 PAGE = 4096
@@ -25,7 +27,7 @@ SIZE_MIN = 1 << 20  # a control segment starts with 17 pages that are no rings
 class Quota(Policy):
     def __init__(self, settings):
         settings = dict(settings)
-        self._session = _amounts("quota.session", settings.pop("session", {}), SESSION_LIMITS)
+        self._session = _amounts(SESSION, settings.pop("session", {}), SESSION_LIMITS)
         self._most, self._parts = {}, {}  # tenant -> sessions; tenant -> limits of each
         for tenant, given in table("quota.tenants", settings.pop("tenants", {})).items():
             self._most[tenant], self._parts[tenant] = _divided(f"quota.tenants.{tenant}", given)
@@ -38,8 +40,8 @@ class Quota(Policy):
         if self._open[tenant] >= self._most.get(tenant, float("inf")):
             raise Refused(errno.ENOMEM, f"tenant {tenant!r} has its {self._most[tenant]} sessions already")
         self._open[tenant] += 1
-        asked = [self._session, self._parts.get(tenant, {})]
-        return {key: min(part[key] for part in [limits, *asked] if key in part) for key in asked[0] | asked[1]}
+        part = self._parts.get(tenant, {})
+        return self._session | {key: min(most, self._session.get(key, limits[key])) for key, most in part.items()}
 
     def release(self, container, limits):
         self._open[container.tenant] -= 1
@@ -63,6 +65,8 @@ def _amounts(where, given, known):
             raise ValueError(f"{where}: unknown limit {key}; known are {', '.join(known)}")
         if not isinstance(amount, int) or isinstance(amount, bool) or amount < 1:
             raise ValueError(f"{where}.{key} = {amount!r}: a positive whole number is needed")
+        if where == SESSION and amount > ROUTER_LIMITS[key]:
+            raise ValueError(f"{where}.{key} = {amount}: the most that this router can give a session is {ROUTER_LIMITS[key]}")
         if key in SIZES and (amount % PAGE or amount < SIZE_MIN):
             raise ValueError(f"{where}.{key} = {amount}: a multiple of {PAGE} is needed, and at least {SIZE_MIN}")
     return dict(given)

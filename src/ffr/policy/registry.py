@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from ffr.errors import Refused
 from ffr.policy.base import SESSION_LIMITS, table
+from ffr.policy.memory import segment_bytes
 from ffr.policy.quota import Quota
 
 POLICIES = {
@@ -39,9 +40,12 @@ class Policies:
             except ValueError as error:
                 raise ValueError(f"{path}: {error}") from None
 
-    def admit(self, container):
-        """The Grant of a new session. Raises Refused when a policy does; then nothing stays reserved."""
+    def admit(self, container, memory_bytes=None):
+        """The Grant of a new session. memory_bytes: what its program's control groups and the machine allow it to register,
+        when no policy says otherwise. Raises Refused when a policy does; then nothing stays reserved."""
         grant = Grant(dict(SESSION_LIMITS))
+        if memory_bytes is not None:
+            grant.limits["pinned_bytes"] = min(grant.limits["pinned_bytes"], memory_bytes)
         for policy in self._chain:
             try:
                 grant.limits |= policy.narrow(container, dict(grant.limits))
@@ -49,6 +53,8 @@ class Policies:
                 self.release(container, grant)
                 raise
             grant.asked.append((policy, dict(grant.limits)))
+        if grant.limits["memory_bytes"] == SESSION_LIMITS["memory_bytes"]:  # nobody has said: enough for what may be registered
+            grant.limits["memory_bytes"] = max(grant.limits["memory_bytes"], segment_bytes(grant.limits["pinned_bytes"]))
         return grant
 
     @staticmethod

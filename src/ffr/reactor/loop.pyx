@@ -12,10 +12,13 @@ from ffr.objects.cq cimport cq_notify_retry
 from ffr.objects.events cimport async_event, events_retry
 from ffr.ibv cimport IBV_EVENT_GID_CHANGE, IBV_EVENT_PORT_ACTIVE, IBV_EVENT_PORT_ERR
 from ffr.reactor.load cimport YIELD_MAX_NS, judge_load, timed_yield
+from ffr.handlers.table cimport answer_later
+from ffr.mem.mappings cimport mapping_take_unwanted
 from ffr.nic.base cimport nics_deadline
 from ffr.objects.qp cimport qp_rest
 from ffr.reactor.rounds cimport attach, pass_once
-from ffr.reactor.state cimport ADMIN_ATTACH, ADMIN_GIDS, ADMIN_NONE, ADMIN_PORT, ADMIN_TAKEN, STAND_INS_MAX
+from ffr.reactor.state cimport (ADMIN_ATTACH, ADMIN_GIDS, ADMIN_MAPPED, ADMIN_NONE, ADMIN_PORT, ADMIN_TAKEN, ADMIN_WANTED,
+                                DROPPED_MAX, STAND_INS_MAX, TAKEN_MAX)
 from ffr.state cimport (FFR_CHANNEL, FFR_CQ, FFR_FASTPATH, FFR_LOWCPU, FFR_MR, FFR_NONE, FFR_PD, FFR_QP, ffr_router, ffr_session)
 
 
@@ -76,6 +79,19 @@ cdef void change_port(ffr_loop *l, ffr_session *s) noexcept nogil:
         tell_contexts(l.r, s, IBV_EVENT_PORT_ERR if s.port_down else IBV_EVENT_PORT_ACTIVE)
 
 
+cdef void hand_out(ffr_loop *l) noexcept nogil:
+    """What the mapper is to do next."""
+    cdef ffr_router *r = l.r
+    l.taken_count = l.dropped_count = 0
+    while r.asked_count and l.taken_count < TAKEN_MAX:
+        r.asked_count -= 1
+        l.taken_session[l.taken_count] = r.asked[r.asked_count]
+        l.taken[l.taken_count] = r.later[r.asked[r.asked_count]]
+        l.taken_count += 1
+    while l.dropped_count < DROPPED_MAX and mapping_take_unwanted(r, &l.dropped[l.dropped_count]):
+        l.dropped_count += 1
+
+
 cdef void obey(ffr_loop *l) noexcept nogil:
     cdef uint32_t op = ff_load32_acquire(&l.admin)
     cdef ffr_session *s
@@ -84,11 +100,15 @@ cdef void obey(ffr_loop *l) noexcept nogil:
     s = &l.r.state.session[l.admin_session]
     if op == ADMIN_ATTACH:
         attach(l, l.admin_session)
+    elif op == ADMIN_WANTED:
+        hand_out(l)
     elif s.used and not s.closing:
         if op == ADMIN_GIDS:
             change_gids(l, s)
         elif op == ADMIN_PORT:
             change_port(l, s)
+        elif op == ADMIN_MAPPED:
+            answer_later(l.r, l.admin_session, l.found)
         else:
             s.closing = l.admin_error
     ff_store32_release(&l.admin, ADMIN_NONE)

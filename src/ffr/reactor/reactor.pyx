@@ -18,14 +18,16 @@ from ffcore.stats cimport (FF_STATS_MAGIC, FF_STATS_NAME, FF_STATS_QPS, FF_STATS
                            ff_qp_stats, ff_session_stats, ff_stats_header)
 from ffr.cm.channels cimport cm_begin
 from ffr.reactor.loop cimport loop_run, loop_stand_in
-from ffr.reactor.state cimport (ADMIN_ATTACH, ADMIN_DETACH, ADMIN_GIDS, ADMIN_NONE, ADMIN_PORT, NEIGHBOURS_MAX, STAND_INS_MAX,
-                                ffr_loop)
+from ffr.reactor.state cimport (ADMIN_ATTACH, ADMIN_DETACH, ADMIN_GIDS, ADMIN_MAPPED, ADMIN_NONE, ADMIN_PORT, ADMIN_WANTED,
+                                NEIGHBOURS_MAX, STAND_INS_MAX, ffr_loop)
 from ffr.mem.nothing cimport nothing_map, nothing_unmap
 from ffr.mem.region cimport region_map, region_unmap, uffd_open
 from ffr.nic.registry cimport nics_fill
-from ffr.state cimport (FFR_ADAPTIVE, FFR_CHANNELS, FFR_CONTROL_MAX, FFR_CQ, FFR_FASTPATH, FFR_KINDS, FFR_LOWCPU, FFR_MCAST_BUCKETS,
-                        FFR_MR, FFR_NONE, FFR_PD, FFR_PORT_MTU, FFR_QP, FFR_SESSIONS, FFR_STATE_MAGIC, FFR_STATE_VERSION,
-                        ffr_router, ffr_session, ffr_state, ffr_view)
+from ffcore.control cimport FF_EXTENT_SHARED
+from ffr.state cimport (FFR_ADAPTIVE, FFR_CHANNELS, FFR_CONTROL_MAX, FFR_CQ, FFR_FASTPATH, FFR_KINDS, FFR_LATER_ASKED,
+                        FFR_LOWCPU, FFR_MAPPINGS, FFR_MCAST_BUCKETS, FFR_MR, FFR_NONE, FFR_PD, FFR_PORT_MTU, FFR_QP,
+                        FFR_SESSIONS, FFR_STATE_MAGIC, FFR_STATE_VERSION, ffr_later, ffr_mapped, ffr_router, ffr_session,
+                        ffr_state, ffr_view)
 import ffr.mem.guard  # installs the SIGBUS handler
 
 
@@ -55,7 +57,7 @@ cdef class Reactor:
     cdef ffr_loop loop
     cdef size_t stats_size
     cdef uint32_t reaped_tail
-    cdef object kept, fds, threads, lock, free_numbers, free_shares, shares
+    cdef object kept, fds, threads, lock, asking, free_numbers, free_shares, shares
 
     def __cinit__(self, int stats_fd=-1):
         cdef int i
@@ -65,8 +67,11 @@ cdef class Reactor:
         self.kept = ([], [])
         self.r.view = <ffr_view *>calloc(FFR_SESSIONS, sizeof(ffr_view))
         self.loop.reaped = <uint32_t *>calloc(FFR_SESSIONS, sizeof(uint32_t))
-        if self.r.view == NULL or self.loop.reaped == NULL:
+        self.r.later = <ffr_later *>calloc(FFR_SESSIONS, sizeof(ffr_later))
+        self.r.mapped = <ffr_mapped *>calloc(FFR_MAPPINGS, sizeof(ffr_mapped))
+        if self.r.view == NULL or self.loop.reaped == NULL or self.r.later == NULL or self.r.mapped == NULL:
             raise MemoryError
+        self.r.unwanted = FFR_NONE
         nics_fill()
         self._make_state()
         self._map_stats(stats_fd)
@@ -77,6 +82,7 @@ cdef class Reactor:
         self.r.epoll = self._epoll()
         self.r.wake = self._own(os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK))
         self.r.reaped = self._own(os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK))
+        self.r.mapper = self._own(os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK))
         ffr_epoll_add(self.r.epoll, self.r.wake, FFR_TAG_WAKE, 0)
         self.loop.r = &self.r
         self.loop.ncpu = len(os.sched_getaffinity(0))
@@ -84,6 +90,7 @@ cdef class Reactor:
         self.r.stats.ncpu = self.loop.ncpu
         self.threads = []
         self.lock = threading.Lock()
+        self.asking = threading.Lock()       # around what lies in the loop for a request and its answer
         self.free_numbers = list(range(FFR_SESSIONS - 1, -1, -1))
         self.free_shares = list(self.free_numbers)
         self.shares = {}  # container -> (its share, numbers of its sessions)
@@ -99,6 +106,8 @@ cdef class Reactor:
         nothing_unmap(&self.r)
         free(self.r.view)
         free(self.loop.reaped)
+        free(self.r.later)
+        free(self.r.mapped)
 
     # ---- making ----
 
@@ -133,8 +142,8 @@ cdef class Reactor:
         self.r.key_seed = int.from_bytes(os.urandom(8), "little")
         for kind in range(FFR_KINDS):
             self.r.state.table.free[kind] = FFR_NONE
-        self.r.state.block_free = FFR_NONE
         cm_begin(&self.r)
+        self.r.state.block_free = self.r.state.mapping_free = FFR_NONE
         memset(self.r.state.mcast_bucket, 0xff, FFR_MCAST_BUCKETS * sizeof(uint32_t))  # FFR_NONE
 
     def _map_stats(self, int fd):
@@ -321,6 +330,7 @@ cdef class Reactor:
         shared.epoch = self.r.state.epoch
         shared.control_size = s.control_size
         shared.memory_size = s.memory_size
+        shared.pinned_limit = s.limit.pinned_bytes
 
     def detach(self, uint32_t number, uint32_t error=errnos.ECONNRESET):
         """Ends a session; reaped() names it when nothing of it is left. The program sees its socket close."""
@@ -371,6 +381,61 @@ cdef class Reactor:
             self._give_back(number)
             gone.append(number)
         return gone
+
+    # ---- programs' shared memory: control/mapper.py ----
+
+    @property
+    def mapper_fd(self):
+        """An eventfd, readable when wanted() has something to say."""
+        return self.r.mapper
+
+    @property
+    def uffd(self):
+        """The userfaultfd to register mappings of programs' memory with; negative when the kernel grants none."""
+        return self.r.uffd
+
+    def wanted(self):
+        """What is to be mapped and unmapped next: [(session, ticket of its command, writable, [(extent, address, length)])],
+        addresses of the process's, and [(address, size)] of this process. Both empty: nothing."""
+        cdef uint32_t i, j
+        cdef ffr_later *later
+        asked, unwanted = [], []
+        with self.asking:
+            self._ask(ADMIN_WANTED, 0)
+            for i in range(self.loop.taken_count):
+                later = &self.loop.taken[i]
+                if later.state == FFR_LATER_ASKED:
+                    asked.append((self.loop.taken_session[i], later.ticket, bool(later.writable),
+                                  [(j, later.extent[j].offset & ~FF_EXTENT_SHARED, later.extent[j].length)
+                                   for j in range(later.extents) if later.extent[j].offset & FF_EXTENT_SHARED]))
+            for i in range(self.loop.dropped_count):
+                unwanted.append((<uint64_t>self.loop.dropped[i].at, self.loop.dropped[i].size))
+        return asked, unwanted
+
+    def mapped(self, uint32_t number, uint64_t ticket, mappings=(), uint32_t error=0, uint32_t why=0):
+        """Answers a command that wanted() named. mappings: one for each of its extents of shared memory, (extent, device,
+        inode, offset in the file, length, writable, address, size, bytes before the offset); or an errno and an enum ff_why.
+        False: it is not waited for any more, or the session has too many, and the mappings stay the caller's."""
+        cdef ffr_later *found = <ffr_later *>calloc(1, sizeof(ffr_later))
+        cdef uint32_t j
+        cdef bint kept
+        if found == NULL:
+            return False
+        found.ticket, found.error, found.why = ticket, error, why
+        try:
+            with self.asking:
+                for m in mappings:
+                    j = m[0]                 # as wanted() said it: below FFR_BLOCK_EXTENTS
+                    found.mapping[j].device, found.mapping[j].inode = m[1], m[2]
+                    found.mapping[j].offset, found.mapping[j].length, found.mapping[j].writable = m[3], m[4], m[5]
+                    found.mapped[j].at = <uint8_t *><uint64_t>m[6]
+                    found.mapped[j].size, found.mapped[j].skip = m[7], m[8]
+                self.loop.found = found
+                self._ask(ADMIN_MAPPED, number)
+                kept = found.kept
+            return kept
+        finally:
+            free(found)
 
     def sessions(self):
         """The live sessions, a dict each."""

@@ -8,7 +8,7 @@ from ffr.handlers.teardown cimport close_objects
 from ffr.ibv cimport IBV_QPS_ERR, IBV_QPS_RTS, IBV_QPS_SQE
 from ffr.nic.base cimport NIC_IDLE, NIC_WORKED, nic_at, nics_poll
 from ffr.objects.qp cimport qp_activate, qp_flush, qp_rest
-from ffr.state cimport (FFR_DM, FFR_LIST_WAITING, FFR_MR, FFR_NONE, FFR_RUN, FFR_SESSIONS, ffr_qp, ffr_router,
+from ffr.state cimport (FFR_DM, FFR_LATER_NONE, FFR_LIST_WAITING, FFR_MR, FFR_NONE, FFR_RUN, FFR_SESSIONS, ffr_qp, ffr_ring_list, ffr_router,
                         ffr_session)
 from libc.errno cimport ECONNRESET
 from libc.stdint cimport uint64_t
@@ -87,16 +87,24 @@ cdef int turn(ffr_router *r, uint32_t index) noexcept nogil:
     return NIC_IDLE
 
 
+cdef inline uint32_t next_turn(ffr_router *r, ffr_ring_list *ring) noexcept nogil:
+    """Round robin: whose turn it is, and the list is ready for the turn to change it. FFR_NONE: nobody is left."""
+    cdef uint32_t index = ring.head
+    if ring.count == 0:
+        return FFR_NONE
+    ring.head = r.state.qp[index].list_next
+    return index
+
+
 cdef int run_active(ffr_router *r) noexcept nogil:
     cdef uint32_t n = min(r.active.count, <uint32_t>TURNS), i, index
     cdef ffr_qp *q
     cdef int work = 0
     for i in range(n):
-        if r.active.count == 0:
+        index = next_turn(r, &r.active)
+        if index == FFR_NONE:
             break
-        index = r.active.head
         q = &r.state.qp[index]
-        r.active.head = q.list_next          # round robin, before the turn changes the list
         if turn(r, index) == NIC_WORKED:
             q.idle = 0
             r.state.session[q.o.session].active_ns = r.now_ns
@@ -113,11 +121,10 @@ cdef int run_waiting(ffr_router *r) noexcept nogil:
     cdef ffr_qp *q
     cdef int work = 0
     for i in range(n):
-        if r.waiting.count == 0:
+        index = next_turn(r, &r.waiting)
+        if index == FFR_NONE:
             break
-        index = r.waiting.head
         q = &r.state.qp[index]
-        r.waiting.head = q.list_next
         if nic_at(q.nic).ready(r, index):
             q.wait = FFR_RUN
         elif r.now_ns >= q.deadline_ns:
@@ -164,6 +171,7 @@ cdef void attach(ffr_loop *l, uint32_t session) noexcept nogil:
     s.used = 1
     r.view[session].far = r.view[session].pushed = r.view[session].owed = 0
     r.view[session].armed = 0                # not what the number's last session left: nobody would ring for us
+    r.later[session].state = FFR_LATER_NONE  # nor a command of that one
     r.live[r.live_count] = session
     r.live_count += 1
     ff_store32(&(<ff_session *>r.view[session].control).flags, r.flags)

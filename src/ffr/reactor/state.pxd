@@ -4,7 +4,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from ffcore.shm cimport FF_GID_TABLE, ff_a32, ff_a64
 from ffcore.stats cimport ff_stats_header
-from ffr.state cimport ffr_router
+from ffr.state cimport ffr_later, ffr_mapped, ffr_router
 
 
 cdef enum:
@@ -12,6 +12,8 @@ cdef enum:
 
 cdef enum:
     NEIGHBOURS_MAX = 8
+    TAKEN_MAX = 8             # at a time; who asks, asks until there are no more
+    DROPPED_MAX = 64
 
 cdef enum admin_op:
     ADMIN_NONE
@@ -19,6 +21,8 @@ cdef enum admin_op:
     ADMIN_DETACH     # argument: a session to end
     ADMIN_GIDS       # arguments: a session, and its new GID table
     ADMIN_PORT       # arguments: a session, whether its port is down (admin_error), and its links' MTUs
+    ADMIN_WANTED     # the loop says what is to be mapped and unmapped: taken, dropped
+    ADMIN_MAPPED     # arguments: a session, and what has been mapped for its command (found)
     ADMIN_TAKEN      # the loop is at it: too late to withdraw
 
 
@@ -33,6 +37,12 @@ ctypedef struct ffr_loop:
     uint32_t admin_gid_count
     uint8_t admin_gid[FF_GID_TABLE][16]
     uint32_t admin_mtu[FF_GID_TABLE]
+    ffr_later *found          # kept says afterwards whose the mappings are
+    uint32_t taken_count
+    uint32_t taken_session[TAKEN_MAX]
+    ffr_later taken[TAKEN_MAX]
+    uint32_t dropped_count
+    ffr_mapped dropped[DROPPED_MAX]
     uint64_t budget_ns        # how long to poll on after the last work
     const ff_stats_header *neighbour[NEIGHBOURS_MAX]   # other routers of this machine, as labs have them
     ff_a32 neighbours

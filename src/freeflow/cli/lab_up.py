@@ -4,6 +4,7 @@ import os
 
 import click
 
+from ffcore.nics import NICS
 from freeflow.cli.options import lab_name
 from freeflow.errors import FreeFlowError
 from freeflow.lab import model
@@ -16,7 +17,7 @@ from freeflow.lab import model
               help="Containers of each host.")
 @click.option("--mode", type=click.Choice(["isolated", "semi-isolated"]), default="isolated", show_default=True,
               help="Who moves the bytes: the router, or the library after the router's set-up.")
-@click.option("--nic", type=click.Choice(["auto", "local", "roce", "verbs"]), default="auto", show_default=True,
+@click.option("--nic", type=click.Choice([*NICS, "verbs"]), default=NICS[0], show_default=True,
               help="What the routers reach containers by. auto: local (memory) inside a host, roce (UDP) between hosts. local: "
                    "no others than the host's own. roce: packets inside a host too.")
 @click.option("--overlay", type=click.Choice(model.OVERLAYS), default="bridge", show_default=True,
@@ -31,7 +32,7 @@ def command(hosts, containers, mode, nic, overlay):
     if mode != "isolated":
         raise click.UsageError(f"--mode {mode} is not available yet: isolated is")
     if nic == "verbs":
-        raise click.UsageError("--nic verbs is not available yet: auto, local and roce are")
+        raise click.UsageError(f"--nic verbs is not available yet: {', '.join(NICS)} are")
     from freeflow.lab.up import up
     plan = model.Plan(lab_name(), hosts, containers, overlay, wire_mtu(), nic)
     record = up(plan, say=lambda text: click.echo(f"lab: {text}", err=True))

@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from ffcore.nics import NICS
 from ffcore.polling import MODES
 from freeflow.cli.options import router_options
 
@@ -19,7 +20,7 @@ from freeflow.cli.options import router_options
 @click.option("--hosts", metavar="FILE", help="In place of --etcd: the map written down, or etcd with TLS and users, as "
                                               "TOML (docs/map.md).")
 @click.option("--key", metavar="FILE", help="The hosts' common secret: TCP mode between hosts needs one (docs/tcp-mode.md).")
-@click.option("--nic", type=click.Choice(["auto", "local", "roce"]), default="auto", show_default=True,
+@click.option("--nic", type=click.Choice(NICS), default=NICS[0], show_default=True,
               help="What containers are reached by. auto: in memory on this host, by RoCEv2 on others; local: this host's "
                    "alone; roce: by packets on this host too, for tests.")
 @click.option("--userfaultfd", type=click.Choice(["auto", "off"]), default="auto", show_default=True,

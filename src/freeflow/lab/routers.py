@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+from ffcore.nics import WIRED
 from freeflow.control import Control
 from freeflow.errors import FreeFlowError
 from freeflow.lab.model import OVERLAY_PREFIX, ROUTER_NAME, WIRE_PREFIX
@@ -51,7 +52,7 @@ def options(plan):
     chosen = ["--nic", plan.nic] if plan.nic != "auto" else []
     if plan.etcd_url:
         return [*chosen, "--etcd", plan.etcd_url, "--key", str(plan.key_path)]
-    return [*chosen, "--hosts", str(plan.hosts_path)] if plan.nic == "roce" else chosen
+    return [*chosen, "--hosts", str(plan.hosts_path)] if plan.nic in WIRED else chosen
 
 
 def write_map(plan):

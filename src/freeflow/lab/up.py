@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from ffcore.nics import WIRED
 from ffcore.paths import RouterPaths
 from freeflow import device_show
 from freeflow.errors import FreeFlowError
@@ -85,7 +86,7 @@ class Making:
         if self.plan.etcd_url:
             self.start_etcd()
             routers.write_key(self.plan.key_path)
-        elif self.plan.nic == "roce":
+        elif self.plan.nic in WIRED:
             routers.write_map(self.plan)
         for host in self.plan.hosts:
             self.start_router(host)

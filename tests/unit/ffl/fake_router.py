@@ -16,6 +16,7 @@ from pathlib import Path
 from ffcore import handshake
 
 CONTROL_SIZE, MEMORY_SIZE = 4 << 20, 64 << 20
+PINNED_LIMIT = 40  # in the session's header
 RINGS = 17 * 4096  # the first ring's offset; each object gets 64 KB from there
 # struct ff_session
 ARMED, FLAGS, DEAD, SUMMARY, COMMAND_BELL, BELLS, COMMAND = 64, 68, 72, 128, 136, 192, 704
@@ -108,6 +109,7 @@ class Session:
             self.sock.send(handshake.pack_welcome(self.router.status, reason=self.router.reason))
             return
         self.control, self.memory = Segment(CONTROL_SIZE), Segment(MEMORY_SIZE)
+        self.control.put("Q", PINNED_LIMIT, MEMORY_SIZE)
         self.event = os.eventfd(0, os.EFD_CLOEXEC)
         welcome = bytearray(handshake.pack_welcome(0, 7, CONTROL_SIZE, MEMORY_SIZE))
         struct.pack_into("<I", welcome, 4, self.router.version)

@@ -7,6 +7,7 @@ looked up in the text of /proc/self/maps.
 
 import pytest
 
+from huge_pages import reserved
 from memory_programs import run_memory
 
 STOPPING = {"FREEFLOW_USERFAULTFD": "off"}
@@ -19,6 +20,12 @@ kernels = pytest.mark.parametrize("environment", [{}, {"FFMEM_NO_MOVE": "1"}, ST
 @pytest.mark.parametrize("name", ["alignment", "overlap", "reuse", "refuse", "stack", "fork", "masked"])
 def test_memory(name, environment):
     assert run_memory(f"memory_{name}", **environment).endswith("ok\n")
+
+
+@kernels
+def test_huge_pages(environment):
+    with reserved(4):
+        assert run_memory("memory_huge", **environment).endswith("ok\n")
 
 
 @kernels

@@ -65,6 +65,8 @@ static long take_away(int fd, struct ff_room *room, int *moved)
 	}
 	long result = ff_raw5(SYS_mremap, swap->addr, swap->length, swap->length,
 			      MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, room->scratch);
+	if (result == -EINVAL)
+		return -EOPNOTSUPP; /* huge pages */
 	return ff_raw_failed(result) ? result : 0;
 }
 

@@ -1,7 +1,8 @@
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp
 
-from ffcore.icrc cimport ff_icrc_agrees, ff_icrc_flow, ff_icrc_flow_ipv4, ff_icrc_flow_ipv6, ff_icrc_good, ff_icrc_of
+from ffcore.icrc cimport (FF_ICRC_LONG, ff_icrc_agrees, ff_icrc_flow, ff_icrc_flow_ipv4, ff_icrc_flow_ipv6, ff_icrc_good,
+                          ff_icrc_of)
 from ffcore.roce cimport (FF_BTH_ACKREQ, FF_ECHO, FF_HAS_DETH, FF_ICRC_SIZE, FF_OPERATION_MASK, FF_PROBE, FF_RC, FF_ROCE_PORT, FF_ROUTER, FF_SEND_MIDDLE,
                           FF_TRANSPORT_MASK, FF_WRITE_MIDDLE, ff_bth, ff_get24, ff_psn_add)
 from ffr.nic.roce.faulty cimport faulty_due, faulty_packet, faulty_passes
@@ -34,7 +35,6 @@ cdef enum:
     HOT_NS = 2000000          # a socket that heard something this recently is looked at in each pass
     REST_NS = 1000000         # of a socket that hears strangers: 64 KB of them a millisecond cost some 3 %
     SUMS = 64                 # packets of a datagram that are summed up in one go
-    LONG = 512                # bytes of a packet for which that is worth it
     COLD_PASSES = 16          # others are asked for once in so many
 
 
@@ -135,7 +135,7 @@ cdef uint32_t sum_up(const ffr_udp_in *d, const ff_icrc_flow *flow, uint32_t *ic
     """The sums of a datagram's whole packets, if they are long and several: in one go, since the CPU sums up the next one
     while it still waits for the last step of this one. How many."""
     cdef uint32_t i, whole = d.size // d.segment
-    if d.segment < LONG or whole < 2 or whole > SUMS:
+    if d.segment < FF_ICRC_LONG or whole < 2 or whole > SUMS:
         return 0
     for i in range(whole):
         icrc[i] = ff_icrc_of(flow, <uint16_t>i, d.bytes + i * d.segment, <uint16_t>d.segment)
