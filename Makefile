@@ -1,12 +1,13 @@
 # Everything here sets itself up first (scripts/setup), as root on a fresh Debian 12, and is quick the second time.
-.PHONY: help build test-build test test-quick interop test-heavy conformance perftest-matrix demo bench clean
+.PHONY: help build test-build test test-quick interop test-heavy conformance perftest-matrix demo bench wheel clean
 .DEFAULT_GOAL := help
 ARGS ?=
 # Programs that the tests and benchmarks run as they are, servers among them; none is left to start by itself.
 TEST_PACKAGES = python3-pyverbs python3-numpy rdmacm-utils qperf ucx-utils libucx0 libfabric-bin libfabric1 \
 	'libopenmpi3|libopenmpi40|libopenmpi3t64' openmpi-bin python3-mpi4py etcd-server etcd-client openssl \
 	nginx-light wrk apache2-utils curl redis-server redis-tools memcached postgresql openssh-server openssh-client \
-	valgrind infiniband-diags prometheus-node-exporter netpipe-tcp nftables 'libpython3.11-testsuite|libpython3.13-testsuite'
+	valgrind infiniband-diags prometheus-node-exporter netpipe-tcp nftables systemd podman runc musl-tools prometheus \
+	'libpython3.11-testsuite|libpython3.13-testsuite'
 # A guest with Linux's own RoCEv2: an emulator, what its image is made with, and a dissector.
 INTEROP_PACKAGES = qemu-system-x86 busybox-static cpio kmod tshark
 
@@ -20,6 +21,7 @@ help:
 	@echo 'make interop       perftest between a container and Linux'"'"'s software NIC in an emulated machine (minutes)'
 	@echo 'make bench         all benchmarks; results in benchmarks/results/'
 	@echo 'make build         the set-up alone; leaves .venv/bin/freeflow'
+	@echo 'make wheel         dist/freeflow-*.whl for pip install, and the sources beside it'
 	@echo 'make clean         removes what was built, and .venv'
 
 build:
@@ -48,12 +50,15 @@ perftest-matrix: test-build
 	@.venv/bin/python -m benchmarks.perftest_matrix $(ARGS)
 
 demo: build
-	@.venv/bin/python -m benchmarks.demo $(ARGS)
+	@.venv/bin/python -m freeflow demo $(ARGS)
 
 bench: test-build
 	@.venv/bin/python -m pytest -sv benchmarks $(ARGS)
 
+wheel: build
+	@scripts/wheel
+
 clean:
-	rm -rf build .venv .pytest_cache .benchmarks *.egg-info src/*.egg-info
+	rm -rf build dist .venv .pytest_cache .benchmarks *.egg-info src/*.egg-info
 	find src tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
 	find src \( -name '*.so' -o -name '*.so.1' \) -delete

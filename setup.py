@@ -26,8 +26,10 @@ MODULE_FLOORS = ["ffcore", "ffr", "freeflow"]
 
 # Libraries that programs without Python load: name -> the sources of floor 1 that are linked into it.
 SOCKET_SOURCES = sorted(glob("src/ffl/tcp/*.pyx") + glob("src/ffl/tcp/*.c"))
-VERBS_SOURCES = sorted({*glob("src/ffl/**/*.pyx", recursive=True), *glob("src/ffl/**/*.c", recursive=True)} - {*SOCKET_SOURCES})
-LIBRARIES = {"libibverbs": VERBS_SOURCES, "libfsocket": SOCKET_SOURCES}
+FILES_SOURCES = sorted(glob("src/ffl/files/*.c"))
+VERBS_SOURCES = sorted({*glob("src/ffl/**/*.pyx", recursive=True), *glob("src/ffl/**/*.c", recursive=True)}
+                       - {*SOCKET_SOURCES, *FILES_SOURCES})
+LIBRARIES = {"libibverbs": VERBS_SOURCES, "libfsocket": SOCKET_SOURCES, "libffiles": FILES_SOURCES}
 # No interpreter: what would touch it is unreferenced, and the linker drops it. -z defs makes the linker the lint.
 # No stack protector: what it compares lies in the thread control block, which may be the page that is being moved.
 NO_PYTHON = ["-fno-stack-protector", "-ffunction-sections", "-fdata-sections", "-DCYTHON_NO_PYINIT_EXPORT", "-DCYTHON_WITHOUT_ASSERTIONS",

@@ -2,8 +2,9 @@
 
 import pytest
 
-from benchmarks import floors, sockets
+from benchmarks import floors
 from benchmarks.report import medians
+from freeflow import sockets
 from freeflow.perftest import gbit_per_s
 
 ROUNDS = 3

@@ -1,8 +1,9 @@
 """ib_send_lat of 64 bytes beside the relay floor, beside TCP, and beside two CPU hogs."""
 
-from benchmarks import floors, sockets
+from benchmarks import floors
 from benchmarks.hogs import hogs
 from benchmarks.report import medians
+from freeflow import sockets
 from freeflow.perftest import typical_us
 
 ROUNDS = 9

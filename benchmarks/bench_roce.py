@@ -6,9 +6,10 @@ NIC in software has to add.
 
 import pytest
 
-from benchmarks import floors, sockets
+from benchmarks import floors
 from benchmarks.hosts import two_hosts
 from benchmarks.report import medians
+from freeflow import sockets
 from freeflow.perftest import Perftest, gbit_per_s, typical_us
 from offloads import interface_to, set_segmentation
 

@@ -5,9 +5,9 @@ import time
 
 import pytest
 
-from benchmarks import sockets
 from benchmarks.hosts import two_hosts
 from benchmarks.report import medians
+from freeflow import sockets
 from freeflow.lab.model import ROUTER_NAME
 from freeflow.pair import Side
 from freeflow.perftest import PORT, Perftest, gbit_per_s, lab_exec

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import floors, sockets
+from benchmarks import floors
 from benchmarks.compiled import build, run
 from benchmarks.report import medians
+from freeflow import sockets
 from freeflow.pair import run_pair
 
 PROGRAM = Path(__file__).parent / "programs" / "connections.c"

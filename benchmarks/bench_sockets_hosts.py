@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import sockets
 from benchmarks.bench_sockets import PROGRAM, ROUNDS, per_second
 from benchmarks.compiled import build
 from benchmarks.report import medians
+from freeflow import sockets
 from places import Lab
 from tcp_lab import await_links
 

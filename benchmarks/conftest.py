@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from benchmarks import machine, report, sockets
+from benchmarks import report
+from freeflow import machine, sockets
 from freeflow.perftest import Perftest
 from places import Lab, remove_stale
 

@@ -95,6 +95,6 @@ def load(path):
 
 
 if __name__ == "__main__":
-    from benchmarks.machine import one_line
+    from freeflow.machine import one_line
     figures_found, machine = load(sys.argv[1])
     print(f"{one_line(machine)}; TCP: {machine.get('tcp', 'not measured')}.\n\n{markdown(figures_found)}")

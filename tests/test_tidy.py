@@ -20,7 +20,7 @@ FUNCTION_LINES_MAX = 70
 FILE_LINES_MAX = 600
 ASSEMBLY = {"wait_at_gate"}  # one instruction a line, for two processors
 LONG = {"src/ffl/ibv.pxd"}  # nothing but the declarations of verbs.h, in its order
-GENERATED = {"build", ".venv", ".git", ".pytest_cache", ".benchmarks", "__pycache__", "results"}
+GENERATED = {"build", "dist", ".venv", ".git", ".pytest_cache", ".benchmarks", "__pycache__", "results"}
 CODE = {".py", ".pyx", ".pxd", ".c", ".h"}
 TEXT = CODE | {".md", ".toml", ".map", ".def", ".in", ".sh", ".yml", ".cfg", ""}
 

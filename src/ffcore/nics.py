@@ -2,3 +2,4 @@
 
 WIRED = ("roce",)  # NICs with a place on the network (ffr/nic/backends.py): by these alone, this host's own containers too
 NICS = ("auto", "local", *WIRED)  # auto: whatever reaches a peer; local: this host alone
+LINKS = ("udp", "stream")  # what carries connections' packets to other routers

@@ -4,6 +4,9 @@ FreeFlow's library needs none of them. Others look there instead of asking verbs
 open, the GIDs' types), Open MPI, ibstat, scripts. So whoever makes a container mounts them (the lab), and `freeflow run`
 does when it is root. sysfs takes no directories, so a tmpfs with the same classes covers /sys/class; the relative links
 of sysfs still lead where they led.
+
+Where `freeflow run` may not mount, it writes them as plain files into the router's directory, and a library that is
+preloaded (src/ffl/files) leads programs there that ask for them.
 """
 
 import os
@@ -13,6 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from ffcore.paths import is_private, user_directory
 from freeflow import device
 from freeflow.errors import FreeFlowError
 from freeflow.lab import linux
@@ -104,20 +108,50 @@ def cpu_mask(count):
 # ---- where they are mounted ----
 
 def provide(router):
-    """For the program that this process is about to become: the files in a mount namespace of its own, when they are
-    not there yet and this is root. router: RouterPaths. Where that cannot be, programs work without."""
-    if os.geteuid() != 0 or are_there():
-        return
+    """For the program that this process is about to become, when the files are not there yet: mounted in a mount namespace
+    of its own, if this is root who may do that; else as plain files, whose place is returned, for launch.environment.
+    router: RouterPaths. Where neither can be, programs work without."""
+    if are_there():
+        return None
     try:
         found = ask(router)
-        with counters_of(router, os.stat("/proc/self/ns/net").st_ino) as counters:
+        return None if _mounted(found, router) else write_apart(found, router)
+    except (FreeFlowError, OSError) as error:  # no device here, or another one's directory
+        if os.environ.get("FREEFLOW_LOG") in ("info", "debug"):
+            print(f"freeflow: no /sys/class/infiniband: {error}", file=sys.stderr)
+    return None
+
+
+def place_apart(router):
+    """Where the plain files go, a directory of this user's alone: the router's, if that is the user's own. Another one's
+    router may serve several containers from one directory, and each sees another device. Raises FreeFlowError."""
+    if is_private(router.directory):
+        return router.files
+    own = user_directory()
+    own.mkdir(mode=0o700, exist_ok=True)
+    if not is_private(own):
+        raise FreeFlowError(f"{own} is not this user's alone")
+    return own / f"{_own_network()}.files"
+
+
+def _own_network():
+    """The inode number of this process's network namespace."""
+    return os.stat("/proc/self/ns/net").st_ino
+
+
+def _mounted(found, router):
+    """Whether this process could mount them for itself. In a container root may not, nor may any other user."""
+    if os.geteuid() != 0:
+        return False
+    try:
+        with counters_of(router, _own_network()) as counters:
             linux.unshare(linux.CLONE_NEWNS)
             linux.mount(None, "/", flags=linux.MS_REC | linux.MS_SLAVE)  # what is mounted here is not seen outside
             plant(found)
             show_counters(found, counters)
-    except (FreeFlowError, OSError) as error:  # no device here, or a container whose root may not mount
-        if os.environ.get("FREEFLOW_LOG") in ("info", "debug"):
-            print(f"freeflow: no /sys/class/infiniband: {error}", file=sys.stderr)
+    except PermissionError:
+        return False
+    return True
 
 
 def ask(router):
@@ -160,6 +194,22 @@ def plant(found):
     linux.mount("/dev/null", node, flags=linux.MS_BIND)  # a character device that anybody may open is all they ask for
 
 
+def write_apart(found, router):
+    """The files of a Device as plain ones in a directory that is the caller's (src/ffl/files/place.c: places), for whom the
+    router (RouterPaths) serves. Returns the directory. Raises OSError, FreeFlowError."""
+    place = place_apart(router)
+    place.mkdir(exist_ok=True)
+    write(found, place / "class")
+    nodes = place / "dev"
+    nodes.mkdir(exist_ok=True)
+    port = place / "class/infiniband" / found.name / "ports/1"
+    links = {port / kind: router.port_counters / str(_own_network()) / kind for kind in COUNTERS}
+    for path, to in {nodes / found.uverbs: Path("/dev/null"), **links}.items():
+        with suppress(FileExistsError):
+            path.symlink_to(to)
+    return place
+
+
 @contextmanager
 def counters_of(router, netns):
     """{kind: descriptor} of the folders that the router (RouterPaths) keeps for the container with that network namespace (its
@@ -190,17 +240,17 @@ def show_counters(found, counters):
         linux.mount(None, place, flags=linux.MS_REMOUNT | linux.MS_BIND | linux.MS_RDONLY)
 
 
-def write(found):
+def write(found, classes=CLASSES):
     """Fills /sys/class, or brings it up to date: interfaces that have no address of the device's any more are taken away. Each
     file is replaced as a whole, so that nobody reads half of one."""
     files = tree(found, os.cpu_count() or 1)
-    for stale in (CLASSES / "infiniband" / found.name / "device/net").glob("*"):
-        if str(stale.relative_to(CLASSES)) not in files:
-            stale.unlink()
+    for stale in (classes / "infiniband" / found.name / "device/net").glob("*"):
+        if not stale.name.startswith(".") and str(stale.relative_to(classes)) not in files:
+            stale.unlink(missing_ok=True)
     for name, said in files.items():
-        path = CLASSES / name
+        path = classes / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = path.with_name(f".{path.name}.new")
+        fresh = path.with_name(f".{path.name}.{os.getpid()}")  # several may be writing
         if isinstance(said, Link):
             fresh.symlink_to(said.to)
         else:

@@ -169,15 +169,22 @@ def _is_of_lab(here, name):
     return RouterPaths.of(here.directory, here.name).directory.is_relative_to(lab_state.STATE_ROOT / name)
 
 
+def _wire(roce):
+    batches = {True: "by batches", False: "one by one"}
+    if roce["link"] == "stream":
+        up = roce["streams"]
+        return f", and over the routers' TCP streams (--link stream; {sum(up.values())} of {len(up)} are up) to those of the others"
+    return (f", and in RoCEv2 packets of up to {roce['mtu']} bytes over UDP to those of the others (roce NIC), sent"
+            f" {batches[roce['gso']]} (GSO) and received {batches[roce['gro']]} (GRO)")
+
+
 def traffic_path(here):
     """Which way messages go from here."""
     if not here.admitted:
         return finding(FAIL, "none: programs with FreeFlow find no device here", "mend the line `session` first")
     far = "; other hosts' containers: ask `freeflow doctor` on the host" if here.others is None else ""
     if here.others:
-        batches = {True: "by batches", False: "one by one"}
-        far = (f", and in RoCEv2 packets of up to {here.roce['mtu']} bytes over UDP to those of the others (roce NIC), sent"
-               f" {batches[here.roce['gso']]} (GSO) and received {batches[here.roce['gro']]} (GRO)")
+        far = _wire(here.roce)
     near = "through the router's shared memory to the containers of this host (local NIC, isolated mode)"
     if here.roce.get("nic") == "roce":
         near = "in packets of this host to itself to its containers (--nic roce)"
@@ -279,10 +286,12 @@ def programs(here):
 
 def device_files(here):
     """Where UCX, Open MPI and scripts look for the device."""
+    if os.environ.get("FREEFLOW_FILES"):
+        return finding(OK, "/sys/class/infiniband and /dev/infiniband/uverbs0 are shown through a library that is preloaded")
     if are_there():
-        return finding(OK, "/sys/class/infiniband and /dev/infiniband/uverbs0 show the device")
+        return finding(OK, "/sys/class/infiniband and /dev/infiniband/uverbs0 are mounted")
     return finding(WARN, "no /sys/class/infiniband here: UCX will not use the device, other programs do",
-                   "start programs as root with `freeflow run`, or mount the files when the container is made")
+                   "start programs with `freeflow run`, or mount the files when the container is made")
 
 
 def _loaded_verbs_library():

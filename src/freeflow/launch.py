@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+import socket
 from pathlib import Path
 
 from ffcore.paths import RouterPaths
@@ -11,8 +12,11 @@ from freeflow.errors import FreeFlowError
 VERBS_LIBRARY = "libibverbs.so.1"
 VERBS_LINK = "libibverbs.so"  # beside it, for programs that load it by this name (src/ffl/session/names.c)
 SOCKET_LIBRARY = "libfsocket.so.1"
+FILES_LIBRARY = "libffiles.so.1"
 BUILT = Path(__file__).resolve().parent.parent / "ffl" / "lib"
-OURS = ("FREEFLOW_DIR", "FFR_NAME", "VNET_PREFIX", "HOST_IP_PREFIX")
+OURS = ("FREEFLOW_DIR", "FFR_NAME", "FREEFLOW_FILES", "VNET_PREFIX", "HOST_IP_PREFIX")
+
+ALIVE_S = 3.0  # for a router to take a connection
 
 # What a shell, env(1) and container runtimes answer when the program itself never ran.
 LAUNCHER_FAILED, NOT_EXECUTABLE, NOT_FOUND = 125, 126, 127
@@ -38,14 +42,29 @@ def router_at(directory=None, name=None):
     return router
 
 
-def environment(router, base, tcp=False):
+def is_alive(path):
+    """Whether somebody listens on that session socket: a dead router's is still there."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as asked:
+        asked.settimeout(ALIVE_S)
+        try:
+            asked.connect(str(path))
+        except OSError:
+            return False
+    return True
+
+
+def environment(router, base, tcp=False, files=None):
     """`base` (a dict) with what makes a program use the router at `router` (RouterPaths).
 
     The library is found both by preload (which alone lets it stand before a program's own calls) and by search path
-    (for programs that start others with a clean LD_PRELOAD). tcp: sockets go through FreeFlow too. Raises LaunchError.
+    (for programs that start others with a clean LD_PRELOAD). tcp: sockets go through FreeFlow too. files: where the device's files are, if not in their own place
+    (device_files.provide). Raises LaunchError.
     """
-    libraries = [find_library(router.directory, name) for name in ([SOCKET_LIBRARY] if tcp else []) + [VERBS_LIBRARY]]
+    names = ([SOCKET_LIBRARY] if tcp else []) + ([FILES_LIBRARY] if files else []) + [VERBS_LIBRARY]
+    libraries = [find_library(router.directory, name) for name in names]
     changed = dict(base)
+    if files:
+        changed["FREEFLOW_FILES"] = str(files)
     changed["FREEFLOW_DIR"], changed["FFR_NAME"] = str(router.directory), router.name
     changed["LD_PRELOAD"] = _ahead(libraries, base.get("LD_PRELOAD", "").replace(" ", ":"))
     changed["LD_LIBRARY_PATH"] = _ahead([libraries[-1].parent], base.get("LD_LIBRARY_PATH", ""))
@@ -57,7 +76,7 @@ def plain(base):
     changed = {key: value for key, value in base.items() if key not in OURS}
     for variable in ("LD_PRELOAD", "LD_LIBRARY_PATH"):
         entries = [entry for entry in base.get(variable, "").replace(" ", ":").split(":")
-                   if entry and Path(entry).name not in (VERBS_LIBRARY, SOCKET_LIBRARY)
+                   if entry and Path(entry).name not in (VERBS_LIBRARY, SOCKET_LIBRARY, FILES_LIBRARY)
                    and not Path(entry, VERBS_LIBRARY).exists()]
         changed[variable] = ":".join(entries)
         if not entries:

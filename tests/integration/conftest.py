@@ -1,7 +1,16 @@
 """What the tests of TCP mode share."""
 
 import pytest
+from installed import Installed
 from tcp_net import network_with_broker, two_networks_with_brokers
+
+
+@pytest.fixture(scope="session")
+def installed():
+    """FreeFlow's wheel in an environment of its own (support/installed.py: Installed)."""
+    made = Installed()
+    yield made
+    made.remove()
 
 
 @pytest.fixture(scope="session")

@@ -4,12 +4,10 @@ that to themselves (src/ffr/nic/roce/faulty.pxd), packet by packet."""
 import pytest
 
 from freeflow.control import RouterRefused
-from freeflow.pair import run_pair
 from freeflow.perftest import Perftest, typical_us
+from exchange import exchange
 from places import Lab
-from programs import program
 
-PORT = 18517
 BAD = {"drop": 0.01, "reorder": 0.01, "behind_us": 300, "corrupt": 0.01, "duplicate": 0.01}
 SECONDS = 3
 
@@ -39,18 +37,8 @@ def bad(hosts):
     spoil(hosts, {})
 
 
-def exchange(lab, transport, seconds=SECONDS):
-    """(how many the client sent, how many the server saw)."""
-    inside = {place: lab.put(place, program("hosts_exchange")) for place in ("h1c1", "h2c1")}
-    ended = run_pair(["env", f"FREEFLOW_LAB={lab.name}", *lab.words("h1c1", inside["h1c1"], "serve", PORT, transport)],
-                     ["env", f"FREEFLOW_LAB={lab.name}", *lab.words("h2c1", inside["h2c1"], "connect", PORT, transport,
-                                                                    lab.plan.find("h1c1").address, seconds)], PORT)
-    assert [end.status for end in ended] == [0, 0], f"{ended[0]}\n{ended[1]}"
-    return int(ended[1].stdout), int(ended[0].stdout.split()[-1])
-
-
 def test_rc_arrives_whole_once_and_in_order(bad):
-    sent, came = exchange(bad, "rc")
+    sent, came = exchange(bad, "rc", SECONDS)
     assert sent == came >= 5
     for host in ("h1", "h2"):
         said = status(bad, host)
@@ -62,7 +50,7 @@ def test_rc_arrives_whole_once_and_in_order(bad):
 
 @pytest.mark.parametrize("transport", ["uc", "ud"])
 def test_an_unreliable_transport_loses_but_does_not_damage(bad, transport):
-    sent, came = exchange(bad, transport)
+    sent, came = exchange(bad, transport, SECONDS)
     assert 0 < came < sent, "some were lost"
     assert came > 0.8 * sent, "few were"
 

@@ -9,7 +9,7 @@ import pytest
 
 from freeflow.lab import state
 
-DEMO = [sys.executable, "-m", "benchmarks.demo"]
+DEMO = [sys.executable, "-m", "freeflow", "demo"]
 LIMIT_S = 180
 
 

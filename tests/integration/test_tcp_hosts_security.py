@@ -170,7 +170,7 @@ class Broker:
     def add_link(self, host, asks, control, secret):
         self.fd, self.secret = os.dup(control), secret
 hosts = Hosts(Broker(), None)
-hosts._key = hashlib.sha256(b"freeflow tcp key\\n" + open(sys.argv[1], "rb").read().strip()).digest()
+hosts.set_key(open(sys.argv[1], "rb").read().strip())
 hosts.own = ipaddress.ip_address("10.31.0.1")
 asyncio.run(hosts._link(ipaddress.ip_address("10.31.0.2")))
 control = socket.socket(fileno=hosts._broker.fd)

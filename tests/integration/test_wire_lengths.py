@@ -8,6 +8,7 @@ from programs import names_in, program
 
 NAMES = names_in("wire_lengths")
 LABS = {"1500": {"host_count": 2, "container_count": 1, "wire_mtu": 1500},
+        "stream": {"host_count": 2, "container_count": 1, "link": "stream"},
         "9000": {"host_count": 2, "container_count": 1, "wire_mtu": 9000},
         "one-host": {"host_count": 1, "container_count": 2, "nic": "roce"}}
 

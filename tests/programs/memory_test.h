@@ -29,6 +29,7 @@ void ff_memory_drop(void);
 void ff_maps_without_query(int without);
 uint64_t ff_world_longest_ns(int reset);
 int ff_way_is_quiet(void); /* by a userfaultfd; FREEFLOW_USERFAULTFD=off: by stopping threads */
+void ff_tracer_forbid(int forbid); /* FFMEM_SIGNALS=1: threads are stopped by a signal */
 void ff_uffd_without(uint64_t features);
 
 #define FAIL(...)                                                               \
@@ -55,6 +56,7 @@ static inline void start(uint64_t size)
 	CHECK(memfd >= 0 && ftruncate(memfd, (off_t)size) == 0);
 	CHECK(fcntl(memfd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0);
 	ff_maps_without_query(getenv("FFMEM_TEXT") != NULL);
+	ff_tracer_forbid(getenv("FFMEM_SIGNALS") != NULL);
 	if (getenv("FFMEM_NO_MOVE")) /* Linux before 6.8 */
 		ff_uffd_without(1 << 16);
 	CHECK(ff_memory_init(memfd, size, open("/dev/userfaultfd", O_RDWR | O_CLOEXEC)) == 0);

@@ -13,6 +13,7 @@ from ffcore.paths import RouterPaths
 from freeflow import launch
 from freeflow.control import Control
 from freeflow.errors import FreeFlowError
+from freeflow.furnish import furnish
 from freeflow.lab import routers, state
 from freeflow.lab.down import down, remove_counters
 from freeflow.lab.model import HOME_INSIDE, ROUTER_NAME, Plan
@@ -37,7 +38,7 @@ class Router:
         self.directory.chmod(0o755)
         self.paths = RouterPaths(self.directory, "router")
         self.log = self.directory / "router.log"
-        routers.furnish(self.directory)
+        furnish(self.directory)
         # A test run that is killed takes it along.
         command = ["setpriv", "--pdeathsig", "TERM", *(command or [*FREEFLOW, "router"]), *options]
         self.process = routers.start(self.directory, self.log, command=command)

@@ -62,6 +62,18 @@ cdef extern const char *ff_memory_reason() noexcept nogil
 # The session is over: all memory becomes private again, and is forgotten. The descriptor may be closed afterwards.
 cdef extern void ff_memory_drop() noexcept nogil
 
+# On the way of messages: gate.h.
+cdef extern from "ffl/memory/gate.h" nogil:
+    void ff_gate_pass() noexcept
+
+# In place of the C library's, for whoever calls them.
+cdef extern int ff_memory_madvise(void *addr, size_t length, int advice) noexcept nogil
+cdef extern void *ff_memory_mremap(void *old, size_t length, size_t wanted, int flags, void *place) noexcept nogil
+
+# To be called before anything that a child of fork might do with its parent's session, in a handler of pthread_atfork that
+# is older than ours: makes it a child. Costs a load where nobody forks.
+cdef extern void ff_fork_look() noexcept nogil
+
 # To be provided by the session: called in a child after fork, when its memory is its own already. Must forget the
 # session without a word to the router, which is the parent's. No thread but the caller exists.
 cdef extern void ff_session_child() noexcept nogil

@@ -230,6 +230,7 @@ cdef int unshare_run(int maps, const ff_segment *segment, uint64_t start, uint64
             addr = found.start
         stop = min(end, found.end)
         if is_ours(segment, &found, addr, offset + (addr - start)):
+            stop = as_far_as(maps, stop, end)
             result = unshare_region(segment, addr, stop, offset + (addr - start))
             if result != 0:
                 return result
@@ -237,6 +238,16 @@ cdef int unshare_run(int maps, const ff_segment *segment, uint64_t start, uint64
             elsewhere = True
         addr = stop
     return unshare_moved(maps, segment, offset, end - start) if elsewhere else 0
+
+
+cdef uint64_t as_far_as(int maps, uint64_t stop, uint64_t end) noexcept nogil:
+    """found goes on to stop; how far, to end at most, do others that are ours and alike (registration.pyx: fence)?"""
+    cdef ff_region next
+    while stop < end and ff_maps_find(maps, stop, &next, False) == 0 and next.start == stop and next.flags == found.flags \
+            and next.inode == found.inode and next.major == found.major and next.minor == found.minor \
+            and next.offset - found.offset == next.start - found.start:
+        stop = min(end, next.end)
+    return stop
 
 
 cdef int unshare_region(const ff_segment *segment, uint64_t addr, uint64_t end, uint64_t offset) noexcept nogil:

@@ -3,20 +3,21 @@
 Pages that a registration covers only in part (edge pages: beside it lies other data, a neighbour's malloc header or a
 frame of the stack) are made private before the fork, so that the kernel copies them at its very instant, and shared
 again afterwards. Pages that are registered wholly hold nothing but the program's buffers; the child copies them, while
-the parent waits. As on a kernel that copies pinned pages at fork, the child has everything as it was, and no device.
+the parent waits: whoever stores to them (uffd/guard.c), or everybody. As on a kernel that copies pinned pages at fork, the
+child has everything as it was, and no device.
 
 Between the handlers glibc takes malloc's and stdio's locks, which a stopped thread may hold: ff_world_fork_window().
 """
 
 from libc.errno cimport errno
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 
 from ffl.memory.api cimport ff_session_child
 from ffl.memory.parts cimport (
-    FF_REGION_EXEC, FF_REGION_READ, FF_REGION_WRITE, FF_SWAP_GIVE, FF_SWAP_TAKE, ff_maps_close, ff_maps_find_segment,
-    ff_maps_open, ff_memory_forget, ff_memory_segment, ff_region, ff_segment, ff_swap, ff_windows_partly,
-    ff_world_child, ff_world_enter, ff_world_exit, ff_world_fork_window, ff_world_is_stopped, ff_world_resume,
-    ff_world_stop, ff_world_swap)
+    FF_REGION_EXEC, FF_REGION_READ, FF_REGION_WRITE, FF_SWAP_GIVE, FF_SWAP_LEAVE, FF_SWAP_TAKE, FF_SWAP_UNSHARE, ff_gate_close,
+    ff_gate_open, ff_guard, ff_guard_begin, ff_guard_end, ff_maps_close, ff_maps_find_segment, ff_maps_open, ff_memory_forget, ff_memory_segment,
+    ff_region, ff_segment, ff_swap, ff_uffd_child, ff_way_is_quiet, ff_windows_partly, ff_world_child, ff_world_enter,
+    ff_world_exit, ff_world_fork_window, ff_world_forks, ff_world_is_stopped, ff_world_resume, ff_world_stop, ff_world_swap)
 
 
 cdef extern from "sys/mman.h" nogil:
@@ -31,8 +32,6 @@ cdef extern from "sys/mman.h" nogil:
     void *MAP_FAILED
     void *mmap(void *addr, size_t length, int prot, int flags, int fd, long offset)
     int munmap(void *addr, size_t length)
-    int mprotect(void *addr, size_t length, int prot)
-    int madvise(void *addr, size_t length, int advice)
 
 cdef extern from "fcntl.h" nogil:
     enum:
@@ -41,6 +40,7 @@ cdef extern from "fcntl.h" nogil:
 
 cdef extern from "unistd.h" nogil:
     int close(int fd)
+    int getpid()
 
 cdef extern from "poll.h" nogil:
     enum:
@@ -54,17 +54,18 @@ cdef extern int __register_atfork(void (*prepare)() noexcept nogil, void (*paren
                                   void (*child)() noexcept nogil, void *dso) noexcept nogil
 
 cdef enum:
-    PAGE = 4096
     CHILD_MS_MAX = 1000  # that a parent waits for its child's copies
-    POPULATE_WRITE = 23
     COPY_MAX = 1 << 30  # bytes that a child copies: half of what it can within CHILD_MS_MAX
 
 
 # From prepare to parent or child: guarded by the world's lock.
-cdef bint registered, entered, converted
-cdef ff_swap *edges
-cdef uint64_t edge_count, edge_bytes, edge_memory
+cdef bint registered, entered, converted, guarded
+cdef int forking  # the process that forks, from prepare on; 0: none does
+cdef ff_swap *runs  # the segment's mappings, edges apart from what lies between them
+cdef uint64_t run_count, run_bytes, run_memory
 cdef int ends[2]  # a pipe: the child closes its end when it has its copies, or by dying
+cdef ff_guard *guard
+cdef ff_swap copied  # static: what is on the stack may be what is being copied
 
 
 cdef public int ff_fork_init() noexcept nogil:
@@ -84,12 +85,14 @@ cdef int protection(const ff_region *region) noexcept nogil:
 # ---- before ----------------------------------------------------------------------------------------------------
 
 cdef void prepare() noexcept nogil:
-    global entered, converted
+    global entered, converted, guarded, forking
     cdef ff_region region
     cdef ff_segment *segment
     cdef int maps
-    converted = False
+    converted = guarded = False
     entered = ff_world_enter() == 0
+    forking = getpid()
+    ff_world_forks(True)
     segment = ff_memory_segment()
     if not entered or segment == NULL:
         return
@@ -100,130 +103,180 @@ cdef void prepare() noexcept nogil:
     if converted:
         ends[0] = ends[1] = -1
         pipe2(ends, O_CLOEXEC)
-        if ff_world_stop(True) == 0:
-            take_edges(maps, segment)
-        ff_world_fork_window()
+        if find_runs(maps, segment):
+            guarded = ff_way_is_quiet() and stand_guard()
+        if not guarded:
+            ff_gate_open()
+            take_edges()
     ff_maps_close(maps)
 
 
-cdef void take_edges(int maps, const ff_segment *segment) noexcept nogil:
+cdef bint find_runs(int maps, const ff_segment *segment) noexcept nogil:
     """Where there is no memory for it, the edges are copied by the child like other pages."""
-    global edges, edge_count, edge_bytes, edge_memory
+    global runs, run_count, run_memory, guard
     cdef void *memory
     cdef uint64_t i, snapshot
-    walk_edges(maps, segment)
-    if edge_count == 0:
-        return
-    edge_memory = edge_count * sizeof(ff_swap) + edge_bytes
-    memory = mmap(NULL, edge_memory, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
+    walk_runs(maps, segment)
+    run_memory = run_count * sizeof(ff_swap) + run_bytes + sizeof(ff_guard)
+    memory = mmap(NULL, run_memory, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
     if memory == MAP_FAILED:
-        edge_count = 0
-        return
+        run_count = 0
+        return False
     snapshot = <uint64_t>memory
-    edges = <ff_swap *>(snapshot + edge_bytes)
-    walk_edges(maps, segment)
-    for i in range(edge_count):
-        edges[i].snapshot = snapshot
-        snapshot += edges[i].length
-        if ff_world_swap(&edges[i]) != 0:
-            edge_count = i
-            return
+    runs = <ff_swap *>(snapshot + run_bytes)
+    guard = <ff_guard *>(runs + run_count)
+    walk_runs(maps, segment)
+    for i in range(run_count):
+        if runs[i].kind == FF_SWAP_TAKE:
+            runs[i].snapshot = snapshot
+            snapshot += runs[i].length
+    return True
 
 
-cdef void walk_edges(int maps, const ff_segment *segment) noexcept nogil:
-    """Counts the runs of edge pages, and writes them down when there is memory to write to."""
-    global edge_count, edge_bytes
+cdef void walk_runs(int maps, const ff_segment *segment) noexcept nogil:
+    """Counts the runs, and writes them down when there is memory to write to."""
+    global run_count, run_bytes
     cdef ff_region region
     cdef uint64_t addr = 0, low, high
-    edge_count = edge_bytes = 0
+    run_count = run_bytes = 0
     while ff_maps_find_segment(maps, addr, segment, &region) == 0:
         addr = region.start
         while ff_windows_partly(addr, region.end, &low, &high):
-            if edges != NULL:
-                edges[edge_count].kind = FF_SWAP_TAKE
-                edges[edge_count].fd = segment.fd
-                edges[edge_count].prot = protection(&region)
-                edges[edge_count].addr = low
-                edges[edge_count].length = high - low
-                edges[edge_count].offset = region.offset + (low - region.start)
-            edge_count += 1
-            edge_bytes += high - low
+            note(segment, &region, FF_SWAP_LEAVE, addr, low)
+            note(segment, &region, FF_SWAP_TAKE, low, high)
+            run_bytes += high - low
             addr = high
+        note(segment, &region, FF_SWAP_LEAVE, addr, region.end)
         addr = region.end
 
 
-cdef void forget_edges() noexcept nogil:
-    global edges, edge_count
-    if edges != NULL:
-        munmap(<void *>(<uint64_t>edges - edge_bytes), edge_memory)
-    edges = NULL
-    edge_count = 0
+cdef void note(const ff_segment *segment, const ff_region *region, uint32_t kind, uint64_t low,
+               uint64_t high) noexcept nogil:
+    global run_count
+    if low == high:
+        return
+    if runs != NULL:
+        runs[run_count].kind = kind
+        runs[run_count].fd = segment.fd
+        runs[run_count].prot = protection(region)
+        runs[run_count].addr = low
+        runs[run_count].length = high - low
+        runs[run_count].offset = region.offset + (low - region.start)
+    run_count += 1
+
+
+cdef bint stand_guard() noexcept nogil:
+    guard.runs = runs
+    guard.count = run_count
+    guard.parents_end = ends[0]
+    guard.childs_end = ends[1]
+    guard.child_ms = CHILD_MS_MAX
+    ff_gate_close()
+    return ff_guard_begin(guard) == 0
+
+
+cdef void take_edges() noexcept nogil:
+    """With everybody stopped, who may let themselves go from here on."""
+    cdef uint64_t i
+    if ff_world_stop(True) == 0:
+        for i in range(run_count):
+            if runs[i].kind == FF_SWAP_TAKE:
+                runs[i].kind = FF_SWAP_GIVE if take_edge(&runs[i]) else FF_SWAP_LEAVE
+    ff_world_fork_window()
+
+
+cdef bint take_edge(const ff_swap *edge) noexcept nogil:
+    return ff_world_swap(edge) == 0
+
+
+cdef void give_edges() noexcept nogil:
+    """Those that are still private."""
+    cdef uint64_t i
+    cdef int tries = 0
+    for i in range(run_count):
+        if runs[i].kind != FF_SWAP_GIVE:
+            continue
+        while not ff_world_is_stopped() and ff_world_stop(False) != 0 and tries < 3:
+            tries += 1  # they were stopped a moment ago: whatever keeps one of them, a lock or the disk, passes
+        ff_world_swap(&runs[i])
+
+
+cdef void forget_runs() noexcept nogil:
+    global runs, run_count
+    if runs != NULL:
+        munmap(<void *>(<uint64_t>runs - run_bytes), run_memory)
+    runs = NULL
+    run_count = 0
 
 
 # ---- after -----------------------------------------------------------------------------------------------------
 
 cdef void parent() noexcept nogil:
     """Also when the fork failed: then the pipe has no other end."""
+    global forking
     cdef pollfd child_end
-    cdef uint64_t i
-    cdef int tries = 0
+    forking = 0
+    ff_world_forks(False)
     if converted:
         close(ends[1])
-        while not ff_world_is_stopped() and ff_world_stop(False) != 0 and tries < 3:
-            tries += 1  # they were stopped a moment ago: whatever keeps one of them, a lock or the disk, passes
-        for i in range(edge_count):
-            edges[i].kind = FF_SWAP_GIVE
-            ff_world_swap(&edges[i])
-        forget_edges()
-        if ends[0] >= 0:
+        if guarded:
+            ff_guard_end()
+        give_edges()
+        ff_gate_open()
+        if not guarded and ends[0] >= 0:
             child_end.fd = ends[0]
             child_end.events = POLLIN
             poll(&child_end, 1, CHILD_MS_MAX)
-            close(ends[0])
+        close(ends[0])
+        forget_runs()
         ff_world_resume()
     if entered:
         ff_world_exit()
 
 
 cdef void child() noexcept nogil:
+    global forking
+    if forking == 0:
+        return  # done, because a handler of the program's needed it before (ff_fork_look)
+    forking = 0
+    ff_gate_open()
     if converted:
-        forget_edges()
+        forget_runs()
         take_the_rest(ff_memory_segment())
         close(ends[0])
         close(ends[1])
     ff_memory_forget()
     ff_session_child()
+    ff_uffd_child()
     if entered:
         ff_world_child()
 
 
+cdef public void ff_fork_look() noexcept nogil:
+    """Handlers run in the order in which they were registered: a child handler that is older than ours, and uses verbs,
+    would find its parent's session."""
+    if forking != 0 and forking != getpid():
+        child()
+
+
 cdef void take_the_rest(const ff_segment *segment) noexcept nogil:
-    """What is still shared becomes a private view of the same pages, and is copied, up to COPY_MAX. What the program
-    gave MADV_DONTFORK is not mapped here, and stays away."""
+    """What is still shared becomes private memory with the same bytes, up to COPY_MAX; beyond that, a private view of the
+    same pages. What the program gave MADV_DONTFORK is not mapped here, and stays away."""
     cdef ff_region region
     cdef uint64_t addr = 0, length, budget = COPY_MAX
-    cdef int maps = ff_maps_open(), prot
+    cdef int maps = ff_maps_open()
     if maps < 0:
         return
     while ff_maps_find_segment(maps, addr, segment, &region) == 0:
         addr = region.end
-        prot = protection(&region)
-        length = region.end - region.start
-        mmap(<void *>region.start, length, prot | PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, segment.fd,
-             region.offset)
-        copy(region.start, min(length, budget))
-        budget -= min(length, budget)
-        if prot != prot | PROT_READ | PROT_WRITE:
-            mprotect(<void *>region.start, length, prot)
+        copied.kind = FF_SWAP_UNSHARE
+        copied.fd = segment.fd
+        copied.prot = protection(&region)
+        copied.addr = region.start
+        copied.length = region.end - region.start
+        copied.offset = region.offset
+        if copied.length > budget or ff_world_swap(&copied) != 0:
+            mmap(<void *>region.start, copied.length, copied.prot, MAP_PRIVATE | MAP_FIXED, segment.fd, region.offset)
+        else:
+            budget -= copied.length
     ff_maps_close(maps)
-
-
-cdef void copy(uint64_t addr, uint64_t length) noexcept nogil:
-    """A write to a page of a private mapping makes the kernel copy it."""
-    cdef volatile char *byte
-    cdef uint64_t page
-    if length == 0 or madvise(<void *>addr, length, POPULATE_WRITE) == 0:
-        return
-    for page in range(length // PAGE):
-        byte = <volatile char *>(addr + page * PAGE)
-        byte[0] = byte[0]

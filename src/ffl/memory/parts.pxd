@@ -14,6 +14,7 @@ cdef extern from "ffl/memory/swap.h" nogil:
         FF_SWAP_UNSHARE
         FF_SWAP_TAKE
         FF_SWAP_GIVE
+        FF_SWAP_LEAVE
     ctypedef struct ff_swap "struct ff_swap":
         uint32_t kind
         int32_t fd
@@ -31,6 +32,8 @@ cdef extern from "ffl/memory/world/world.h" nogil:
     void ff_world_resume() noexcept
     bint ff_world_is_stopped() noexcept
     void ff_world_fork_window() noexcept
+    void ff_world_forks(bint forks) noexcept
+    int ff_world_enter_briefly() noexcept
     void ff_world_child() noexcept
     const char *ff_world_reason() noexcept
     int ff_world_swap(const ff_swap *swap) noexcept
@@ -44,6 +47,24 @@ cdef extern from "ffl/memory/way.h" nogil:
     int ff_way_swap(const ff_swap *swap) noexcept
     uint64_t ff_way_chunk() noexcept
     const char *ff_way_reason() noexcept
+
+
+cdef extern from "ffl/memory/gate.h" nogil:
+    void ff_gate_close() noexcept
+    void ff_gate_open() noexcept
+
+cdef extern from "ffl/memory/uffd/guard.h" nogil:
+    ctypedef struct ff_guard "struct ff_guard":
+        ff_swap *runs
+        uint64_t count
+        int32_t parents_end
+        int32_t childs_end
+        uint32_t child_ms
+    int ff_guard_begin(ff_guard *guard) noexcept
+    void ff_guard_end() noexcept
+
+cdef extern from "ffl/memory/uffd/uffd.h" nogil:
+    void ff_uffd_child() noexcept
 
 
 cdef extern from "ffl/memory/types.h" nogil:
@@ -94,6 +115,7 @@ cdef extern uint64_t ff_windows_run(uint64_t addr, uint64_t end, uint64_t *offse
 cdef extern void ff_windows_pin(uint64_t addr, uint64_t length) noexcept nogil
 cdef extern void ff_windows_unpin(uint64_t addr, uint64_t length) noexcept nogil
 cdef extern bint ff_windows_pinned(uint64_t start, uint64_t end) noexcept nogil  # every page of it has a user
+cdef extern bint ff_windows_any(uint64_t start, uint64_t end) noexcept nogil  # some page of it has one
 # The first run of pages in [start, end) that nobody uses (or, with partly, that no user covers wholly): its bounds.
 cdef extern bint ff_windows_unused(uint64_t start, uint64_t end, uint64_t *low, uint64_t *high) noexcept nogil
 cdef extern bint ff_windows_partly(uint64_t start, uint64_t end, uint64_t *low, uint64_t *high) noexcept nogil

@@ -5,7 +5,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.stdio cimport snprintf
 from libc.string cimport memset
 
-from ffl.memory.api cimport ff_extent
+from ffl.memory.api cimport ff_extent, ff_fork_look
 from ffl.memory.parts cimport (
     PAGE, ff_convert_restore, ff_convert_share, ff_convert_unshare, ff_fork_init, ff_segment, ff_windows_clear,
     ff_way_choose, ff_windows_init, ff_windows_pin, ff_windows_pinned, ff_windows_reserve, ff_windows_run, ff_windows_trim,
@@ -14,6 +14,11 @@ from ffl.memory.parts cimport (
 
 cdef extern from "ffl/memory/segment.h" nogil:
     int ff_segment_identify(int fd, ff_segment *segment) noexcept
+
+cdef extern from "sys/mman.h" nogil:
+    enum:
+        MADV_RANDOM
+    int madvise(void *addr, size_t length, int advice)
 
 cdef extern from "ffl/memory/memcheck.h" nogil:
     void ff_memcheck_quiet(long more) noexcept
@@ -53,7 +58,9 @@ cdef public void ff_memory_forget() noexcept nogil:
 
 cdef public int ff_memory_init(int memfd, uint64_t size, int userfaultfd) noexcept nogil:
     global ready
-    cdef int result = ff_world_enter()
+    cdef int result
+    ff_fork_look()
+    result = ff_world_enter()
     if result != 0:
         return result
     ff_memory_forget()
@@ -123,12 +130,22 @@ cdef int pin(uint64_t addr, uint64_t length, ff_extent *out, uint32_t limit, uin
         give_back(start, end)
         return result
     ff_windows_pin(addr, length)
+    fence(start, end)
     return 0
+
+
+cdef void fence(uint64_t start, uint64_t end) noexcept nogil:
+    """An mremap that we do not see (glibc's realloc makes one) and that makes the mapping longer would add the segment's next
+    pages, which are somebody else's. The kernel refuses it for two mappings, and realloc copies instead. This advice means
+    nothing for such memory, but makes two of one."""
+    if end - start > PAGE:
+        madvise(<void *>(end - PAGE), PAGE, MADV_RANDOM)
 
 
 cdef public int ff_memory_pin(uint64_t addr, uint64_t length, ff_extent *out, uint32_t limit,
                               uint32_t *n) noexcept nogil:
     cdef int result
+    ff_fork_look()
     n[0] = 0
     if length == 0:
         return 0
@@ -149,6 +166,7 @@ cdef public int ff_memory_pin(uint64_t addr, uint64_t length, ff_extent *out, ui
 cdef public int ff_memory_unpin(uint64_t addr, uint64_t length) noexcept nogil:
     cdef uint64_t start = addr & ~<uint64_t>(PAGE - 1), end = (addr + length + PAGE - 1) & ~<uint64_t>(PAGE - 1)
     cdef int result
+    ff_fork_look()
     if length == 0:
         return 0
     result = ff_world_enter()

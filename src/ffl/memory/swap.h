@@ -12,7 +12,8 @@ enum ff_swap_kind {
 	FF_SWAP_SHARE,	/* copy the pages at addr to offset of fd, and map that there, shared */
 	FF_SWAP_UNSHARE, /* fresh private memory at addr, with the bytes that are at offset of fd */
 	FF_SWAP_TAKE,	/* as UNSHARE, and the bytes are kept in snapshot */
-	FF_SWAP_GIVE	/* what differs from snapshot by now is copied to offset of fd, and that is mapped, shared */
+	FF_SWAP_GIVE,	/* what differs from snapshot by now is copied to offset of fd, and that is mapped, shared */
+	FF_SWAP_LEAVE	/* nothing: it is the segment's, and stays it */
 };
 
 /* Lives in static memory: what is on the stack may be what is being swapped. */

@@ -317,6 +317,20 @@ cdef public bint ff_windows_pinned(uint64_t start, uint64_t end) noexcept nogil:
     return True
 
 
+cdef public bint ff_windows_any(uint64_t start, uint64_t end) noexcept nogil:
+    cdef uint64_t page, pages
+    cdef Window *window
+    while start < end:
+        window = part(start, end, &page, &pages)
+        start += pages << PAGE_SHIFT
+        if window == NULL:
+            continue
+        for page in range(page, page + pages):
+            if window.users[page] != 0:
+                return True
+    return False
+
+
 cdef public void ff_windows_unpin(uint64_t addr, uint64_t length) noexcept nogil:
     cdef uint64_t last = addr + length, page, pages
     cdef uint64_t start = addr & ~<uint64_t>(PAGE - 1), end = (last + PAGE - 1) & ~<uint64_t>(PAGE - 1)

@@ -13,6 +13,7 @@ from ffl.kernel cimport fail, futex_wait, now_ns, sched_yield
 from ffl.session.lock cimport ff_mutex_lock, ff_mutex_unlock
 from ffl.session.log_api cimport FF_LOG_DEBUG, FF_LOG_WARN, ff_log
 from ffl.objects cimport ffl_context
+from ffl.memory.api cimport ff_fork_look
 from ffl.session.session_api cimport ff_session_get, ff_session_look, ffl_session, wake_if_armed
 from ffl.session.socket cimport close, ff_receive
 
@@ -84,6 +85,7 @@ cdef int exchange(uint16_t op, const void *request, uint32_t size, void *reply, 
 
 cdef int begin(uint32_t generation) noexcept nogil:
     cdef ffl_session *s = ff_session_get()
+    ff_fork_look()
     ff_mutex_lock(&mutex)
     if s.shared != NULL and s.generation == generation and ff_load32(&s.gone) == 0:
         return 0

@@ -14,7 +14,8 @@ from ffl.session.handles_api cimport ff_handles_child
 from ffl.kernel cimport now_ns
 from ffl.session.lock cimport ff_mutex_lock, ff_mutex_unlock
 from ffl.session.log_api cimport FF_LOG_DEBUG, FF_LOG_ERROR, FF_LOG_INFO, ff_log
-from ffl.memory.api cimport ff_memory_drop, ff_memory_init
+from ffl.interpose.interpose cimport ff_interpose, ff_interpose_look
+from ffl.memory.api cimport ff_fork_look, ff_memory_drop, ff_memory_init, ff_memory_madvise, ff_memory_mremap
 from ffl.verbs.mr_api cimport ff_odp_child
 from ffl.session.session_api cimport ff_context_child, ffl_session
 from ffl.session.socket cimport (AF_UNIX, MAP_ANONYMOUS, MAP_FAILED, MAP_FIXED, MAP_PRIVATE, MAP_SHARED, MREMAP_MAYMOVE, MSG_NOSIGNAL, PF_UNIX,
@@ -37,6 +38,7 @@ cdef ffl_session session
 cdef ff_a32 opening           # a mutex
 cdef uint64_t looked_ns       # when the router's socket was last looked at
 cdef uint64_t silent_until_ns # the router did not answer, and is not asked again before
+cdef bint answering           # some of libc's calls in its place
 cdef bint complained          # about the last failure to connect: once per process is enough
 
 
@@ -261,6 +263,16 @@ cdef int wait_turn(sockaddr_un *address, ff_welcome *welcome, int *fds, int *soc
     return error
 
 
+cdef void answer_for_libc() noexcept nogil:
+    """Before any memory is registered. What is loaded later is looked at when memory is (pd_mr.pyx)."""
+    global answering
+    if not answering:
+        ff_interpose(NULL, b"madvise", <void *>ff_memory_madvise, NULL)
+        ff_interpose(NULL, b"mremap", <void *>ff_memory_mremap, NULL)
+    answering = True
+    ff_interpose_look()
+
+
 cdef int start() noexcept nogil:
     cdef sockaddr_un address
     cdef ff_welcome welcome
@@ -274,6 +286,7 @@ cdef int start() noexcept nogil:
         return complain(error, address.sun_path, welcome.reason if welcome.reason[0] else strerror(error))
     error = adopt(sock, &welcome, fds)
     if error == 0:
+        answer_for_libc()
         error = ff_call_session(FF_CMD_QUERY_DEVICE, NULL, 0, &session.device, sizeof(session.device))
     if error:
         drop()
@@ -285,6 +298,7 @@ cdef int start() noexcept nogil:
 cdef public int ff_session_open() noexcept nogil:
     global complained
     cdef int error = 0
+    ff_fork_look()
     ff_mutex_lock(&opening)
     if session.shared != NULL and ff_session_look() and ff_load32(&session.contexts) == 0:
         drop()

@@ -7,6 +7,7 @@ from ffcore.shm cimport (FF_ARM_NEXT, FF_ARM_NONE, FF_ARM_SOLICITED, FF_CQE_DEAD
                          FF_FLAG_SLOW_YIELD, ff_cas32, ff_cqe, ff_fence, ff_load32, ff_load32_acquire, ff_pause,
                          ff_store32)
 from ffl.verbs.cq_ring cimport consume, ff_cq_turn, next_cqe, sl_of, wc_flags_of
+from ffl.memory.api cimport ff_gate_pass
 from ffl.kernel cimport fail, futex_wait, likely, sched_yield
 from ffl.session.lock cimport spin_lock, spin_unlock
 from ffl.objects cimport ffl_cq
@@ -122,6 +123,8 @@ cdef public int ff_poll_cq(ibv_cq *handed, int num_entries, ibv_wc *wc) noexcept
             found += 1
         consume(cq, cqe)
     spin_unlock(&cq.lock)
+    if found:
+        ff_gate_pass()
     return found
 
 

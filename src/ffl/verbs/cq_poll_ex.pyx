@@ -10,6 +10,7 @@ from posix.time cimport CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime, timespec
 
 from ffcore.shm cimport FF_CQE_DEAD, ff_cqe, ff_load32
 from ffl.verbs.cq_ring cimport consume, ff_cq_idle, ff_cq_turn, next_cqe, sl_of, wc_flags_of
+from ffl.memory.api cimport ff_gate_pass
 from ffl.kernel cimport likely
 from ffl.session.lock cimport spin_lock, spin_unlock
 from ffl.objects cimport ffl_cq
@@ -37,6 +38,7 @@ cdef inline int take(ffl_cq *cq) noexcept nogil:
     cq.base.status = <ibv_wc_status>cqe.status
     cq.base.wr_id = cqe.wr_id
     consume(cq, cqe)                                 # at once: who handles a completion may post in its place
+    ff_gate_pass()
     return 0
 
 

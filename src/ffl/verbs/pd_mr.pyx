@@ -15,6 +15,7 @@ from ffl.session.call_api cimport ff_call, ff_call_begin, ff_call_continue, ff_c
 from ffl.verbs.domain_api cimport ff_dealloc_parent_domain, ff_domain_is_parent
 from ffl.kernel cimport fail
 from ffl.session.log_api cimport FF_LOG_INFO, FF_LOG_WARN, ff_log
+from ffl.interpose.interpose cimport ff_interpose_look
 from ffl.memory.api cimport FF_PIECES, ff_extent, ff_held, ff_memory_reason, ff_run, ff_range_bring_in, ff_range_pin, ff_range_unpin
 from ffl.verbs.mr_api cimport ff_odp_add, ff_odp_remove
 from ffl.objects cimport FFL_IMPORTED, FFL_NOTHING, FFL_PAGES, context_of, ffl_context, ffl_mr, ffl_pd
@@ -138,6 +139,7 @@ cdef int pin_and_tell(ffl_context *context, uint16_t op, void *request, uint32_t
     cdef ff_extent *extents
     cdef bint writable = access & IBV_ACCESS_LOCAL_WRITE != 0
     cdef int error
+    ff_interpose_look()
     held[0] = <ff_held *>calloc(1, sizeof(ff_held))
     if held[0] == NULL:
         return errno.ENOMEM

@@ -8,6 +8,7 @@ from libc.string cimport memcpy
 from ffcore.shm cimport (FF_OP_BIND_MW, FF_OP_CMP_SWP, FF_OP_FETCH_ADD, FF_OP_LOCAL_INV, FF_OP_READ, FF_OP_SEND,
                          FF_OP_SEND_IMM, FF_OP_SEND_INV, FF_OP_WRITE, FF_OP_WRITE_IMM, FF_WQE_INLINE, ff_fence, ff_load32,
                          ff_load32_acquire, ff_recv_wqe, ff_store32_release, ff_wqe, ff_wqe_srqn)
+from ffl.memory.api cimport ff_gate_pass
 from ffl.kernel cimport likely, prefetch
 from ffl.session.lock cimport spin_lock, spin_unlock
 from ffl.objects cimport FFL_CONNECTED, FFL_XRC, ffl_qp
@@ -128,6 +129,7 @@ cdef public int ff_post_send(ibv_qp *handed, ibv_send_wr *wr, ibv_send_wr **bad_
     if not likely(handed.state > IBV_QPS_RTR):
         bad_wr[0] = wr
         return errno.EINVAL
+    ff_gate_pass()
     spin_lock(&qp.sq_lock)
     index = qp.sq_index
     while wr != NULL:

@@ -13,6 +13,7 @@ from libc.string cimport memcpy
 from ffcore.shm cimport (FF_OP_BIND_MW, FF_OP_CMP_SWP, FF_OP_FETCH_ADD, FF_OP_LOCAL_INV, FF_OP_READ, FF_OP_SEND,
                          FF_OP_SEND_IMM, FF_OP_SEND_INV, FF_OP_WRITE, FF_OP_WRITE_IMM, FF_WQE_INLINE, ff_store32_release,
                          ff_wqe, ff_wqe_srqn)
+from ffl.memory.api cimport ff_gate_pass
 from ffl.kernel cimport likely
 from ffl.session.lock cimport spin_lock, spin_unlock
 from ffl.objects cimport ffl_qp
@@ -52,6 +53,7 @@ cdef int wr_complete(ibv_qp_ex *handed) noexcept nogil:
     cdef ffl_qp *qp = <ffl_qp *>handed
     cdef uint32_t index = qp.sq_index
     cdef int error = qp.wr_error
+    ff_gate_pass()
     if likely(error == 0 and index != qp.wr_index):
         while index != qp.wr_index:
             index += 1

@@ -15,6 +15,8 @@ cdef enum:
     PERMISSIVE_LID = 0xFFFF   # RoCE has none
     RESPONSE_TIMEOUT = 20     # 4.096 us * 2^20 = 4.3 s: what Linux says
     RETRIES = 15
+    EXTENDED = 3              # transport of a REQ, whose type stands elsewhere (A14)
+    EXTENDED_XRC = 1
 
 
 cdef inline void put64(uint8_t *at, uint64_t value) noexcept nogil:
@@ -63,7 +65,7 @@ cdef void emit_req(const cm_message *m, uint8_t *d) noexcept nogil:
     d[47] = RESPONSE_TIMEOUT << 3 | m.retry_count
     ff_put16(d + 48, DEFAULT_PKEY)
     d[50] = m.mtu << 4 | m.rnr_retry
-    d[51] = RETRIES << 4 | m.srq << 3
+    d[51] = RETRIES << 4 | m.srq << 3 | (EXTENDED_XRC if m.transport == EXTENDED else 0)
     ff_put16(d + 52, PERMISSIVE_LID)
     ff_put16(d + 54, PERMISSIVE_LID)
     memcpy(d + 56, m.sgid, 16)
@@ -132,7 +134,7 @@ cdef void parse_req(cm_message *m, const uint8_t *d) noexcept nogil:
     m.responder_resources = d[35]
     m.initiator_depth = d[39]
     m.transport = d[43] >> 1 & 3
-    if m.transport == 3 and d[51] & 7 != 1:  # an extended type that is not XRC
+    if m.transport == EXTENDED and d[51] & 7 != EXTENDED_XRC:
         m.transport = 2
     m.flow_control = d[43] & 1
     m.psn = ff_get24(d + 44)

@@ -28,6 +28,7 @@ class Container:
         self.name, self.tenant, self.namespace = name, tenant, namespace
         self.granted, self.allowed = tuple(granted), tuple(allowed)
         self.sessions = set()  # the reactor's numbers
+        self.labels = {}  # what its maker says of it, for people
         self.port_up = True
         self.ignored = frozenset()  # addresses of its interfaces that are not its
         self._seen, self._gone = set(), set()  # of what is granted
@@ -101,7 +102,7 @@ class Container:
     def describe(self):
         return {"name": self.name, "tenant": self.tenant, "addresses": [str(a) for a in self.addresses],
                 "ignored": sorted(map(str, self.ignored)), "port": "up" if self.port_up else "down",
-                "sessions": len(self.sessions), "netns_inode": self.namespace.id.inode}
+                "sessions": len(self.sessions), "netns_inode": self.namespace.id.inode, "labels": self.labels}
 
     def _may_take(self, address):
         return self.is_host or (any(address in network for network in self.allowed) and ip.is_usable(address))

@@ -11,13 +11,16 @@ import os
 import resource
 import shlex
 import signal
+import socket
 import sys
 from contextlib import ExitStack
 
-from ffcore.nics import NICS
+from ffcore.nics import LINKS, NICS
 from ffcore.paths import RouterPaths
 from ffcore.polling import MODES
+from ffr.control import private
 from ffr.control.counters import Counters, sweep
+from ffr.control.identity import has_net_admin
 from ffr.map import static
 from ffr.map.settings import Settings
 from ffr.control.place import Place, PlaceTaken
@@ -29,7 +32,6 @@ from ffr.control.userfaultfd import WISHES
 LOG_LEVELS = {"error": logging.ERROR, "warn": logging.WARNING, "info": logging.INFO, "debug": logging.DEBUG}
 
 KEY_BYTES_MAX = 4096
-CAP_NET_ADMIN = 12  # linux/capability.h
 
 log = logging.getLogger("ffr")
 
@@ -40,10 +42,13 @@ def main(arguments=None):
     logging.basicConfig(format="freeflow router: %(levelname)s: %(message)s", stream=sys.stderr,
                         level=LOG_LEVELS.get(os.environ.get("FREEFLOW_LOG", "warn"), logging.WARNING))
     try:
-        paths = RouterPaths.of(options.dir, options.name)
+        paths = RouterPaths.to_run(options.dir, options.name)
+        if options.held:
+            private.detach(paths)
         policies = Policies.of_file(options.policy) if options.policy else Policies()
         asyncio.run(serve(paths, policies, options.polling, map_of(options), key_of(options.key),
-                          shlex.split(options.device_files), options.nic, options.userfaultfd))
+                          shlex.split(options.device_files), options.nic, options.userfaultfd, options.held,
+                          options.link))
     except (PlaceTaken, ValueError, OSError) as error:
         log.debug("cannot start", exc_info=True)
         sys.exit(f"freeflow router: {_told(error)}")
@@ -53,7 +58,7 @@ def _told(error):
     """What a person needs of an OSError: the file, what is the matter, and what to do when it is who they are."""
     if not isinstance(error, OSError) or not error.filename:
         return str(error)
-    cure = ": a router runs as root" if isinstance(error, PermissionError) and os.geteuid() else ""
+    cure = ": name a directory of yours with --dir" if isinstance(error, PermissionError) and os.geteuid() else ""
     return f"{error.filename}: {error.strerror}{cure}"
 
 
@@ -78,24 +83,29 @@ def key_of(path):
         return file.read(KEY_BYTES_MAX).strip()
 
 
-async def serve(paths, policies, polling, where=None, key=None, device_files=None, nic="auto", userfaultfd="auto"):
-    """From the first file to the last: what is set up here is taken down here, in reverse."""
+async def serve(paths, policies, polling, where=None, key=None, device_files=None, nic="auto", userfaultfd="auto",
+                held=False, link="udp"):
+    """From the first file to the last: what is set up here is taken down here, in reverse. held: see private.py."""
     from ffr.reactor.reactor import Reactor  # here, so that the command line's mistakes are told without it
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     _raise_descriptor_limit()
-    if not _has_net_admin():
-        log.warning("no CAP_NET_ADMIN, so it cannot tell whose a program is and will refuse all: run it as root")
+    if not has_net_admin():
+        log.info("no CAP_NET_ADMIN: it serves its own user's programs, in its own network namespace")
     with ExitStack() as undo:
         undo.callback(Place(paths).close)
+        if held:
+            holders = private.Held(paths)
+            undo.callback(paths.log_file.unlink, missing_ok=True)
+            undo.callback(holders.close)
         if gone := sweep():
             log.info("removed the counters of dead routers: %s", ", ".join(gone))
         counters = Counters(paths.stats_name(os.getpid()))
         undo.callback(counters.close)
         reactor = Reactor(counters.fd)
         reactor.set_polling(polling)
-        nics = Backends(reactor, nic)
+        nics = Backends(reactor, nic, link, key)
         reactor.start()
         undo.callback(reactor.stop)
         router = Router(paths, reactor, counters, policies, stopped, nics, key, device_files, userfaultfd)
@@ -103,8 +113,25 @@ async def serve(paths, policies, polling, where=None, key=None, device_files=Non
         router.use_map(**(where or {}))
         await router.start()
         print(f"freeflow router: ready on {paths.session_socket}", flush=True)
+        _tell_systemd("READY=1")
+        if held:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # who waited for that line waits for no other
+            asyncio.create_task(holders.let_go(router.sessions)).add_done_callback(lambda done: stopped.set())
         await stopped.wait()
+        _tell_systemd("STOPPING=1")
         await router.leave()
+
+
+def _tell_systemd(text):
+    """sd_notify(3), for Type=notify: one datagram to whom the environment names, if anybody."""
+    if not (place := os.environ.get("NOTIFY_SOCKET")):
+        return
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+            sock.connect("\0" + place[1:] if place.startswith("@") else place)
+            sock.send(text.encode())
+    except OSError as error:
+        log.warning("systemd does not hear %s: %s", text, error)
 
 
 def _parse(arguments):
@@ -122,20 +149,16 @@ def _parse(arguments):
                                                         " no doubt")
     parser.add_argument("--key", metavar="FILE", help="the hosts' common secret, for TCP mode; see docs/tcp-mode.md")
     parser.add_argument("--nic", choices=NICS, default=NICS[0], help="what containers are reached by")
+    parser.add_argument("--link", choices=LINKS, default=LINKS[0], help="what carries connections to other hosts; see docs/roce.md")
     parser.add_argument("--userfaultfd", choices=WISHES, default=WISHES[0],
                         help="off: programs get no descriptor of /dev/userfaultfd; see docs/design-memory.md")
     parser.add_argument("--device-files", metavar="COMMAND", default="", help="brings the device's files in a container up to"
                                                                              " date (src/ffr/control/device_files.py)")
+    parser.add_argument("--held", action="store_true", help="in the background, for as long as somebody holds NAME.held (private.py)")
     options = parser.parse_args(arguments)
     if options.address and not options.etcd:
         parser.error("--address goes with --etcd; in a file of --hosts, the table [etcd] has a line for it")
     return options
-
-
-def _has_net_admin(status="/proc/self/status"):
-    with open(status) as lines:
-        mask = next(int(line.split()[1], 16) for line in lines if line.startswith("CapEff:"))
-    return bool(mask >> CAP_NET_ADMIN & 1)
 
 
 def _raise_descriptor_limit():

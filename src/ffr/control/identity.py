@@ -3,6 +3,10 @@
 The network namespace comes from the accepted socket itself (SIOCGSKNS): it is the one that the peer's socket was made
 in, so no pid can be reused between asking and looking. The process comes from SO_PEERPIDFD where the kernel has it
 (6.5), and from pidfd_open elsewhere.
+
+A router without CAP_NET_ADMIN may not be given namespaces. It sees by the accepted socket's cookie (SO_NETNS_COOKIE)
+whether that is its own one, and serves that alone, and there its own user alone: who is not root may keep neither
+containers nor users apart.
 """
 
 import errno
@@ -11,12 +15,18 @@ import os
 import socket
 import struct
 from dataclasses import dataclass
+from pathlib import Path
+
+from ffr.errors import Refused
 
 SIOCGSKNS = 0x894C
 NS_GET_USERNS = 0xB701
 NS_GET_NSTYPE = 0xB703
 CLONE_NEWNET = 0x40000000
 SO_PEERPIDFD = 77  # linux/socket.h; Python names it from 3.14 on
+SO_NETNS_COOKIE = 71  # linux/socket.h, from 5.14 on
+CAP_NET_ADMIN = 12  # linux/capability.h
+ALL_UIDS = (1 << 32) - 1
 
 
 @dataclass(frozen=True)
@@ -44,6 +54,18 @@ class Namespace:
         """The namespace that the peer of an accepted unix socket made its socket in. Raises OSError: EPERM when this
         process has no CAP_NET_ADMIN over that namespace."""
         return cls(fcntl.ioctl(sock.fileno(), SIOCGSKNS))
+
+    @classmethod
+    def of_own_user(cls, sock):
+        """This process's own namespace, if the peer made its socket there and is of this user: what a router sees that
+        of_socket refuses. Raises Refused, OSError."""
+        with socket.socket(socket.AF_UNIX) as own:
+            if _namespace_cookie(sock) != _namespace_cookie(own):
+                raise Refused(errno.EPERM, "a router without CAP_NET_ADMIN serves its own network namespace alone, and this"
+                                           " is another one")
+        if not _is_our_user(peer_process(sock)):
+            raise Refused(errno.EPERM, f"this router is user {os.geteuid()}'s own and serves nobody else")
+        return cls.own()
 
     @classmethod
     def of_path(cls, path):
@@ -108,6 +130,37 @@ def peer_process(sock):
         return Process(pid, uid, gid, same)
     finally:
         os.close(pidfd)
+
+
+def has_net_admin(status="/proc/self/status"):
+    """Whether this process may be told of other network namespaces. Those of its own user namespace, that is."""
+    with open(status) as lines:
+        mask = next(int(line.split()[1], 16) for line in lines if line.startswith("CapEff:"))
+    return bool(mask >> CAP_NET_ADMIN & 1)
+
+
+def _namespace_cookie(sock):
+    """What tells network namespaces apart, of a socket's. A unix socket that was accepted is in its peer's."""
+    try:
+        return struct.unpack("Q", sock.getsockopt(socket.SOL_SOCKET, SO_NETNS_COOKIE, 8))[0]
+    except OSError as error:
+        if error.errno == errno.ENOPROTOOPT:
+            raise Refused(errno.EPERM, "without CAP_NET_ADMIN a router needs Linux 5.14 to know whose a program is") from None
+        raise
+
+
+def _is_our_user(peer):
+    """In a user namespace all users that it lacks look like one, which may be the one that this process looks like."""
+    if peer.uid != os.geteuid():
+        return False
+    mapped = sum(int(line.split()[2]) for line in Path("/proc/self/uid_map").read_text().splitlines())
+    if mapped >= ALL_UIDS or peer.uid != int(Path("/proc/sys/kernel/overflowuid").read_text()):
+        return True
+    try:
+        os.stat(f"/proc/{peer.pid}/ns/net")  # the kernel compares the users that they really are
+    except OSError:
+        return False
+    return True
 
 
 def _own_user_namespace():

@@ -2,7 +2,11 @@
 
 import fcntl
 import os
+import shutil
 import stat
+from contextlib import suppress
+
+from ffcore.paths import is_private, user_directory
 
 
 class PlaceTaken(Exception):
@@ -15,7 +19,8 @@ class Place:
     def __init__(self, paths):
         """`paths`: ffcore.paths.RouterPaths. Raises PlaceTaken, OSError."""
         self.paths = paths
-        paths.directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+        self._is_users = paths.directory == user_directory()
+        self._make_directory()
         self._lock = self._locked()
         try:
             self._remove_sockets()  # with the lock in hand, any that are there are a dead router's
@@ -25,8 +30,22 @@ class Place:
 
     def close(self):
         self._remove_sockets()
+        shutil.rmtree(self.paths.files, ignore_errors=True)
         self.paths.lock_file.unlink(missing_ok=True)
         os.close(self._lock)
+        if self._is_users:
+            with suppress(OSError):  # another router of the user's is there
+                self.paths.directory.rmdir()
+
+    def _make_directory(self):
+        """Raises PlaceTaken, OSError."""
+        directory = self.paths.directory
+        if not self._is_users:
+            directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+            return
+        directory.mkdir(mode=0o700, exist_ok=True)
+        if not is_private(directory):
+            raise PlaceTaken(f"{directory} is not this user's alone: set XDG_RUNTIME_DIR, or name a directory with --dir")
 
     def _locked(self):
         while True:

@@ -40,13 +40,20 @@ class Registry:
         """The container of that namespace, or None."""
         return self._by_namespace.get(namespace_id)
 
+    def named(self, name):
+        """The container of that name. Raises Refused."""
+        if container := self._by_name.get(name):
+            return container
+        raise Refused(errno.ENOENT, f"no container {name!r}")
+
     def refusal_of(self, namespace_id):
         """Why that namespace could not be registered, or None."""
         return self._refusals.get(namespace_id)
 
     def add(self, name, namespace, texts, tenant="default", allowed=()):
         """Registers, and takes over `namespace`; the same again changes nothing. allowed: networks out of which it may
-        give itself addresses. What another container took so, it loses. Raises Refused, and closes the namespace."""
+        give itself addresses; then `texts`, those granted, may be empty. What another container took so, it loses. Raises
+        Refused, and closes the namespace."""
         try:
             container = Container(name, tenant, namespace, *self._checked(name, texts, tenant, allowed))
             if known := self._same(container):
@@ -127,7 +134,7 @@ class Registry:
             if not text.isprintable() or not 0 < len(text.encode()) <= NAME_BYTES_MAX or " " in text:
                 raise Refused(errno.EINVAL, f"{what} {text!r}: 1 to {NAME_BYTES_MAX} bytes, printable, no spaces")
         try:
-            return ip.parse(texts), ip.networks(allowed)
+            return ip.parse(texts) if texts or not allowed else (), ip.networks(allowed)
         except ValueError as error:
             raise Refused(errno.EINVAL, str(error)) from None
 

@@ -30,6 +30,7 @@ from ffr.tcp.mode import TcpMode
 log = logging.getLogger(__name__)
 
 NEIGHBOURS_LOOK_S = 0.5
+LABELS_MAX, LABEL_LENGTH_MAX = 16, 256  # of a container: 4 KiB, for 1024 of them 4 MiB
 
 
 class Router:
@@ -115,9 +116,11 @@ class Router:
         return {"store": self.store.name, "address": str(self.hosts.own) if self.hosts.own else None,
                 self.store.name: self.store.status(), "hosts": {str(host): count for host, count in self.hosts.others().items()}}
 
-    def container_add(self, name, netns, addresses, tenant="default", allow=(), pid=None):
-        """pid: of a process whose file system has the device's files, which follow then."""
+    def container_add(self, name, netns, addresses, tenant="default", allow=(), pid=None, labels=None):
+        """pid: of a process whose file system has the device's files, which follow then. labels: see Container."""
+        _check_labels(labels or {})
         container = self.registry.add(name, open_namespace(netns), addresses, tenant, allow)
+        container.labels = labels or container.labels
         self.files.add(container, pid)
         self.port_counters.add(container)
         self.following.add(container)
@@ -125,6 +128,13 @@ class Router:
         self._announce(container)
         log.info("container %s: %s", name, ", ".join(map(str, container.addresses)))
         return {"container": container.describe()}
+
+    def container_files(self, name, pid):
+        """From now on the files that process `pid` sees show the device, and follow it."""
+        container = self.registry.named(name)
+        self.files.add(container, pid)
+        self.files.refresh(container)
+        return {}
 
     def container_remove(self, name):
         container = self.registry.remove(name)
@@ -228,7 +238,8 @@ class Router:
         return {
             "status": (self.status, {}),
             "container.add": (self.container_add, {"name": str, "netns": str, "addresses": list, "tenant?": str,
-                                                   "allow?": list, "pid?": int}),
+                                                   "allow?": list, "pid?": int, "labels?": dict}),
+            "container.files": (self.container_files, {"name": str, "pid": int}),
             "container.addresses": (self.container_addresses, {"name": str, "addresses": list}),
             "container.remove": (self.container_remove, {"name": str}),
             "container.list": (self.container_list, {}),
@@ -259,6 +270,13 @@ class Router:
         except BlockingIOError:
             pass
         self.sessions.reap()
+
+
+def _check_labels(labels):
+    """Raises Refused."""
+    if len(labels) > LABELS_MAX or not all(isinstance(value, str) and len(name) + len(value) <= LABEL_LENGTH_MAX
+                                           for name, value in labels.items()):
+        raise Refused(errno.EINVAL, f"labels: at most {LABELS_MAX} texts of {LABEL_LENGTH_MAX} characters")
 
 
 def _version():

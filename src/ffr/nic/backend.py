@@ -9,12 +9,13 @@ class Backend:
     """Made before the reactor's thread starts. Raises OSError.
 
     reactor: ffr.reactor.reactor.Reactor. nic: what containers are to be reached by, one of ffcore.nics.NICS; where it is this NIC's
-    own name, those of this host are, too, for tests.
+    own name, those of this host are, too, for tests. link: one of ffcore.nics.LINKS. key: the hosts' common secret, bytes, or None.
+    Raises ValueError where these do not go together.
     """
 
     mtu = 4096  # the RoCE MTU that its paths carry, bytes
 
-    def __init__(self, reactor, nic):
+    def __init__(self, reactor, nic, link, key):
         pass
 
     def close(self):

@@ -9,11 +9,12 @@ assert tuple(BACKENDS) == WIRED, "those that can be asked for are those that the
 
 
 class Backends:
-    """All of them. nic: one of ffcore.nics.NICS. Made before the reactor's thread starts. Raises OSError."""
+    """All of them. nic: one of ffcore.nics.NICS; link: one of LINKS there; key: the hosts' common secret, or None. Made before
+    the reactor's thread starts. Raises OSError, ValueError."""
 
-    def __init__(self, reactor, nic="auto"):
+    def __init__(self, reactor, nic="auto", link="udp", key=None):
         self.nic = nic
-        self._all = {name: import_module(module).Underlay(reactor, nic) for name, module in BACKENDS.items()}
+        self._all = {name: import_module(module).Underlay(reactor, nic, link, key) for name, module in BACKENDS.items()}
         if self.alone:
             reactor.only_by_wire()
 

@@ -6,26 +6,20 @@ other hosts stay on the overlay. What a link carries is not encrypted, as the ho
 """
 
 import asyncio
-import hashlib
-import hmac
 import logging
 import os
 import socket
 
 from ffr.network.addresses import gid
+from ffr.network.greeting import Greeting, family, prepare
 
 log = logging.getLogger(__name__)
 
 CONTROL_PORT, DATA_PORT = 4791, 4792  # of TCP (peer.h)
 HELLO = b"freeflow tcp 1\n"
-NONCE, MAC = 16, 32
-SECRET = 16
-KEY_MIN = 16
 PROVE_S = 2.0
 LOOK_S = 0.25  # how soon a link that broke is seen
 RETRY_MAX_S = 4.0  # between attempts at a host that does not answer
-KEEPALIVE_S = 5  # a host that vanished is noticed after three of these,
-SILENT_MS = 2000  # or after this while something is asked
 BACKLOG = 256
 
 
@@ -35,7 +29,7 @@ class Hosts:
     def __init__(self, broker, fence):
         """fence: within which the data links' sockets are made (fence.py)."""
         self._broker, self._fence = broker, fence
-        self._key = None
+        self._greeting = None
         self.own = None  # this host's address among the hosts
         self._listening = None
         self._counts = {}  # host -> virtual addresses behind it
@@ -50,9 +44,7 @@ class Hosts:
 
     def set_key(self, key):
         """The hosts' common secret, bytes. Raises ValueError."""
-        if len(key) < KEY_MIN:
-            raise ValueError(f"the hosts' key has {len(key)} bytes, less than {KEY_MIN}")
-        self._key = hashlib.sha256(b"freeflow tcp key\n" + key).digest()
+        self._greeting = Greeting(key, HELLO)
         self._begin()
 
     def set_own(self, address):
@@ -96,7 +88,7 @@ class Hosts:
         self._broker.drop_host(gid(host))
 
     def _begin(self):
-        if not self._started or not self._key or not self.own or not self._counts:
+        if not self._started or not self._greeting or not self.own or not self._counts:
             return
         if self._listening is None:
             self._listening = asyncio.create_task(self._listen())
@@ -131,15 +123,8 @@ class Hosts:
                 log.info("no link from %s: %s", host, error or type(error).__name__)
 
     async def _answer(self, one, host):
-        _prepare(one)
-        loop = asyncio.get_running_loop()
-        mine = os.urandom(NONCE)
-        await loop.sock_sendall(one, HELLO + mine)
-        theirs, proof = _split(await _receive(one, NONCE + MAC), NONCE)
-        if not hmac.compare_digest(proof, self._mac(b"asks", mine, theirs, host, self.own)):
-            raise ValueError("it does not know the key")
-        await loop.sock_sendall(one, self._mac(b"serves", mine, theirs, host, self.own))
-        return self._mac(b"links", mine, theirs, host, self.own)[:SECRET]
+        prepare(one)
+        return await self._greeting.answer(one, self.own, host)
 
     # ---- for what is asked ----
 
@@ -158,36 +143,17 @@ class Hosts:
 
     async def _link(self, host):
         loop = asyncio.get_running_loop()
-        with socket.socket(_family(host), socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC) as one:
+        with socket.socket(family(host), socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC) as one:
             one.bind((str(self.own), 0))
             await loop.sock_connect(one, (str(host), CONTROL_PORT))
-            _prepare(one)
-            hello, theirs = _split(await _receive(one, len(HELLO) + NONCE), len(HELLO))
-            if hello != HELLO:
-                raise ValueError("something else answers there")
-            mine = os.urandom(NONCE)
-            await loop.sock_sendall(one, mine + self._mac(b"asks", theirs, mine, self.own, host))
-            proof = await _receive(one, MAC)
-            if not hmac.compare_digest(proof, self._mac(b"serves", theirs, mine, self.own, host)):
-                raise ValueError("it does not know the key")
-            self._broker.add_link(gid(host), True, one.fileno(),
-                                  self._mac(b"links", theirs, mine, self.own, host)[:SECRET])
-
-    def _mac(self, what, server_nonce, client_nonce, client, server):
-        """Bound to both addresses, so that no proof serves between two other hosts."""
-        text = b"\n".join([what, server_nonce, client_nonce, gid(client), gid(server)])
-        return hmac.digest(self._key, text, "sha256")
-
-
-def _family(address):
-    return socket.AF_INET if address.version == 4 else socket.AF_INET6
+            prepare(one)
+            self._broker.add_link(gid(host), True, one.fileno(), await self._greeting.ask(one, self.own, host))
 
 
 def _listener(address, port):
     """For data links an IPv6 socket in any case: link.pyx says why."""
     mapped = port == DATA_PORT and address.version == 4 and socket.has_dualstack_ipv6()
-    family = socket.AF_INET6 if mapped else _family(address)
-    one = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    one = socket.socket(socket.AF_INET6 if mapped else family(address), socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
     try:
         if mapped:
             one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
@@ -198,27 +164,3 @@ def _listener(address, port):
         one.close()
         raise OSError(error.errno, f"TCP port {port} of {address}: {os.strerror(error.errno)}") from None
     return one
-
-
-def _prepare(one):
-    one.setblocking(False)
-    one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    one.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL):
-        one.setsockopt(socket.IPPROTO_TCP, option, KEEPALIVE_S)
-    one.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
-    one.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENT_MS)
-
-
-async def _receive(one, size):
-    data = b""
-    while len(data) < size:
-        more = await asyncio.get_running_loop().sock_recv(one, size - len(data))
-        if not more:
-            raise EOFError("it hung up")
-        data += more
-    return data
-
-
-def _split(data, at):
-    return data[:at], data[at:]

@@ -4,7 +4,7 @@ import os
 
 import click
 
-from ffcore.nics import NICS
+from ffcore.nics import LINKS, NICS
 from freeflow.cli.options import lab_name
 from freeflow.errors import FreeFlowError
 from freeflow.lab import model
@@ -20,9 +20,11 @@ from freeflow.lab import model
 @click.option("--nic", type=click.Choice([*NICS, "verbs"]), default=NICS[0], show_default=True,
               help="What the routers reach containers by. auto: local (memory) inside a host, roce (UDP) between hosts. local: "
                    "no others than the host's own. roce: packets inside a host too.")
+@click.option("--link", type=click.Choice(LINKS), default=LINKS[0], show_default=True,
+              help="What carries connections between hosts: RoCEv2 over UDP, or the routers' TCP streams.")
 @click.option("--overlay", type=click.Choice(model.OVERLAYS), default="bridge", show_default=True,
               help="How the containers' ordinary network crosses the wire.")
-def command(hosts, containers, mode, nic, overlay):
+def command(hosts, containers, mode, nic, link, overlay):
     """Make a lab: HOSTS network namespaces joined by a wire, each with a router, and CONTAINERS containers in each.
 
     Container h1c2 has 10.32.1.2, host h1 10.31.0.1. FREEFLOW_LAB names the lab (default: lab), so that several can
@@ -34,7 +36,7 @@ def command(hosts, containers, mode, nic, overlay):
     if nic == "verbs":
         raise click.UsageError(f"--nic verbs is not available yet: {', '.join(NICS)} are")
     from freeflow.lab.up import up
-    plan = model.Plan(lab_name(), hosts, containers, overlay, wire_mtu(), nic)
+    plan = model.Plan(lab_name(), hosts, containers, overlay, wire_mtu(), nic, link)
     record = up(plan, say=lambda text: click.echo(f"lab: {text}", err=True))
     if plan.etcd_url:
         click.echo(f"etcd  {plan.etcd_url}   pid {record.processes[model.ETCD].pid}")

@@ -15,8 +15,10 @@ COMMANDS = {
     "container address": "container_address",
     "container remove": "container_remove",
     "container list": "container_list",
+    "cdi generate": "cdi_generate",
     "polling": "polling_set",
     "top": "top",
+    "metrics": "metrics",
     "doctor": "doctor",
     "run": "run",
     "lab up": "lab_up",
@@ -24,11 +26,15 @@ COMMANDS = {
     "lab status": "lab_status",
     "lab etcd": "lab_etcd",
     "lab down": "lab_down",
+    "systemd": "systemd_unit",
+    "demo": "demo",
+    "completion": "completion",
 }
 
 # First words that gather several commands.
 GROUPS = {
     "lab": "Hosts and containers on this machine, to try things in.",
+    "cdi": "FreeFlow as a device of Podman, Docker and containerd.",
     "container": "Tell the router whose network namespace is whose.",
 }
 

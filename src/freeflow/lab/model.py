@@ -111,6 +111,7 @@ class Plan:
     overlay: str = "bridge"
     wire_mtu: int = 1500
     nic: str = "auto"
+    link: str = "udp"
 
     def __post_init__(self):
         if not _LAB_NAME.fullmatch(self.name):
@@ -122,6 +123,8 @@ class Plan:
             raise FreeFlowError(f"{self.container_count} containers a host: 1 to {CONTAINERS_MAX}")
         if self.overlay not in OVERLAYS:
             raise FreeFlowError(f"overlay {self.overlay!r}: one of {', '.join(OVERLAYS)}")
+        if self.link == "stream" and self.host_count == 1:
+            raise FreeFlowError("--link stream is between hosts: --hosts 2")
         if not MTU_MIN <= self.wire_mtu <= MTU_MAX:
             raise FreeFlowError(f"WIRE_MTU {self.wire_mtu}: {MTU_MIN} to {MTU_MAX} bytes")
 

@@ -2,7 +2,6 @@
 
 import os
 import secrets
-import shutil
 import subprocess
 import sys
 import time
@@ -11,25 +10,11 @@ from ffcore.nics import WIRED
 from freeflow.control import Control
 from freeflow.errors import FreeFlowError
 from freeflow.lab.model import OVERLAY_PREFIX, ROUTER_NAME, WIRE_PREFIX
-from freeflow.launch import BUILT, SOCKET_LIBRARY, VERBS_LIBRARY, VERBS_LINK
 
 READY_WORD = "ready"
 READY_WAIT_S = 20.0
 MAP_WAIT_S = 20.0  # etcd starts meanwhile, on a machine that may be busy
 LOG_LINES_SHOWN = 5
-
-
-def furnish(directory):
-    """Makes a router's directory, with copies of the libraries: a checkout may lie where containers cannot read."""
-    if not (BUILT / VERBS_LIBRARY).exists():
-        raise FreeFlowError(f"{BUILT / VERBS_LIBRARY} is missing: run `make build`")
-    directory.mkdir(parents=True, exist_ok=True)
-    for name in (VERBS_LIBRARY, SOCKET_LIBRARY):
-        if (BUILT / name).exists():
-            shutil.copyfile(BUILT / name, directory / name)
-            (directory / name).chmod(0o644)
-    (directory / VERBS_LINK).unlink(missing_ok=True)
-    (directory / VERBS_LINK).symlink_to(VERBS_LIBRARY)
 
 
 def start(directory, log, netns=None, name=ROUTER_NAME, command=None, variables=None, options=()):
@@ -49,7 +34,7 @@ def start(directory, log, netns=None, name=ROUTER_NAME, command=None, variables=
 
 def options(plan):
     """Of `freeflow router`, on each host of a lab."""
-    chosen = ["--nic", plan.nic] if plan.nic != "auto" else []
+    chosen = (["--nic", plan.nic] if plan.nic != "auto" else []) + (["--link", plan.link] if plan.link != "udp" else [])
     if plan.etcd_url:
         return [*chosen, "--etcd", plan.etcd_url, "--key", str(plan.key_path)]
     return [*chosen, "--hosts", str(plan.hosts_path)] if plan.nic in WIRED else chosen

@@ -21,8 +21,8 @@ def loaded(name):
 def describe(record):
     """The lab as plain values, as `freeflow lab status --json` prints them."""
     plan = record.plan
-    return {"name": plan.name, "mode": "isolated", "nic": plan.nic, "overlay": plan.overlay, "wire_mtu": plan.wire_mtu,
-            "etcd": describe_etcd(record), "hosts": [describe_host(record, host) for host in plan.hosts]}
+    return {"name": plan.name, "mode": "isolated", "nic": plan.nic, "link": plan.link, "overlay": plan.overlay,
+            "wire_mtu": plan.wire_mtu, "etcd": describe_etcd(record), "hosts": [describe_host(record, host) for host in plan.hosts]}
 
 
 def describe_etcd(record):

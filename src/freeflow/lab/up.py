@@ -10,6 +10,7 @@ from ffcore.nics import WIRED
 from ffcore.paths import RouterPaths
 from freeflow import device_show
 from freeflow.errors import FreeFlowError
+from freeflow.furnish import furnish
 from freeflow.lab import cgroups, etcd, network, routers, state
 from freeflow.lab.down import take_down
 from freeflow.lab.model import ETCD, HOME_INSIDE, ROUTER_INSIDE, ROUTER_NAME
@@ -76,7 +77,7 @@ class Making:
         self.record.save()
         self.make_cgroups()
         for host in self.plan.hosts:
-            routers.furnish(host.router_directory)
+            furnish(host.router_directory)
         for container in self.plan.containers:
             self.start_container(container)
         network.namespaces("add", self.plan.netns_names)

@@ -1,8 +1,8 @@
 """Registered memory: pages of a program converted in place, under everything that the program does meanwhile.
 
 Each case is a C program of tests/programs, which checks itself; what it checks stands at its top. They run in both ways
-(src/ffl/memory/way.h), and as on older kernels: before 6.8, which has no UFFDIO_MOVE, and before 6.11, where mappings are
-looked up in the text of /proc/self/maps.
+(src/ffl/memory/way.h): by a userfaultfd, also as on kernels before 6.8, which have no UFFDIO_MOVE; and by stopping threads, with a
+tracer, and with a signal, this as on kernels before 6.11, where mappings are looked up in the text of /proc/self/maps.
 """
 
 import pytest
@@ -11,13 +11,14 @@ from huge_pages import reserved
 from memory_programs import run_memory
 
 STOPPING = {"FREEFLOW_USERFAULTFD": "off"}
-ways = pytest.mark.parametrize("environment", [{}, STOPPING], ids=["userfaultfd", "stopping"])
-kernels = pytest.mark.parametrize("environment", [{}, {"FFMEM_NO_MOVE": "1"}, STOPPING, {**STOPPING, "FFMEM_TEXT": "1"}],
-                                  ids=["userfaultfd", "before 6.8", "stopping", "text"])
+SIGNALS = {**STOPPING, "FFMEM_SIGNALS": "1", "FFMEM_TEXT": "1"}
+ways = pytest.mark.parametrize("environment", [{}, STOPPING], ids=["userfaultfd", "tracer"])
+kernels = pytest.mark.parametrize("environment", [{}, {"FFMEM_NO_MOVE": "1"}, STOPPING, SIGNALS],
+                                  ids=["userfaultfd", "before 6.8", "tracer", "signals"])
 
 
 @kernels
-@pytest.mark.parametrize("name", ["alignment", "overlap", "reuse", "refuse", "stack", "fork", "masked"])
+@pytest.mark.parametrize("name", ["alignment", "overlap", "reuse", "refuse", "stack", "fork", "masked", "child", "calls", "uring"])
 def test_memory(name, environment):
     assert run_memory(f"memory_{name}", **environment).endswith("ok\n")
 
@@ -42,3 +43,35 @@ def test_four_gib_in_one_registration(environment):
 @ways
 def test_signals_of_the_program_still_interrupt(environment):
     run_memory("memory_signals", **environment)
+
+
+@pytest.mark.parametrize("environment", [{}, STOPPING, SIGNALS], ids=["userfaultfd", "tracer", "signals"])
+@pytest.mark.parametrize("kib", [8, 16, 32])
+def test_small_signal_stacks_overflow_nowhere(environment, kib):
+    run_memory("memory_small", kib, **environment)
+
+
+@ways
+def test_a_signal_stack_of_a_page_is_enough(environment):
+    run_memory("memory_small", 4, **environment)
+
+
+@ways
+@pytest.mark.parametrize("how", ["sigwait", "sigtimedwait", "signalfd", "ppoll", "exec"])
+def test_no_signal_is_seen_by_who_asks_for_all(environment, how):
+    assert run_memory("memory_sigwait", how, **environment).endswith("ok\n")
+
+
+SOAK, SOAK_HEAVY = 1000, 100_000
+
+
+@ways
+def test_soak(environment, rng):
+    print(run_memory("memory_soak", SOAK, rng.randrange(1 << 31), **environment))
+
+
+@ways
+@pytest.mark.heavy
+@pytest.mark.timeout(1800)
+def test_soak_of_a_hundred_thousand(environment, rng):
+    print(run_memory("memory_soak", SOAK_HEAVY, rng.randrange(1 << 31), timeout_s=1700, **environment))

@@ -1,9 +1,11 @@
 """What the device's files say, and when `freeflow run` leaves mounts alone."""
 
+import os
 from dataclasses import replace
 
 import pytest
 
+from ffcore.paths import RouterPaths
 from freeflow import device_files
 from freeflow.device import Device, Gid
 from freeflow.device_files import INVALID, Link, colons, cpu_mask, tree
@@ -47,9 +49,32 @@ def test_cpu_masks(count, mask):
     assert cpu_mask(count) == mask
 
 
-@pytest.mark.parametrize("uid, there", [(1000, False), (0, True)])
-def test_nothing_is_mounted_without_root_or_a_second_time(monkeypatch, uid, there):
-    monkeypatch.setattr(device_files.os, "geteuid", lambda: uid)
-    monkeypatch.setattr(device_files, "are_there", lambda: there)
+def test_nothing_is_mounted_a_second_time(monkeypatch):
+    monkeypatch.setattr(device_files, "are_there", lambda: True)
     monkeypatch.setattr(device_files, "ask", lambda router: pytest.fail("nobody had to be asked"))
-    device_files.provide(None)
+    assert device_files.provide(None) is None
+
+
+def test_without_root_they_are_plain_files_and_follow_the_device(monkeypatch, tmp_path):
+    router = RouterPaths(tmp_path, "router")
+    tmp_path.chmod(0o700)
+    monkeypatch.setattr(device_files, "are_there", lambda: False)
+    monkeypatch.setattr(device_files, "_mounted", lambda found, router: False)
+    monkeypatch.setattr(device_files, "ask", lambda router: FF0)
+    place = device_files.provide(router)
+    assert place == router.files
+    gid = place / "class/infiniband/ff0/ports/1/gids/0"
+    assert gid.read_text().endswith("ffff:0a20:0101\n")
+    assert (place / "dev/uverbs0").is_char_device()
+    assert os.readlink(gid.parents[1] / "counters").startswith(f"{router.port_counters}/")
+    monkeypatch.setattr(device_files, "ask", lambda router: replace(FF0, gids={}))
+    device_files.provide(router)
+    assert gid.read_text().endswith(":0000\n")
+
+
+def test_a_directory_that_others_may_enter_is_not_the_place(monkeypatch, tmp_path):
+    """It may serve several containers, each of which sees another device."""
+    tmp_path.chmod(0o755)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(device_files, "user_directory", lambda: tmp_path / "own")
+    assert device_files.place_apart(RouterPaths(tmp_path, "router")).parent == tmp_path / "own"

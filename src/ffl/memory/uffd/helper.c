@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <sys/mman.h>
 
+#include "ffl/memory/clone.h"
 #include "ffl/memory/uffd/uffd.h"
 
 static struct ff_room *room_of_process;
@@ -36,62 +37,6 @@ int ff_uffd_is_own(uint64_t addr, uint64_t length)
 	return overlaps(addr, length, room_of_process, room_of_process + 1) || overlaps(addr, length, __ehdr_start, _end);
 }
 
-/*
- * Neither CLONE_FILES (see uffd.h) nor CLONE_SETTLS. Inside: body(room) on the new stack, and exit. The kernel stores 0
- * to `alive` and wakes whoever waits for it when the thread touches this memory no more.
- */
-static long clone_helper(struct ff_room *room, long (*body)(struct ff_room *))
-{
-	long flags = CLONE_VM | CLONE_FS | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | CLONE_CHILD_CLEARTID;
-	char *top = room->stack + sizeof room->stack;
-#if defined(__x86_64__)
-	long result;
-	register ff_a32 *alive __asm__("r10") = &room->alive;
-	register long tls __asm__("r8") = 0;
-	register struct ff_room *argument __asm__("r12") = room;
-	register long (*function)(struct ff_room *) __asm__("r13") = body;
-	__asm__ volatile("syscall\n\t"
-			 "testq %%rax, %%rax\n\t"
-			 "jnz 1f\n\t"
-			 "xorl %%ebp, %%ebp\n\t"
-			 "movq %%r12, %%rdi\n\t"
-			 "callq *%%r13\n\t"
-			 "xorl %%edi, %%edi\n\t"
-			 "movl %[exit], %%eax\n\t"
-			 "syscall\n\t"
-			 "hlt\n"
-			 "1:"
-			 : "=a"(result)
-			 : "0"((long)SYS_clone), "D"(flags), "S"(top), "d"(0L), "r"(alive), "r"(tls), "r"(argument),
-			   "r"(function), [exit] "i"(SYS_exit)
-			 : "rcx", "r11", "memory");
-	return result;
-#elif defined(__aarch64__)
-	register long x8 __asm__("x8") = SYS_clone;
-	register long x0 __asm__("x0") = flags;
-	register char *x1 __asm__("x1") = top;
-	register long x2 __asm__("x2") = 0;
-	register long x3 __asm__("x3") = 0;
-	register ff_a32 *x4 __asm__("x4") = &room->alive;
-	register struct ff_room *x19 __asm__("x19") = room;
-	register long (*x20)(struct ff_room *) __asm__("x20") = body;
-	__asm__ volatile("svc #0\n\t"
-			 "cbnz x0, 1f\n\t"
-			 "mov x29, xzr\n\t"
-			 "mov x30, xzr\n\t"
-			 "mov x0, x19\n\t"
-			 "blr x20\n\t"
-			 "mov x0, xzr\n\t"
-			 "mov x8, %[exit]\n\t"
-			 "svc #0\n"
-			 "1:"
-			 : "+r"(x0)
-			 : "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x8), "r"(x19), "r"(x20), [exit] "i"(SYS_exit)
-			 : "memory");
-	return x0;
-#endif
-}
-
 int ff_helper_start(struct ff_room *room, long (*body)(struct ff_room *))
 {
 	uint64_t all = ~0ull, old = 0;
@@ -105,7 +50,9 @@ int ff_helper_start(struct ff_room *room, long (*body)(struct ff_room *))
 	room->maker = (uint32_t)ff_raw1(SYS_gettid, 0);
 	/* The helper takes no signal, neither the program's nor ours. */
 	ff_raw4(SYS_rt_sigprocmask, 2 /* SIG_SETMASK */, &all, &old, 8);
-	long tid = clone_helper(room, body);
+	/* Neither CLONE_FILES (see uffd.h) nor CLONE_SETTLS. */
+	long tid = ff_raw_clone(CLONE_VM | CLONE_FS | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | CLONE_CHILD_CLEARTID,
+				room->stack + sizeof room->stack, &room->alive, (long (*)(void *))body, room);
 	ff_raw4(SYS_rt_sigprocmask, 2, &old, NULL, 8);
 	if (tid < 0)
 		ff_store32(&room->alive, 0);

@@ -83,15 +83,20 @@ static void explain(const struct ff_room *room, long error)
 		snprintf(reason, sizeof reason, "%s", strerror((int)-error));
 }
 
+int ff_uffd_lend(struct ff_room *room)
+{
+	room->device = device;
+	room->features = features;
+	return ff_uffd_is_there();
+}
+
 int ff_uffd_swap(const struct ff_swap *swap)
 {
 	struct ff_room *room = ff_room();
-	if (room == NULL || ff_uffd_is_own(swap->addr, swap->length))
+	if (room == NULL || ff_uffd_is_own(swap->addr, swap->length) || !ff_uffd_lend(room))
 		return EOPNOTSUPP;
 	long error = -EBUSY;
 	for (int tried = 0; tried < TRIES && error == -EBUSY; tried++) {
-		room->device = device;
-		room->features = features;
 		room->swap = *swap;
 		error = run(room);
 		if (error == -EBUSY)

@@ -22,6 +22,7 @@
 
 #include "ffcore/atomics.h"
 #include "ffl/memory/swap.h"
+#include "ffl/memory/tasks.h"
 
 /* ---- for memory/way.c and fork.pyx ---- */
 
@@ -37,6 +38,10 @@ void ff_uffd_child(void);
 /* [addr, addr + length) belongs to the helper, and cannot be swapped by it. */
 int ff_uffd_is_own(uint64_t addr, uint64_t length);
 
+struct ff_room;
+/* Gives the room its means. 0: they are gone, or there never were any. */
+int ff_uffd_lend(struct ff_room *room);
+
 /* For tests: as on kernels that lack these features. */
 void ff_uffd_without(uint64_t features);
 
@@ -44,7 +49,7 @@ void ff_uffd_without(uint64_t features);
 
 enum { FF_STEP_NONE, FF_STEP_READY, FF_STEP_FAILED, FF_STEP_FINISH };
 
-enum { FF_STACK = 64 << 10, FF_LISTING = 32 << 10 };
+enum { FF_STACK = 64 << 10 };
 
 /* Where maker and helper meet: memory of its own, which is never swapped. */
 struct ff_room {
@@ -59,11 +64,8 @@ struct ff_room {
 	uint32_t maker;	   /* tid */
 	struct ff_swap swap;
 	uint64_t scratch; /* address of swap.length bytes */
-	/* of guard.c: */
-	const struct ff_swap *edges; /* in memory that is nobody's */
-	uint64_t edge_count, done_count;
-	uint64_t child_pid;
-	char listing[FF_LISTING];
+	struct ff_guard *guard; /* of guard.c */
+	char listing[FF_TASKS_LISTING];
 	_Alignas(64) char stack[FF_STACK];
 };
 

@@ -85,6 +85,8 @@ static enum way way_of(int64_t number, uint64_t second)
 	return LEAVE_ALONE;
 }
 
+int ff_call_begins_anew(int64_t number, uint64_t second) { return way_of(number, second) == BEGIN_ANEW; }
+
 /* Of the call that this thread has just been in, since its arguments are looked at. */
 static uint32_t is_for_signals(const struct ff_call *call)
 {
@@ -201,10 +203,14 @@ extern const char leave_begin[] __attribute__((visibility("hidden")));
 extern const char leave_load[] __attribute__((visibility("hidden")));
 extern const char leave_jump[] __attribute__((visibility("hidden")));
 
-/* leave() restores neither a shadow stack nor an alternate stack that disarms itself. */
+/* Leave() restores neither a shadow stack nor an alternate stack that disarms itself; and it lets signals in while it still
+ * uses the handler's stack, which a small alternate one has no room for. */
 static int can_leave(const ucontext_t *context)
 {
 	uint64_t shadow = 0;
+	uint64_t depth = (uint64_t)__builtin_frame_address(0) - (uint64_t)context->uc_stack.ss_sp;
+	if (depth < context->uc_stack.ss_size)
+		return 0;
 	__asm__ volatile("rdsspq %0" : "+r"(shadow)); /* a no-op where there is none */
 	return shadow == 0 && !((unsigned)context->uc_stack.ss_flags & 0x80000000u /* SS_AUTODISARM */);
 }

@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "ffl/memory/tasks.h"
 #include "ffl/rawcall.h"
 #include "ffl/memory/world/world.h"
 
@@ -196,6 +197,12 @@ int ff_threads_blocks(uint32_t tid, int number)
 	for (p = p ? p + 9 : ""; *p && *p != '\n'; p++)
 		mask = mask << 4 | (uint64_t)(*p <= '9' ? *p - '0' : *p - 'a' + 10);
 	return mask >> (number - 1) & 1;
+}
+
+int ff_threads_is_worker(uint32_t tid)
+{
+	uint64_t flags;
+	return ff_tasks_state((uint32_t)ff_raw1(SYS_getpid, 0), tid, &flags) != 0 && (flags & FF_TASKS_WORKER) != 0;
 }
 
 void ff_threads_name(uint32_t tid, char *name, uint32_t size)

@@ -9,17 +9,21 @@
 #include <unistd.h>
 
 #include "ffl/rawcall.h"
+#include "ffl/memory/world/tracer.h"
 #include "ffl/memory/world/world.h"
 
 enum {
 	DEAF_MS_MAX = 1000, /* a thread that blocks our signal must not hang a registration */
 	STOP_MS_MAX = 5000, /* one that does not, but is in the disk's hands, or gets no CPU */
 	LOCK_MS_MAX = 20000, /* longer than the longest registration that another thread may be at */
+	FORK_MS_MAX = 50,    /* most forks are over by then; others may wait for us */
 	SLICE_NS = 1000000,
 	LOOKS_MAX = 5,
 };
 
 static ff_a32 lock;	 /* 0 free, 1 held, 2 held and awaited */
+static ff_a32 forks;	 /* the lock is held for a fork */
+static ff_a32 owner;	 /* tid of the thread that holds it; 0: none */
 static ff_a32 gate;	 /* the generation that waits; 0: everybody runs. The futex that they wait on */
 static ff_a32 waiting;	 /* counts arrivals, without end. The futex that the stopper waits on */
 static ff_a32 expected;	 /* the arrival that the stopper wants to be woken at */
@@ -66,17 +70,23 @@ static uint64_t set_mask(uint64_t mask)
  * While a thread holds the lock, no handler of the application's runs on it: one that forks or registers memory would
  * wait for itself. While it only waits for the lock, it can still be stopped by whoever holds it.
  */
-int ff_world_enter(void)
+static int enter(int briefly)
 {
 	uint64_t ours = signal_number ? bit(signal_number) : 0;
 	uint64_t faults = bit(SIGSEGV) | bit(SIGBUS) | bit(SIGFPE) | bit(SIGILL) | bit(SIGTRAP);
 	uint64_t old = set_mask(~(ours | faults));
 	uint64_t start = 0;
+	if (ff_load32(&owner) == (uint32_t)ff_raw1(SYS_gettid, 0)) { /* relaxed: its own store */
+		set_mask(old);
+		snprintf(reason, sizeof reason, "this thread is in fork(): its handlers cannot register memory before that is over");
+		return EAGAIN;
+	}
 	if (!ff_cas32(&lock, 0, 1)) {
 		while (ff_exchange32(&lock, 2) != 0) {
 			uint64_t now = ff_now_ns();
 			start = start ? start : now;
-			if (now - start > LOCK_MS_MAX * 1000000ull) {
+			int limit_ms = briefly && ff_load32(&forks) ? FORK_MS_MAX : LOCK_MS_MAX; /* relaxed: a hint */
+			if (now - start > limit_ms * 1000000ull) {
 				set_mask(old);
 				snprintf(reason, sizeof reason, "another thread is registering memory since %d s",
 					 LOCK_MS_MAX / 1000);
@@ -85,13 +95,21 @@ int ff_world_enter(void)
 			futex_wait(&lock, 2, &slice);
 		}
 	}
+	ff_store32(&owner, (uint32_t)ff_raw1(SYS_gettid, 0)); /* relaxed, as in exit: for the thread itself */
 	kept_mask = old;
 	return 0;
 }
 
+int ff_world_enter(void) { return enter(0); }
+
+int ff_world_enter_briefly(void) { return enter(1); }
+
+void ff_world_forks(int does) { ff_store32(&forks, (uint32_t)does); } /* relaxed: see enter */
+
 void ff_world_exit(void)
 {
 	uint64_t mask = kept_mask;
+	ff_store32(&owner, 0);
 	if (ff_exchange32(&lock, 0) == 2)
 		futex_wake(&lock, 1);
 	set_mask(mask);
@@ -101,6 +119,9 @@ void ff_world_child(void)
 {
 	uint64_t mask = kept_mask;
 	ff_store32(&lock, 0); /* relaxed, like the rest here: a child starts with one thread */
+	ff_tracer_child();
+	ff_store32(&owner, 0);
+	ff_store32(&forks, 0);
 	ff_store32(&gate, 0);
 	ff_store32(&forking, 0);
 	alone = 0;
@@ -267,6 +288,12 @@ struct scan {
 	uint32_t missing; /* signalled and not yet waiting */
 };
 
+/* Blocked, it would become pending, and be seen by sigwait, signalfd, or the next program; who waits for it takes it. */
+static int is_deaf(const struct ff_thread *thread, uint32_t tid)
+{
+	return thread->call.number == SYS_rt_sigtimedwait || ff_threads_blocks(tid, signal_number);
+}
+
 static int signal_one(uint32_t tid, void *context)
 {
 	struct scan *scan = context;
@@ -277,6 +304,14 @@ static int signal_one(uint32_t tid, void *context)
 		ff_threads_record_call(thread);
 		if (scan->patient && thread->call.number < 0 && thread->repaired.for_signals) { /* a hint */
 			scan->fresh++;
+			scan->missing++;
+			return 0;
+		}
+		if (ff_threads_is_worker(tid)) {
+			ff_store32(&thread->acked, generation); /* relaxed: nobody else will */
+			return 0;
+		}
+		if (is_deaf(thread, tid)) {
 			scan->missing++;
 			return 0;
 		}
@@ -310,13 +345,14 @@ static int excuse_the_dead(uint32_t tid, void *context)
 static int worth_waiting(uint32_t tid)
 {
 	uint64_t waited_ms = (ff_now_ns() - stopped_at_ns) / 1000000;
-	int deaf = ff_threads_blocks(tid, signal_number);
+	struct ff_thread *thread = ff_threads_find(tid);
+	int deaf = thread && thread->signalled != generation;
 	if (waited_ms < (deaf ? DEAF_MS_MAX : STOP_MS_MAX))
 		return 1;
 	char name[32] = "", state = ff_threads_state(tid);
 	ff_threads_name(tid, name, sizeof name);
 	if (deaf)
-		snprintf(reason, sizeof reason, "thread %u (%s) blocks signal %d", tid, name, signal_number);
+		snprintf(reason, sizeof reason, "thread %u (%s) blocks or awaits signal %d", tid, name, signal_number);
 	else
 		snprintf(reason, sizeof reason, "thread %u (%s) did not stop within %lu ms (state %c)", tid, name,
 			 waited_ms, state);
@@ -367,7 +403,12 @@ int ff_world_stop(int for_fork)
 	alone = ff_threads_alone();
 	if (alone)
 		return 0;
-	int result = ff_threads_init();
+	int result = ff_tracer_stop(reason, sizeof reason);
+	if (result == 0 || result == EAGAIN) {
+		gathered_at_ns = ff_now_ns();
+		return result;
+	}
+	result = ff_threads_init();
 	if (result == 0)
 		result = install();
 	if (result != 0)
@@ -387,6 +428,7 @@ void ff_world_resume(void)
 {
 	ff_store32(&forking, 0); /* relaxed: a hint */
 	alone = 0;
+	ff_tracer_resume();
 	if (ff_exchange32(&gate, 0) != 0)
 		futex_wake(&gate, INT_MAX);
 	resumed_at_ns = ff_now_ns();
@@ -394,10 +436,11 @@ void ff_world_resume(void)
 		longest_ns = resumed_at_ns - stopped_at_ns;
 }
 
-int ff_world_is_stopped(void) { return alone || ff_load32(&gate) != 0; } /* relaxed: the lock's holder asks */
+int ff_world_is_stopped(void) { return alone || ff_tracer_is_stopped() || ff_load32(&gate) != 0; } /* relaxed: the lock's holder asks */
 
 void ff_world_fork_window(void)
 {
+	ff_tracer_fork_window();
 	ff_store32(&forking, (uint32_t)ff_raw1(SYS_gettid, 0)); /* relaxed: a hint */
 }
 

@@ -1,8 +1,9 @@
 /*
- * Stopping the world: every other thread of the process waits, in a signal handler, while pages change their mapping.
+ * Stopping the world: every other thread of the process waits, by ptrace or in a signal handler, while pages change their mapping.
  * docs/design-memory.md says why it is done this way. Split into:
  *
  *   world.c          the lock, the gate, stop and resume, the handler
+ *   memory/world/tracer.c   stopping them without a signal, where that can be done
  *   memory/world/threads.c  which threads there are, and what each was doing
  *   memory/world/repair.c   a system call that our signal interrupted goes on as if nothing had happened
  *   memory/world/number.c   which call that was
@@ -33,6 +34,11 @@ int ff_world_is_stopped(void);
 /* fork() takes locks that a waiting thread may hold. From this call to the next stop or resume, the waiting threads
  * look, each millisecond, whether this thread sleeps (in fork it can only be on a lock), and if so let themselves go. */
 void ff_world_fork_window(void);
+
+/* The lock's holder is going to fork, or has done. Who may hold what a fork waits for, a lock of the heap's, calls the second
+ * in place of ff_world_enter(): EAGAIN while somebody forks, after a moment. */
+void ff_world_forks(int forks);
+int ff_world_enter_briefly(void);
 
 /* In a child after fork: there are no other threads, and nobody holds the lock. */
 void ff_world_child(void);
@@ -82,6 +88,7 @@ struct ff_thread *ff_threads_add(uint32_t tid);
 void ff_threads_record_call(struct ff_thread *thread);
 char ff_threads_state(uint32_t tid); /* R S D T t Z X as in /proc; 0: no such thread */
 int ff_threads_blocks(uint32_t tid, int number); /* whether it blocks that signal */
+int ff_threads_is_worker(uint32_t tid); /* io_uring's own: the kernel's, though it is listed */
 void ff_threads_name(uint32_t tid, char *name, uint32_t size);
 
 /* In the handler, when the world moves again. seen: what the thread was in when the signal was sent. repaired: the
@@ -93,6 +100,9 @@ int64_t ff_call_number(const struct ff_call *now, const struct ff_call *seen, co
 
 /* Whether call is the one that a thread with now's registers is in. */
 int ff_call_fits(const struct ff_call *call, const struct ff_call *now);
+
+/* Whether a call with that second argument, ended by EINTR that nobody sent, may be made again. */
+int ff_call_begins_anew(int64_t number, uint64_t second);
 
 uint64_t ff_now_ns(void);
 

@@ -42,7 +42,7 @@ cdef bint backlog_put(roce_nic *n, uint32_t qp, const roce_packet *p, const uint
     cdef roce_backlog *b = &n.backlog
     cdef roce_side *s = &n.tables.side[qp]
     cdef uint32_t at
-    if b.slot == NULL and not set_up(b):
+    if size > BACKLOG_BYTES or b.slot == NULL and not set_up(b):
         return False
     if b.free == FFR_NONE or s.parked >= BACKLOG_QP_PACKETS or (s.parked == 0 and b.waits == BACKLOG_QPS):
         return False

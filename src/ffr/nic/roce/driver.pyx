@@ -14,7 +14,7 @@ from libc.string cimport memset
 from posix.mman cimport MAP_FAILED, MAP_SHARED, PROT_READ, PROT_WRITE, mmap
 
 from ffcore.grh cimport ff_gid_is_ipv4
-from ffcore.roce cimport (FF_DEFAULT_PKEY, FF_RC, FF_ROCE_BESIDE_IPV4, FF_ROCE_BESIDE_IPV6, FF_ROCE_MIN_MTU, FF_UC, FF_UD, FF_XRC, ff_ack_timeout_ns, ff_immdt, ff_packets_of,
+from ffcore.roce cimport (FF_DEFAULT_PKEY, FF_RC, FF_ROCE_BESIDE_IPV4, FF_ROCE_BESIDE_IPV6, FF_ROCE_MAX_PACKET, FF_ROCE_MIN_MTU, FF_UC, FF_UD, FF_XRC, ff_ack_timeout_ns, ff_immdt, ff_packets_of,
                           ff_reth)
 from ffcore.shm cimport ff_load32_acquire, ff_store32_release
 from ffr.objects.cq cimport cq_rouse
@@ -24,6 +24,7 @@ from ffr.nic.roce.faulty cimport faulty_deadline, faulty_describe
 from ffr.nic.message cimport dropped
 from ffr.nic.roce.backlog cimport backlog_drop, backlog_needed, backlog_put, backlog_serve
 from ffr.nic.roce.listen cimport listen_to_all
+from ffr.nic.roce.link.stream cimport STREAM_CARRIES, STREAM_FULL_NS, streams_flush
 from ffr.nic.roce.marks cimport marks_allow
 from ffr.nic.roce.probe cimport probes_send
 from ffr.nic.roce.map cimport map_connect, map_obey, map_route, roce_route
@@ -372,6 +373,8 @@ cdef int roce_poll(ffr_router *r) noexcept nogil:
         probes_send(n)
     if n.arena.count:
         udp_flush(&n.arena)
+    if n.streams:
+        streams_flush(n)
     if r.owed_count:
         cq_rouse(r)
     r.far = FFR_NEAR
@@ -388,6 +391,8 @@ cdef uint64_t own_deadline(ffr_router *r) noexcept nogil:
         return r.now_ns                       # an ACK waits for some passes
     if nic.touched_count or nic.arena.count:
         return r.now_ns + 100000              # a socket's buffer is full
+    if nic.stream_full:
+        return r.now_ns + STREAM_FULL_NS
     if nic.backlog.waits:
         return r.now_ns + 100000              # receive WQEs are posted without a bell
     if t.turns_first != FFR_NONE:
@@ -455,8 +460,13 @@ cdef void roce_enter(ffr_router *r, uint32_t index, uint32_t before) noexcept no
         s.path = map_connect(nic, sgid_of(r, from_), from_.attr.ah.dgid)
         nic.tables.peer[s.path].references += 1
         q.routed = nic.tables.peer[s.path].gids != 0
-        q.selective = q.routed and q.transport != FF_UC
-        if q.routed:
+        s.streamed = nic.streaming and q.routed
+        q.selective = q.routed and q.transport != FF_UC and not s.streamed
+        if s.streamed:
+            q.carries = FF_ROCE_MAX_PACKET if q.transport == FF_UC else STREAM_CARRIES
+            q.read_size = cut_read_size(STREAM_CARRIES)
+            q.answers = STREAM_CARRIES
+        elif q.routed:
             q.carries = nic.tables.peer[s.path].probe.carries
             q.read_size = cut_read_size(probe_hears(&nic.tables.peer[s.path].probe, r.now_ns)) if q.carries else 0
             q.answers = nic.tables.peer[s.path].probe.wanted
@@ -500,9 +510,10 @@ cdef void roce_leave(ffr_router *r, uint32_t index, bint gone) noexcept nogil:
 
 # ---- the control thread's side --------------------------------------------------------------------------------------
 
-def open_nic(router, bint segments=True):
+def open_nic(router, bint segments=True, bint streaming=False):
     """Makes the tables, for the router of a Reactor (its `router` capsule), before its thread starts. segments: let the
-    kernel cut up large datagrams (UDP GSO). Raises OSError, RuntimeError when it is open already."""
+    kernel cut up large datagrams (UDP GSO). streaming: reach other routers' connected QPs over streams alone. Raises OSError,
+    RuntimeError when it is open already."""
     cdef void *at
     cdef uint32_t i
     cdef ffr_router *opened
@@ -520,6 +531,7 @@ def open_nic(router, bint segments=True):
     nic.tables.turns_first = nic.tables.turns_last = FFR_NONE
     nic.tables.peers = 1
     nic.probes_ns = <uint64_t>-1
+    nic.streaming = streaming
     for i in range(ROCE_WHEEL):
         nic.tables.wheel[i] = FFR_NONE
     for i in range(ROCE_SOCKETS):
@@ -538,6 +550,8 @@ def counters():
     names = dict(nic.counters)
     names.update(bad_icrc=nic.bad_icrc, strangers=nic.strangers, overrun=nic.overrun, datagrams_sent=nic.arena.datagrams,
                  send_calls=nic.arena.calls, refused=nic.arena.refused, buffer_full=nic.arena.full,
+                 frames_sent=nic.frames_sent, frames_received=nic.frames_received, frames_lost=nic.frames_lost,
+                 frames_void=nic.frames_void, streams_refused=nic.streams_refused,
                  connected=nic.tables.connected if nic.tables != NULL else 0)
     return names
 

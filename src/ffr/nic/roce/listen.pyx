@@ -7,12 +7,13 @@ from ffcore.roce cimport (FF_BTH_ACKREQ, FF_ECHO, FF_HAS_DETH, FF_ICRC_SIZE, FF_
                           FF_TRANSPORT_MASK, FF_WRITE_MIDDLE, ff_bth, ff_get24, ff_psn_add)
 from ffr.nic.roce.faulty cimport faulty_due, faulty_packet, faulty_passes
 from ffr.nic.roce.datagrams cimport ud_take
+from ffr.nic.roce.link.stream cimport stream_listen, streams_listen
 from ffr.nic.roce.map cimport map_router
 from ffr.nic.roce.packets cimport router_say
 from ffr.nic.roce.probe cimport probes_take
 from ffr.nic.roce.protocol.marks cimport marks_echo
 from ffr.nic.roce.protocol.transport cimport transport_receive_run
-from ffr.nic.roce.tables cimport ROCE_HOT, roce_peer, roce_receives, roce_socket
+from ffr.nic.roce.tables cimport ROCE_HOT, ROCE_SOCKETS, roce_peer, roce_receives, roce_socket
 from ffr.nic.roce.udp cimport UDP_SLOTS, ffr_udp_address, ffr_udp_in, udp_take
 from ffr.nic.roce.protocol.wire cimport ROCE_PARSED, roce_packet, roce_parse
 from ffr.state cimport FFR_NONE, FFR_QPS, ffr_qp
@@ -50,6 +51,8 @@ cdef uint32_t qp_for(roce_nic *n, const roce_packet *p, const ffr_udp_in *from_,
         return FFR_NONE
     if n.tables.qp[index].routed and from_.from_.port != FF_ROCE_PORT:
         return FFR_NONE                       # a router sends from its own port: others may have its address, too
+    if n.tables.side[index].streamed:
+        return FFR_NONE                       # whoever sends this: its peer does not
     return index
 
 
@@ -200,6 +203,9 @@ cdef int ask_all(roce_nic *n) noexcept nogil:
     cdef roce_socket *s
     n.looked_ns = n.router.now_ns
     for i in range(found):
+        if sockets[i] >= ROCE_SOCKETS:
+            total += stream_listen(n, sockets[i] - ROCE_SOCKETS)
+            continue
         s = &n.tables.socket[sockets[i]]
         if s.hot:
             continue
@@ -245,6 +251,8 @@ cdef int take_late(roce_nic *n) noexcept nogil:
 
 cdef int listen_to_all(roce_nic *n) noexcept nogil:
     cdef int work = listen_to_hot(n)
+    if n.streams:
+        work += streams_listen(n)
     if n.faulty.held:
         work += take_late(n)
     n.passes += 1

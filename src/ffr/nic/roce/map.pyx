@@ -17,6 +17,7 @@ from ffcore.shm cimport ff_a32, ff_load32_acquire, ff_store32_release
 from ffr.nic.roce.faulty cimport faulty_plan, faulty_set
 from ffr.nic.roce.tables cimport (ROCE_ELSEWHERE, ROCE_GIDS, ROCE_HERE, ROCE_NOWHERE, ROCE_PATHS, ROCE_SOCKETS, ROCE_UNKNOWN,
                            roce_nic_of, roce_peer, roce_socket)
+from ffr.nic.roce.link.stream cimport STREAM_WINDOW, stream_open, stream_to
 from ffr.nic.roce.probe cimport probes_begin
 from ffr.nic.roce.udp cimport udp_forget
 from ffr.nic.roce.protocol.window cimport path_init
@@ -107,9 +108,12 @@ cdef uint32_t map_peer(roce_nic *n, uint32_t socket, const ffr_udp_address *addr
     p = &n.tables.peer[i]
     memset(p, 0, sizeof(roce_peer))
     path_init(&p.window)
+    if n.streaming and socket == 0:
+        p.window.most = STREAM_WINDOW
     p.used = 1
     p.address = address[0]
     p.socket = socket
+    p.stream = stream_to(n, address) if socket == 0 else 0
     p.first = p.last = p.next = FFR_NONE
     (ff_icrc_flow_ipv4 if address.family == AF_INET else ff_icrc_flow_ipv6)(
         &p.flow, n.tables.socket[socket].address.ip, p.address.ip, FF_ROCE_PORT, FF_ROCE_PORT)
@@ -190,6 +194,7 @@ cdef enum:
     ASK_GID
     ASK_FAULTS
     ASK_LINK
+    ASK_STREAM
 
 cdef struct request:
     ff_a32 what               # written last by the control thread, set back by the reactor
@@ -239,6 +244,14 @@ cdef int link(roce_nic *n) noexcept nogil:
     return 0
 
 
+cdef int stream(roce_nic *n) noexcept nogil:
+    cdef uint32_t number = stream_open(n, &mailbox.address, mailbox.fd), i
+    for i in range(1, n.tables.peers):       # bound: ROCE_PATHS; when a stream is made
+        if n.tables.peer[i].socket == 0 and same(&n.tables.peer[i].address, &mailbox.address):
+            n.tables.peer[i].stream = number
+    return 0 if number or mailbox.fd < 0 else -1
+
+
 cdef int map_obey(roce_nic *n) noexcept nogil:
     cdef uint32_t what = ff_load32_acquire(&mailbox.what)    # pairs with the release in ask
     if what == ASK_NOTHING:
@@ -247,6 +260,8 @@ cdef int map_obey(roce_nic *n) noexcept nogil:
         mailbox.result = faulty_set(&n.faulty, &mailbox.faults)
     elif what == ASK_LINK:
         mailbox.result = link(n)
+    elif what == ASK_STREAM:
+        mailbox.result = stream(n)
     else:
         mailbox.result = open_socket(n) if what == ASK_SOCKET else place_gid(n)
     ff_store32_release(&mailbox.what, ASK_NOTHING)
@@ -324,6 +339,27 @@ def set_link(host, int size):
         put_address(host)
         if ask(ASK_LINK):
             raise OSError(errno.ENOSPC, "the map of addresses is full")
+
+
+def set_stream(host, int fd):
+    """The stream to the router at `host`, an IP address: a connected TCP socket whose two ends have proved who they are, and
+    which nothing was said on since. It replaces the one before; fd -1: there is none. The descriptor stays the caller's to close,
+    once it is replaced. Raises OSError ENOSPC when there are too many."""
+    with lock:
+        mailbox.fd = fd
+        put_address(host)
+        if ask(ASK_STREAM):
+            raise OSError(errno.ENOSPC, "too many streams, or no memory for another one")
+
+
+def is_whole(host):
+    """Whether the stream to that router is there and did not break."""
+    cdef roce_nic *n = roce_nic_of()
+    cdef uint32_t number
+    with lock:
+        put_address(host)
+        number = stream_to(n, &mailbox.address)
+        return number > 0 and not n.stream[number - 1].broken
 
 
 def set_faults(double drop=0, double duplicate=0, double corrupt=0, double reorder=0, double delay_us=0, double jitter_us=0,

@@ -19,6 +19,7 @@ from ffr.ibv cimport (IBV_ACCESS_LOCAL_WRITE, IBV_ACCESS_REMOTE_ATOMIC, IBV_ACCE
 from ffr.mem.keys cimport resolve, resolve_in, resolve_list
 from ffr.mem.windows cimport window_of, window_operation, window_unbind
 from ffr.nic.roce.tables cimport roce_peer, roce_resolved
+from ffr.nic.roce.link.stream cimport STREAM_LENGTH, STREAM_RUN, frame_begin, stream_frame, stream_payload, stream_send
 from ffr.nic.roce.marks cimport marks_count
 from ffr.nic.roce.packets cimport packet_end
 from ffr.objects.qp cimport qp_error, qp_established, qp_event, qp_received, qp_sent, qp_sq_slot
@@ -412,8 +413,11 @@ cdef int emit(void *context, roce_qp *q, roce_out *out) noexcept nogil:
     cdef uint32_t begin = roce_emit(&out.head, headers), zeros = roce_zeros(&out.head)
     cdef uint32_t end = begin + out.head.size + zeros
     cdef uint16_t ident
-    cdef uint8_t *at = udp_room(&n.arena, n.tables.socket[peer.socket].fd, &peer.address, end + FF_ICRC_SIZE, &ident)
+    cdef uint8_t *at
     cdef int status
+    if n.tables.side[q.handle].streamed:
+        return emit_framed(n, q, peer, out, headers, 1)
+    at = udp_room(&n.arena, n.tables.socket[peer.socket].fd, &peer.address, end + FF_ICRC_SIZE, &ident)
     if at == NULL:
         return ROCE_NO_ROOM
     status = fill(n, q, out, at + begin)
@@ -449,6 +453,8 @@ cdef int emit_run(void *context, roce_qp *q, roce_out *out, uint32_t count) noex
     cdef uint16_t ident, size = <uint16_t>(end + FF_ICRC_SIZE)
     cdef uint8_t *at
     cdef ff_parts s
+    if n.tables.side[q.handle].streamed:
+        return emit_framed(n, q, peer, out, headers, count)
     at = udp_room_for(&n.arena, n.tables.socket[peer.socket].fd, &peer.address, size, &count, &ident)
     if count == 0:
         return 0
@@ -477,6 +483,58 @@ cdef int emit_run(void *context, roce_qp *q, roce_out *out, uint32_t count) noex
     if q.transport == FF_UC:
         marks_count(n, peer, count)
     return <int>count
+
+
+cdef int emit_framed(roce_nic *n, roce_qp *q, roce_peer *peer, roce_out *out, const uint8_t *headers,
+                     uint32_t count) noexcept nogil:
+    """As emit (count is 1) and emit_run, over the stream that leads to the peer. Where there is none the packets are lost, as
+    on a wire that is down: the QP's timers say how long it waits for another."""
+    cdef bint one = count == 1, asking = reliable(q) and not out.head.traits & FF_IS_RESPONSE
+    cdef stream_frame frame[STREAM_RUN]
+    cdef roce_resolved memory
+    cdef stream_payload from_
+    cdef uint32_t i, zeros = roce_zeros(&out.head)
+    cdef int sent, status
+    count = min(count, <uint32_t>STREAM_RUN)
+    status = payload_of(n, q, out, count, &memory, &from_)
+    if status:
+        return status if one else -status
+    for i in range(count):
+        frame_begin(&frame[i], headers, out.head.headers, out.head.size, zeros)
+        frame[i].offset = from_.offset + <uint64_t>i * out.head.size
+        if not one:
+            put_headers(frame[i].headers + STREAM_LENGTH, headers, out.head.headers, ff_psn_add(out.head.psn, i), asking)
+    sent = stream_send(n, peer.stream, frame, count, &from_)
+    if sent < 0:
+        status = fault(n, q, IBV_WC_REM_ACCESS_ERR if out.source == ROCE_FROM_REMOTE else IBV_WC_LOC_PROT_ERR)
+        return status if one else -status
+    if out.source == ROCE_FROM_REMOTE:
+        n.router.session_stats[qp_of(n, q).o.session].tx_bytes += <uint64_t>sent * out.head.size
+    if one:
+        return ROCE_SENT if sent else ROCE_NO_ROOM
+    return sent
+
+
+cdef int payload_of(roce_nic *n, roce_qp *q, roce_out *out, uint32_t count, roce_resolved *memory,
+                    stream_payload *from_) noexcept nogil:
+    """Where the payload of these packets lies. 0 or a status."""
+    cdef uint64_t size = <uint64_t>count * out.head.size
+    from_.offset = 0
+    from_.count = 1
+    from_.segment = &from_.own
+    from_.own.at = NULL
+    from_.own.length = 0
+    if out.source == ROCE_FROM_SEND:
+        if not resolved(n, q, out.index, out.offset + size):
+            return IBV_WC_LOC_PROT_ERR
+        from_.segment, from_.count, from_.offset = n.send.segment, n.send.count, out.offset
+    elif out.source == ROCE_FROM_REMOTE:
+        if answered(n, q, out, <uint32_t>size, memory):
+            return IBV_WC_REM_ACCESS_ERR
+        from_.segment, from_.count = memory.segment, memory.count
+    elif out.source == ROCE_FROM_HERE:
+        from_.own.at, from_.own.length = <uint8_t *>out.bytes, size
+    return 0
 
 
 cdef void failed(void *context, roce_qp *q, int event) noexcept nogil:

@@ -38,6 +38,7 @@ ctypedef struct roce_side:
     uint16_t wheel_slot        # 1 + the slot that it is in; 0: none
     uint8_t queued             # in the path's turns
     uint8_t touched            # a packet came for it in this batch
+    uint8_t streamed           # its packets go over the stream to its peer, and come from there alone
     uint32_t parked_first      # packets that wait for a receive WQE (nic/roce/backlog.pxd), in order, when parked is not 0
     uint32_t parked_last
     uint32_t parked
@@ -55,6 +56,7 @@ ctypedef struct roce_peer:
     uint32_t next              # of the peers that have turns
     uint32_t gids              # virtual addresses behind it; 0: no router, as far as the map knows
     uint32_t references        # QPs that are connected to it
+    uint32_t stream            # 1 + the number of the stream that leads there (nic/roce/link/stream.pxd); 0: none
     uint8_t used
     uint8_t listed             # among those peers
     uint8_t pad[2]
@@ -130,6 +132,21 @@ ctypedef struct roce_backlog:
     uint32_t waits
     backlog_wait wait[BACKLOG_QPS]
 
+# A TCP connection to another router: nic/roce/link/stream.pxd.
+cdef enum:
+    ROCE_STREAMS = 256
+
+ctypedef struct roce_stream:
+    ffr_udp_address address    # the router's
+    int32_t fd                 # -1: none
+    uint8_t broken             # it ended, or what came was not what a router sends: nothing is read or written any more
+    uint8_t *taken             # STREAM_IN bytes of room; frames that came, from the first byte on
+    uint32_t have
+    uint8_t *staged            # STREAM_OUT bytes of room; [begin, end) is still to leave
+    uint32_t begin
+    uint32_t end
+    uint64_t heard_ns
+
 cdef enum:
     ROCE_TOUCHED = 1024
 
@@ -169,6 +186,15 @@ ctypedef struct roce_nic:
     uint64_t probes_ns         # when probes are due
     uint32_t mad_psn           # of QP1
     uint64_t overrun           # of UC and UD, without a receive WQE, and with no room to wait for one
+    bint streaming             # packets of connected QPs go to other routers over streams, and never otherwise
+    roce_stream stream[ROCE_STREAMS]
+    uint32_t streams           # places that were ever used
+    bint stream_full           # something waits for room in a stream
+    uint64_t frames_sent
+    uint64_t frames_received
+    uint64_t frames_lost       # to routers that no stream led to at the time
+    uint64_t frames_void       # their memory went while the kernel took it
+    uint64_t streams_refused   # closed for what came over them
 
 
 # The process's; its router is NULL until it is opened.

@@ -11,6 +11,7 @@ from ffr.map.hosts import HERE
 from ffr.nic.backend import Backend
 from ffr.nic.roce import driver as roce, map as roce_map
 from ffr.nic.roce.foreign import ForeignSockets
+from ffr.nic.roce.streams import Streams
 from ffr.network.udp import open_socket, path_mtu, puts_together, share
 
 log = logging.getLogger(__name__)
@@ -27,10 +28,19 @@ class Underlay(Backend):
     nic: what containers are reached by. auto: each other in memory (the local NIC), others by the roce NIC. local: only
     each other. roce: also each other through packets, which this host sends to itself, for tests; foreign peers, whose
     packets know nothing of hosts, are not reached then.
+
+    link: what carries connected QPs' packets to other routers: udp, or streams (streams.py), which need the hosts' key.
     """
 
-    def __init__(self, reactor, nic):
-        roce.open_nic(reactor.router)
+    def __init__(self, reactor, nic, link="udp", key=None):
+        if link == "stream" and not key:
+            raise ValueError("--link stream needs --key FILE, the hosts' common secret, by which routers know each other"
+                             " (docs/roce.md)")
+        if link == "stream" and nic == "roce":
+            raise ValueError("--link stream is between hosts; with --nic roce a host would call itself")
+        roce.open_nic(reactor.router, streaming=link == "stream")
+        self.link = link
+        self.streams = Streams(key) if link == "stream" else None
         self._reactor = reactor
         self.nic = nic
         self._socket = None
@@ -41,6 +51,8 @@ class Underlay(Backend):
         self._links = {}  # other host -> bytes of a packet that its path carries
 
     def close(self):
+        if self.streams:
+            self.streams.close()
         self.foreign.close()
         self._hear(())
         if self._socket:
@@ -59,6 +71,9 @@ class Underlay(Backend):
             self._socket.close()
         self._socket, self.address = fresh, address
         self._hear(self._links)
+        if self.streams:
+            self.streams.open(address)
+            self.streams.measure(self._links)
         if self.nic == "roce":
             roce_map.place(ip.gid(address), str(address))
             roce_map.set_link(str(address), path_mtu(address) - IP_AND_UDP[address.version])
@@ -87,6 +102,8 @@ class Underlay(Backend):
     def measure(self, hosts):
         """The RoCE MTU that fits the paths to all of these hosts."""
         self._hear(hosts)
+        if self.streams:
+            self.streams.measure(hosts)
         self._links = {host: self._links.get(host) or path_mtu(host) for host in hosts}
         for host, link in self._links.items():
             roce_map.set_link(str(host), link - IP_AND_UDP[host.version])
@@ -119,7 +136,7 @@ class Underlay(Backend):
         roce_map.set_faults(**plan)
 
     def status(self):
-        return {"nic": self.nic, "address": str(self.address) if self.address else None, "mtu": self.mtu,
+        return {"nic": self.nic, "link": self.link, "streams": self.streams.status() if self.streams else {}, "address": str(self.address) if self.address else None, "mtu": self.mtu,
                 "gso": roce.segments(), "gro": bool(self._socket and puts_together(self._socket)),
                 "foreign_sockets": len(self.foreign), "counters": roce.counters(), "faults": roce.faults(),
                 "paths": roce.windows()}

@@ -21,12 +21,12 @@ def test_who_may_not_is_told_who_may(tmp_path, monkeypatch, user, cured):
     def refuse(*arguments):
         raise PermissionError(13, "Permission denied", "/freeflow")
 
-    monkeypatch.setattr(daemon.RouterPaths, "of", refuse)
+    monkeypatch.setattr(daemon.RouterPaths, "to_run", refuse)
     monkeypatch.setattr(daemon.os, "geteuid", lambda: user)
     with pytest.raises(SystemExit) as ended:
         daemon.main([])
     assert ended.value.code.startswith("freeflow router: /freeflow: Permission denied")
-    assert ("as root" in ended.value.code) is cured
+    assert ("--dir" in ended.value.code) is cured
 
 
 @pytest.mark.parametrize("mask, told", [("0000000000001000", True), ("000001ffffffffff", True),
@@ -34,7 +34,7 @@ def test_who_may_not_is_told_who_may(tmp_path, monkeypatch, user, cured):
 def test_a_router_knows_whether_it_can_admit_anybody(tmp_path, mask, told):
     status = tmp_path / "status"
     status.write_text(f"CapPrm:\t000001ffffffffff\nCapEff:\t{mask}\n")
-    assert daemon._has_net_admin(status) is told
+    assert daemon.has_net_admin(status) is told
 
 
 def test_a_wrong_option_is_told_of_the_command_that_was_typed(capsys):

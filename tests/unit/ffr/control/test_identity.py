@@ -64,3 +64,36 @@ def test_the_namespace_of_a_socket_is_ours_and_closes(listener):
         fd = theirs.fd
     with pytest.raises(OSError):
         os.fstat(fd)
+
+
+def test_our_own_user_is_let_in_without_a_privilege(listener):
+    stay, go = os.pipe()
+    accepted, pid = connected_by_a_child(listener, stay)
+    with accepted, identity.Namespace.of_own_user(accepted) as theirs, identity.Namespace.own() as own:
+        assert theirs.id == own.id
+    os.write(go, b"x")
+    os.waitpid(pid, 0)
+
+
+@pytest.mark.parametrize("what", ["another user", "another namespace"])
+def test_nobody_else_is(listener, monkeypatch, what):
+    stay, go = os.pipe()
+    accepted, pid = connected_by_a_child(listener, stay)
+    if what == "another user":
+        monkeypatch.setattr(identity.os, "geteuid", lambda: 4711)
+    else:
+        monkeypatch.setattr(identity, "_namespace_cookie", id)
+    with accepted, pytest.raises(identity.Refused):
+        identity.Namespace.of_own_user(accepted)
+    os.write(go, b"x")
+    os.waitpid(pid, 0)
+
+
+@pytest.mark.parametrize("mapped, visible, ours", [("0 0 4294967295", False, True), ("0 1000 1", True, True),
+                                                   ("0 1000 1", False, False)])
+def test_users_that_look_alike_in_a_user_namespace_are_told_apart(monkeypatch, mapped, visible, ours):
+    """All that is not mapped looks like the overflow uid, which this process may look like itself."""
+    texts = {"/proc/self/uid_map": mapped, "/proc/sys/kernel/overflowuid": str(os.geteuid())}
+    monkeypatch.setattr(identity.Path, "read_text", lambda path: texts[str(path)])
+    pid = os.getpid() if visible else 1 << 30
+    assert identity._is_our_user(identity.Process(pid, os.geteuid(), 0, True)) is ours

@@ -18,6 +18,7 @@ cdef enum:
 
 ctypedef struct roce_path:
     uint32_t window            # packets, 8 bits of fraction
+    uint32_t most              # packets that it may grow to
     uint32_t in_flight         # packets of all QPs
     uint32_t loss              # share of packets that began a go-back, 16 bits of fraction, over about 256 packets
     uint16_t samples           # round trips of the interval

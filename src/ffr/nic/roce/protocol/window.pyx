@@ -19,6 +19,7 @@ cdef enum:
 cdef void path_init(roce_path *path) noexcept nogil:
     memset(path, 0, sizeof(roce_path))
     path.window = ROCE_WINDOW_START << 8
+    path.most = ROCE_WINDOW_MAX
     path.starting = 1
 
 
@@ -81,7 +82,7 @@ cdef void path_acked(roce_path *path, uint32_t packets, uint64_t rtt_ns, uint64_
         grown = packets << 8
     else:
         grown = <uint32_t>((<uint64_t>packets * GROWTH << 16) // path.window)
-    path.window = min(path.window + grown, <uint32_t>(ROCE_WINDOW_MAX << 8))
+    path.window = min(path.window + grown, path.most << 8)
 
 
 cdef void path_lost(roce_path *path, uint64_t now) noexcept nogil:

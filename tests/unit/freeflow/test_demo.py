@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.demo import two_digits
+from freeflow.demo import two_digits
 
 
 @pytest.mark.parametrize("ratio, shown", [(27.03, "27.0"), (1.0, "1.0"), (0.0834, "0.083"), (0.0138, "0.014")])

@@ -17,7 +17,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import machine, sockets
+from freeflow import machine, sockets
 from freeflow.errors import FreeFlowError
 from freeflow.pair import PairError
 from freeflow.perftest import Perftest, gbit_per_s, lab_exec, million_per_s, typical_us
