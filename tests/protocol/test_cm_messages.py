@@ -84,3 +84,9 @@ def test_any_bytes_are_read(rng):
         mad[16:18] = bytes([0, rng.randrange(0x10, 0x19)])
         said = harness.parse(bytes(mad))
         assert said is not None and len(said["private"]) == harness.room(said["type"])
+
+
+@pytest.mark.parametrize("transport", [0, 1, 3])
+def test_transports(transport):
+    """RC, UC and XRC, whose type stands in a field of its own."""
+    assert harness.parse(harness.emit({"type": REQ, "transport": transport}))["transport"] == transport
