@@ -153,6 +153,14 @@ def test_only_the_registries_name_nics():
     none(wrong, "named outside its package")
 
 
+def test_the_plan_of_the_house_has_every_room():
+    rooms = {f"{path.parent.name}/{path.name}/" for floor in FLOORS for path in (ROOT / "src" / floor).iterdir()
+             if path.is_dir() and path.name not in GENERATED | {"lib"} and any(path.iterdir())}
+    plan = (ROOT / "docs/design.md").read_text()
+    told = {room for room in rooms if f"`{room}`" in plan or f"`{room.split('/')[1]}/`" in plan}
+    none(sorted(rooms - told), "a line each in docs/design.md, \"The plan of the house\"")
+
+
 def python_functions(path):
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):

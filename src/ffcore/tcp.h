@@ -21,6 +21,8 @@ enum ff_tcp_op {
 
 enum ff_tcp_flags {
 	FF_TCP_ACCEPTS = 1, /* LISTEN */
+	FF_TCP_LEAVES = 2,  /* LISTEN: somebody accepts from it who will not claim */
+	FF_TCP_GROUP = 4,   /* LISTEN: of a SO_REUSEPORT group, so the client's port decides whom a connection meets */
 	FF_TCP_ABANDON = 1, /* SETTLE */
 };
 

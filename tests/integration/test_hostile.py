@@ -45,7 +45,7 @@ def test_one_weakness(shared_router, health, attack):
 
 
 @pytest.mark.parametrize("attack", ["lies", "swaps_what_is_looked_at", "shrinks_what_is_copied_to", "maps_what_would_block",
-                                    "takes_all_mappings"])
+                                    "takes_all_mappings", "dies_with_everything"])
 def test_shared_memory(shared_router, health, attack):
     neighbour = start(shared_router, "neighbour", "neighbour", HOSTILE_MS="1200")
     neighbour.stdout.readline()

@@ -1,6 +1,7 @@
 """Memory through a real router: every test of the mr_*.c and mw_*.c programs, each in processes of its own."""
 
 import os
+import re
 import socket
 
 import pytest
@@ -8,7 +9,8 @@ import pytest
 from freeflow.pair import run_pair
 from freeflow.perftest import parse
 from huge_pages import reserved
-from programs import cases, run_case
+from places import FREEFLOW, Router
+from programs import cases, program, run_case
 
 HUGE_PAGES = 12
 
@@ -36,6 +38,28 @@ def test_perftest_with_huge_pages(shared_router):
     server, client = run_pair(words, [*words, "127.0.0.1"], port)
     assert (server.status, client.status) == (0, 0), f"{server}\n{client}"
     assert parse(client.stdout)[0]["BW average[MB/sec]"] > 0
+
+
+@pytest.fixture(scope="module")
+def small_router():
+    """One without the capabilities that open what a process has mapped, as an ordinary user's is."""
+    router = Router(command=["setpriv", "--bounding-set", "-sys_admin,-checkpoint_restore", *FREEFLOW, "router"])
+    yield router
+    router.remove()
+
+
+@pytest.mark.parametrize("name", [f"{kind}_{use}" for kind in ("memfd", "posix", "huge_memfd", "private_memfd")
+                                  for use in ("written_and_read", "registered_anew", "unmapped_while_registered")]
+                         + ["read_only_memfd", "part_of_a_sparse_file", "of_two_processes_posix"])
+def test_shared_memory_of_a_router_without_privileges(small_router, name):
+    source = "mr_shared" if name.startswith(("read", "part", "of_two")) else "mr_kinds"
+    run_case(small_router, source, name, HEARD.get(name, ""))
+
+
+def test_what_only_root_can_open_is_refused_with_a_line(small_router):
+    done = small_router.run(program("mr_kinds"), "shared_anonymous_written_and_read")
+    assert "not ok" in done.stdout and "Operation not supported" in done.stdout
+    assert re.search("freeflow: ibv_reg_mr of .*the router may not look into this process", done.stderr)
 
 
 @pytest.mark.parametrize("source, name", [*cases("mr"), *cases("mw")])

@@ -247,6 +247,32 @@ static void takes_all(const void *row)
 	CHECK(n > 10, "%u MRs", n);
 }
 
+/* With MRs of each kind, and messages under way. */
+static void dies(const void *row)
+{
+	const enum kind kinds[] = {MEMFD, POSIX, SYSV, SHARED_ANONYMOUS, ANONYMOUS};
+	const struct wish wish = {.size = LENGTH};
+	struct ibv_send_wr wr;
+	struct ibv_sge sge;
+	struct end a, b;
+	struct ibv_mr *mr = NULL;
+
+	(void)row;
+	open_pair(&a, &b, &wish);
+	for (size_t i = 0; i < COUNT(kinds); i++) {
+		mr = ibv_reg_mr(b.pd, make_kind(kinds[i]), KIND_SIZE, ALL_ACCESS);
+		CHECK(mr, "ibv_reg_mr of %s: %s", kind_names[kinds[i]], strerror(errno));
+		sge = part(&a, 0, LENGTH);
+		wr = request(i, IBV_WR_RDMA_WRITE, &sge, 1, &b, 0);
+		wr.wr.rdma.remote_addr = (uintptr_t)mr->addr, wr.wr.rdma.rkey = mr->rkey;
+		post(&a, &wr);
+	}
+	printf("ok dies_with_everything\n");
+	fflush(stdout);
+	kill(getppid(), SIGKILL); /* the bench that would tell how it ended */
+	kill(getpid(), SIGKILL);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct test tests[] = {
@@ -255,6 +281,7 @@ int main(int argc, char **argv)
 		{"shrinks_what_is_copied_to", shrinks, NULL},
 		{"maps_what_would_block", blocks, NULL},
 		{"takes_all_mappings", takes_all, NULL},
+		{"dies_with_everything", dies, NULL},
 	};
 
 	return run_tests(argc, argv, tests, COUNT(tests));

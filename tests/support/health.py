@@ -54,7 +54,8 @@ class Health:
         open_ones = descriptors.of_router(self.router.pid)  # before the call below, which costs one for a moment
         maps = (proc / "maps").read_text()
         return {"sessions": self.router.call("sessions")["sessions"], "descriptors": open_ones,
-                "segments": maps.count("memfd:freeflow-control") + maps.count("memfd:freeflow-memory")}
+                "segments": maps.count("memfd:freeflow-control") + maps.count("memfd:freeflow-memory"),
+                "programs' memory": sum("s" in line.split()[1] and "freeflow" not in line for line in maps.splitlines())}
 
     def anonymous_kib(self):
         status = Path("/proc", str(self.router.pid), "status").read_text()

@@ -1,12 +1,12 @@
 /* libc's names. Bodies stand in the .pyx beside; here are the ones with variable arguments, and the aliases. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
 #include "ffl/tcp/sock.h"
 
 #include <stdarg.h>
 
 #define FFS_EXPORT __attribute__((visibility("default")))
-
-extern int __dup2(int from, int to);
-extern int __fcntl(int fd, int command, ...);
 
 FFS_EXPORT int socket(int domain, int type, int protocol) { return ffs_socket(domain, type, protocol); }
 FFS_EXPORT int socketpair(int domain, int type, int protocol, int ends[2])
@@ -53,7 +53,7 @@ static int duplicated(int from, int to)
 }
 
 FFS_EXPORT int dup(int fd) { return duplicated(fd, raw_dup(fd)); }
-FFS_EXPORT int dup2(int from, int to) { return from == to ? __dup2(from, to) : duplicated(from, __dup2(from, to)); }
+FFS_EXPORT int dup2(int from, int to) { return from == to ? raw_dup2(from, to) : duplicated(from, raw_dup2(from, to)); }
 FFS_EXPORT int dup3(int from, int to, int flags) { return duplicated(from, raw_dup3(from, to, flags)); }
 
 FFS_EXPORT int fcntl(int fd, int command, ...)
@@ -66,6 +66,17 @@ FFS_EXPORT int fcntl(int fd, int command, ...)
 	va_end(rest);
 	if (command == F_DUPFD || command == F_DUPFD_CLOEXEC)
 		return duplicated(fd, raw_fcntl(fd, command, argument));
-	return __fcntl(fd, command, argument); /* F_SETLKW is a cancellation point */
+	return raw_fcntl_cancellable(fd, command, argument);
+}
+/* What a program asks of its interfaces by way of any socket is its own network's, not that which a link lies in. */
+FFS_EXPORT int ioctl(int fd, unsigned long request, ...)
+{
+	va_list rest;
+	void *argument;
+
+	va_start(rest, request);
+	argument = va_arg(rest, void *);
+	va_end(rest);
+	return ffs_about_networks(request) ? ffs_ioctl(fd, request, argument) : raw_ioctl(fd, request, argument);
 }
 FFS_EXPORT int fcntl64(int fd, int command, ...) __attribute__((alias("fcntl")));

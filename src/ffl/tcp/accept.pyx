@@ -22,6 +22,11 @@ cdef public void ffs_watch_listener(int fd) noexcept nogil:
     register_listener(fd, FF_TCP_ACCEPTS)
 
 
+cdef public void ffs_leave_listener(int fd) noexcept nogil:
+    """This process will not claim what it accepts from now on."""
+    register_listener(fd, FF_TCP_LEAVES)
+
+
 cdef void register_listener(int fd, int flags) noexcept nogil:
     cdef sockaddr_storage own
     cdef unsigned length = sizeof(own)
@@ -32,7 +37,7 @@ cdef void register_listener(int fd, int flags) noexcept nogil:
     memset(&ask, 0, sizeof(ask))
     if entry != NULL and entry.kind == FFS_STREAM and entry.flags & FFS_TRIED:
         return  # an option that what it accepts must have, and links have not
-    if ffs_broker_path()[0] == 0 or raw_getsockname(fd, &own, &length) != 0 or not is_tcp(fd):
+    if ffs_broker_path()[0] == 0 or ffs_alone() or raw_getsockname(fd, &own, &length) != 0 or not is_tcp(fd):
         return
     if ffs_end_of(&own, length, &ask.local) != 0 or not (any_address(&ask.local) or ffs_in_prefix(ask.local.address)):
         return
@@ -40,7 +45,7 @@ cdef void register_listener(int fd, int flags) noexcept nogil:
     if entry == NULL:
         return
     ask.op = FF_TCP_LISTEN
-    ask.flags = flags
+    ask.flags = flags | (FF_TCP_GROUP if is_set(fd, SOL_SOCKET, SO_REUSEPORT) else 0)
     ask.cookie = ffs_cookie(fd)
     ask.token = entry.token if entry.kind == FFS_LISTENER and entry.cookie == ask.cookie else 0
     if ffs_call(&ask, &answer, &passed) != 0:
@@ -55,9 +60,17 @@ cdef void register_listener(int fd, int flags) noexcept nogil:
 
 
 cdef bint is_tcp(int fd) noexcept nogil:
-    cdef int protocol = 0
-    cdef unsigned length = sizeof(protocol)
-    return raw_getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &length) == 0 and protocol == IPPROTO_TCP
+    return number_of(fd, SOL_SOCKET, SO_PROTOCOL) == IPPROTO_TCP
+
+
+cdef bint is_set(int fd, int level, int option) noexcept nogil:
+    return number_of(fd, level, option) > 0
+
+
+cdef int number_of(int fd, int level, int option) noexcept nogil:
+    cdef int number = 0
+    cdef unsigned length = sizeof(number)
+    return number if raw_getsockopt(fd, level, option, &number, &length) == 0 else -1
 
 
 cdef bint any_address(const ff_tcp_end *end) noexcept nogil:
@@ -75,8 +88,8 @@ cdef public int ffs_accept4(int fd, sockaddr *address, unsigned *length, int fla
     cdef ffs_entry *entry = ffs_entry_at(fd)
     cdef ff_tcp_request ask
     cdef int conn
-    if address != NULL and (length == NULL or <int>length[0] < 0):
-        return raw_accept4_cancellable(fd, address, length, flags)  # its errors
+    if ffs_alone() or address != NULL and (length == NULL or <int>length[0] < 0):
+        return raw_accept4_cancellable(fd, address, length, flags)  # its errors, in the second case
     if entry != NULL and entry.kind == FFS_LISTENER and not entry.flags & FFS_ACCEPTS:
         register_listener(fd, FF_TCP_ACCEPTS)
     conn = raw_accept4_cancellable(fd, &client, &client_length, flags)

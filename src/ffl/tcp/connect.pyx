@@ -7,7 +7,7 @@ can: whatever the server accepts has been decided by then, and no two connection
 from ffcore.tcp cimport *
 from ffl.tcp.sock cimport *
 from ffl.tcp.sys cimport *
-from libc.stdint cimport uint16_t
+from libc.stdint cimport uint16_t, uint64_t
 from libc.string cimport memcpy, memset
 
 cdef extern from "<stdlib.h>" nogil:
@@ -16,6 +16,8 @@ cdef extern from "<stdlib.h>" nogil:
 cdef enum:
     TRIES = 4              # ports that another socket of the container happens to hold
     ESTABLISH_MS = 20      # what a non-blocking connect waits for the overlay's handshake: one round trip in general
+    RESERVED_RANGES = 64   # of ip_local_reserved_ports; one with more is read so far
+    SLOW_MS = 1000         # a connect that takes longer asks whether the router still waits for it (serve.pyx: LOST_MS)
     DEFAULT_LOW = 32768
     DEFAULT_HIGH = 60999
 
@@ -30,6 +32,8 @@ cdef struct attempt:
     bint bound     # by the program, to a port
 
 cdef uint16_t port_low, port_high
+cdef uint16_t reserved[2 * RESERVED_RANGES]
+cdef int reserved_count
 
 
 cdef public int ffs_connect(int fd, const sockaddr *to, unsigned length) noexcept nogil:
@@ -46,7 +50,7 @@ cdef public int ffs_connect(int fd, const sockaddr *to, unsigned length) noexcep
         set_errno(EADDRNOTAVAIL)
         return -1
     if status == FF_TCP_PLAIN:
-        return libc_connect(fd, to, length)
+        return raw_connect_cancellable(fd, to, length)
     ffs_unwatch(fd, a.entry)
     status = connect_both(&a)
     ffs_watch_again(fd, a.entry)
@@ -57,10 +61,10 @@ cdef public int ffs_connect(int fd, const sockaddr *to, unsigned length) noexcep
 cdef int connect_as_ever(int fd, const sockaddr *to, unsigned length) noexcept nogil:
     cdef ff_tcp_name name
     cdef int side
-    if to != NULL and length >= sizeof(uint16_t) and to.sa_family == AF_UNSPEC:
+    if not ffs_alone() and to != NULL and length >= sizeof(uint16_t) and to.sa_family == AF_UNSPEC:
         side = ffs_connection(fd, &name)
-        return libc_connect(fd, to, length) if side == FFS_NOT_OURS else disconnect(fd, side, &name)
-    return libc_connect(fd, to, length)
+        return raw_connect_cancellable(fd, to, length) if side == FFS_NOT_OURS else disconnect(fd, side, &name)
+    return raw_connect_cancellable(fd, to, length)
 
 
 cdef int disconnect(int fd, int side, ff_tcp_name *name) noexcept nogil:
@@ -73,7 +77,7 @@ cdef int disconnect(int fd, int side, ff_tcp_name *name) noexcept nogil:
 cdef bint wanted(attempt *a) noexcept nogil:
     cdef sockaddr_storage own
     cdef unsigned length = sizeof(own)
-    if a.to == NULL or ffs_broker_path()[0] == 0:
+    if a.to == NULL or ffs_broker_path()[0] == 0 or ffs_alone():
         return False
     memset(&a.ask, 0, sizeof(a.ask))
     if ffs_end_of(a.to, a.length, &a.ask.peer) != 0 or not ffs_in_prefix(a.ask.peer.address):
@@ -105,7 +109,8 @@ cdef int ask_broker(attempt *a) noexcept nogil:
             if a.passed >= 0:
                 raw_close(a.passed)
             return FF_TCP_PLAIN
-        if a.bound or bind_to_answer(a) == 0:
+        set_errno(EADDRINUSE)
+        if a.bound or not is_reserved(a.answer.local.port) and bind_to_answer(a) == 0:
             return a.answer.verdict
         settle(a, FF_TCP_ABANDON)
         raw_close(a.passed)
@@ -133,9 +138,9 @@ cdef int settle(attempt *a, int flags) noexcept nogil:
     ask.flags = flags
     ask.id = a.answer.id
     ask.local = a.answer.local
-    if ffs_call(&ask, &answer, &passed) == 0 and answer.verdict != FF_TCP_LOOK:
-        return answer.verdict
-    # A router is gone, and with it every server's end that nobody had claimed: ours has hung up then.
+    if ffs_call(&ask, &answer, &passed) == 0 and answer.verdict == FF_TCP_PLAIN:
+        return FF_TCP_PLAIN
+    # A router that is gone, or has given this up, has reset every server's end that nobody had claimed: ours has hung up.
     if flags & FF_TCP_ABANDON and answer.verdict == FF_TCP_LOOK:
         return FF_TCP_PLAIN  # another host's server cannot have accepted what was not established here
     if a.passed < 0 or raw_poll_one(a.passed, POLLIN, 0) & POLLHUP:
@@ -144,7 +149,8 @@ cdef int settle(attempt *a, int flags) noexcept nogil:
 
 
 cdef int connect_both(attempt *a) noexcept nogil:
-    cdef int status = libc_connect(a.fd, a.to, a.length)
+    cdef uint64_t began = now_ms()
+    cdef int status = raw_connect_cancellable(a.fd, a.to, a.length)
     cdef int error = get_errno() if status != 0 else 0
     cdef int flags = 0
     cdef int ready
@@ -154,7 +160,7 @@ cdef int connect_both(attempt *a) noexcept nogil:
             flags = FF_TCP_ABANDON
     elif error != 0 or not left_as_told(a):
         flags = FF_TCP_ABANDON
-    if a.answer.verdict == FF_TCP_CONFIRM or flags == FF_TCP_ABANDON:
+    if a.answer.verdict == FF_TCP_CONFIRM or flags == FF_TCP_ABANDON or now_ms() - began > SLOW_MS:
         if settle(a, flags) != FF_TCP_GO:
             raw_close(a.passed)
             set_errno(error)
@@ -184,28 +190,59 @@ cdef bint left_as_told(attempt *a) noexcept nogil:
     return True
 
 
+cdef bint is_reserved(uint16_t port) noexcept nogil:
+    """Whoever administers the container keeps this port for a server: the kernel would not choose it."""
+    cdef int i
+    for i in range(reserved_count):
+        if reserved[2 * i] <= port <= reserved[2 * i + 1]:
+            return True
+    return False
+
+
 cdef void read_port_range() noexcept nogil:
-    """net.ipv4.ip_local_port_range, once: also IPv6's. Racing threads store the same."""
+    """net.ipv4.ip_local_port_range and ip_local_reserved_ports, once: also IPv6's. Racing threads store the same."""
     global port_low, port_high
-    cdef char text[32]
+    cdef char text[1024]
     cdef char *rest
     cdef long low, high
-    cdef ssize_t got
-    cdef int fd
     if port_high != 0:
         return
     low = DEFAULT_LOW
     high = DEFAULT_HIGH
-    fd = raw_open(b"/proc/sys/net/ipv4/ip_local_port_range", O_RDONLY | O_CLOEXEC)
-    if fd >= 0:
-        got = raw_read(fd, text, sizeof(text) - 1)
-        raw_close(fd)
-        if got > 0:
-            text[got] = 0
-            low = strtol(text, &rest, 10)
-            high = strtol(rest, NULL, 10)
+    if read_setting(b"/proc/sys/net/ipv4/ip_local_port_range", text, sizeof(text)):
+        low = strtol(text, &rest, 10)
+        high = strtol(rest, NULL, 10)
     if low < 1 or high > 65535 or low > high:
         low = DEFAULT_LOW
         high = DEFAULT_HIGH
+    if read_setting(b"/proc/sys/net/ipv4/ip_local_reserved_ports", text, sizeof(text)):
+        parse_reserved(text)
     port_low = <uint16_t>low
     port_high = <uint16_t>high
+
+
+cdef bint read_setting(const char *path, char *text, size_t room) noexcept nogil:
+    cdef ssize_t got = -1
+    cdef int fd = raw_open(path, O_RDONLY | O_CLOEXEC)
+    if fd >= 0:
+        got = raw_read(fd, text, room - 1)
+        raw_close(fd)
+    text[got if got > 0 else 0] = 0
+    return got > 0
+
+
+cdef void parse_reserved(const char *text) noexcept nogil:
+    """"8080,9000-9100" """
+    global reserved_count
+    cdef char *rest = <char *>text
+    cdef int count = 0
+    cdef long first
+    while count < RESERVED_RANGES and b'0' <= rest[0] <= b'9':
+        first = strtol(rest, &rest, 10)
+        reserved[2 * count] = reserved[2 * count + 1] = <uint16_t>first
+        if rest[0] == b'-':
+            reserved[2 * count + 1] = <uint16_t>strtol(rest + 1, &rest, 10)
+        count += 1
+        if rest[0] == b',':
+            rest += 1
+    reserved_count = count

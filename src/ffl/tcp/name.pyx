@@ -64,7 +64,7 @@ cdef public int ffs_connection(int fd, ff_tcp_name *name) noexcept nogil:
 cdef bint may_be_hosts(const sockaddr_storage *own, unsigned length) noexcept nogil:
     """Most sockets have a container's address, which is the right one."""
     cdef ff_tcp_end end
-    return ffs_end_of(own, length, &end) == 0 and end.port != 0 and ffs_may_be_hosts(end.address)
+    return not ffs_alone() and ffs_end_of(own, length, &end) == 0 and end.port != 0 and ffs_may_be_hosts(end.address)
 
 
 cdef int side_in_filter(int fd, ff_tcp_name *name) noexcept nogil:
@@ -131,3 +131,18 @@ cdef public int ffs_getpeername(int fd, sockaddr *name, unsigned *length) noexce
     if side == FFS_CLIENT:
         return show_end(&n.server, n.client.domain, name, length)
     return show(&found, found_length, name, length)
+
+
+cdef public int ffs_ioctl(int fd, unsigned long request, void *argument) noexcept nogil:
+    cdef ff_tcp_name name
+    cdef int own, status, saved
+    if ffs_connection(fd, &name) == FFS_NOT_OURS:
+        return raw_ioctl(fd, request, argument)
+    own = raw_socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)
+    if own < 0:
+        return -1
+    status = raw_ioctl(own, request, argument)
+    saved = get_errno()
+    raw_close(own)
+    set_errno(saved)
+    return status

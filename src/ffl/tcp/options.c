@@ -3,6 +3,9 @@
  * the socket's place. One that stands here is carried over; a socket with any other one stays on the overlay, as what
  * only its own network can do is asked for there (a device, a mark, a filter, signed segments, data in the SYN).
  */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
 #include "ffl/tcp/sock.h"
 
 #define SOCKET(option) {SOL_SOCKET, option, FFS_VALUE}
@@ -25,7 +28,7 @@ static const struct ffs_option options[] = {
 	SOCKET(64 /* SO_TIMESTAMPNS_NEW */), SOCKET(65 /* SO_TIMESTAMPING_NEW */), SOCKET(69 /* SO_PREFER_BUSY_POLL */),
 	SOCKET(70 /* SO_BUSY_POLL_BUDGET */), SOCKET(74 /* SO_TXREHASH */),
 	TCP(TCP_NODELAY), TCP(TCP_CORK), TCP(TCP_KEEPIDLE), TCP(TCP_KEEPINTVL), TCP(TCP_KEEPCNT), TCP(TCP_SYNCNT),
-	TCP(TCP_LINGER2), TCP(TCP_DEFER_ACCEPT), TCP(TCP_QUICKACK), TCP(16 /* TCP_THIN_LINEAR_TIMEOUTS */), TCP(17 /* TCP_THIN_DUPACK */),
+	TCP(TCP_LINGER2), TCP(TCP_DEFER_ACCEPT), TCP(16 /* TCP_THIN_LINEAR_TIMEOUTS */), TCP(17 /* TCP_THIN_DUPACK */),
 	TCP(TCP_USER_TIMEOUT), TCP(25 /* TCP_NOTSENT_LOWAT */), TCP(36 /* TCP_INQ */), TCP(37 /* TCP_TX_DELAY */),
 	TCP(44 /* TCP_RTO_MAX_MS */), TCP(45 /* TCP_RTO_MIN_US */), TCP(46 /* TCP_DELACK_MAX_US */),
 	IP(IP_TOS), IP(IP_TTL), IP(IP_RECVOPTS), IP(IP_RETOPTS), IP(IP_PKTINFO), IP(IP_MTU_DISCOVER), IP(IP_RECVERR),
@@ -40,6 +43,7 @@ static const struct ffs_option options[] = {
 	{SOL_SOCKET, 52 /* SO_ATTACH_REUSEPORT_EBPF */, FFS_DONE},
 	{SOL_SOCKET, 68 /* SO_DETACH_REUSEPORT_BPF */, FFS_DONE},
 	{SOL_SOCKET, SO_INCOMING_CPU, FFS_DONE},
+	{IPPROTO_TCP, TCP_QUICKACK, FFS_DONE}, /* TCP itself forgets it at connect */
 	{IPPROTO_TCP, 23 /* TCP_FASTOPEN, of a listener */, FFS_DONE},
 	{IPPROTO_TCP, 33 /* TCP_FASTOPEN_KEY */, FFS_DONE},
 	{IPPROTO_IPV6, IPV6_V6ONLY, FFS_DONE},

@@ -47,6 +47,10 @@ static inline int raw_dup(int fd) { return syscall(SYS_dup, fd); }
 static inline int raw_dup3(int from, int to, int flags) { return syscall(SYS_dup3, from, to, flags); }
 static inline int raw_close(int fd) { return syscall(SYS_close, fd); }
 static inline int raw_fcntl(int fd, int command, long argument) { return syscall(SYS_fcntl, fd, command, argument); }
+static inline int raw_ioctl(int fd, unsigned long request, void *argument)
+{
+	return syscall(SYS_ioctl, fd, request, argument);
+}
 static inline int raw_shutdown(int fd, int how) { return syscall(SYS_shutdown, fd, how); }
 static inline long raw_sendmsg(int fd, const void *m, int flags) { return syscall(SYS_sendmsg, fd, m, flags); }
 static inline long raw_recvmsg(int fd, void *m, int flags) { return syscall(SYS_recvmsg, fd, m, flags); }
@@ -97,13 +101,44 @@ static inline int raw_poll_one(int fd, int events, int timeout_ms)
 		result;                                                 \
 	})
 
+/* accept where flags are 0, as libc's accept is: a filter of system calls may know no other. */
 static inline int raw_accept4_cancellable(int fd, void *from, unsigned *length, int flags)
 {
+	if (!flags)
+		return CANCELLABLE(syscall(SYS_accept, fd, from, length));
 	return CANCELLABLE(syscall(SYS_accept4, fd, from, length, flags));
 }
-/* libc's connect under its other public name, which nobody replaces. */
-extern int __connect(int fd, const struct sockaddr *to, socklen_t length);
-static inline int libc_connect(int fd, const void *to, unsigned length) { return __connect(fd, to, length); }
+static inline int raw_connect_cancellable(int fd, const void *to, unsigned length)
+{
+	return CANCELLABLE(syscall(SYS_connect, fd, to, length));
+}
+
+/* What libc's fcntl does besides the call: a lock is waited for at a cancellation point, and a negative owner is no error. */
+static inline int raw_fcntl_cancellable(int fd, int command, long argument)
+{
+	struct f_owner_ex owner;
+
+	if (command == F_SETLKW || command == F_OFD_SETLKW)
+		return CANCELLABLE(syscall(SYS_fcntl, fd, command, argument));
+	if (command != F_GETOWN)
+		return raw_fcntl(fd, command, argument);
+	if (raw_fcntl(fd, F_GETOWN_EX, (long)&owner) < 0)
+		return -1;
+	return owner.type == F_OWNER_PGRP ? -owner.pid : owner.pid;
+}
+
+static inline int raw_dup2(int from, int to)
+{
+#ifdef SYS_dup2
+	return syscall(SYS_dup2, from, to);
+#else
+	return from != to ? raw_dup3(from, to, 0) : raw_fcntl(from, F_GETFD, 0) < 0 ? -1 : to;
+#endif
+}
+static inline void *raw_map_zeros(size_t size)
+{
+	return (void *)syscall(SYS_mmap, NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0L);
+}
 
 static inline int get_errno(void) { return errno; }
 static inline void set_errno(int value) { errno = value; }

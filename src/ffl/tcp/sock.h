@@ -44,6 +44,7 @@ struct ffs_entry *ffs_fresh_stream(int fd); /* fd's entry if it is an unshared T
 /* ---- the process (tcp/start.c) ---- */
 
 uint32_t ffs_forks(void);
+int ffs_alone(void); /* a filter of system calls stands: none is made but those that the program itself asks for */
 const char *ffs_broker_path(void);
 int ffs_in_prefix(const uint8_t address[16]); /* VNET_PREFIX; IPv4 is IPv4-mapped */
 int ffs_may_be_hosts(const uint8_t address[16]); /* HOST_IP_PREFIX; without it: not a container's by VNET_PREFIX */
@@ -90,6 +91,12 @@ void ffs_watch_again(int fd, struct ffs_entry *entry);
 
 /* ---- behind libc's names ---- */
 
+/* SIOCADDRT and up (linux/sockios.h): routes, interfaces, ARP, bridges, wireless; but SIOCOUTQNSD is the socket's own. */
+static inline int ffs_about_networks(unsigned long request)
+{
+	return request >= 0x890b && request <= 0x8bff && request != 0x894b;
+}
+
 int ffs_socket(int domain, int type, int protocol);
 int ffs_socketpair(int domain, int type, int protocol, int ends[2]);
 int ffs_connect(int fd, const struct sockaddr *to, unsigned length);
@@ -99,8 +106,11 @@ int ffs_getsockname(int fd, struct sockaddr *name, unsigned *length);
 int ffs_getpeername(int fd, struct sockaddr *name, unsigned *length);
 int ffs_getsockopt(int fd, int level, int option, void *value, unsigned *length);
 int ffs_setsockopt(int fd, int level, int option, const void *value, unsigned length);
+int ffs_ioctl(int fd, unsigned long request, void *argument); /* one of ffs_about_networks */
 int ffs_epoll_ctl(int epoll, int op, int fd, struct epoll_event *event);
 void ffs_duplicated(int from, int to);
 void ffs_watch_listener(int fd);
+void ffs_leave_listener(int fd);
+void ffs_leave_listeners(void);
 
 #endif

@@ -34,6 +34,7 @@ cdef extern from "ffl/tcp/sock.h" nogil:
     uint64_t ffs_cookie(int)
     ffs_entry *ffs_fresh_stream(int)
     uint32_t ffs_forks()
+    int ffs_alone()
     const char *ffs_broker_path()
     int ffs_in_prefix(const uint8_t *)
     int ffs_may_be_hosts(const uint8_t *)
@@ -51,3 +52,4 @@ cdef extern from "ffl/tcp/sock.h" nogil:
     void ffs_unwatch(int, ffs_entry *)
     void ffs_watch_again(int, ffs_entry *)
     void ffs_watch_listener(int)
+    void ffs_leave_listener(int)

@@ -1,4 +1,7 @@
 /* What libfsocket learns when it is loaded, and what a fork changes. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
 #include "ffl/tcp/sock.h"
 
 #include <arpa/inet.h>
@@ -24,7 +27,10 @@ static int quiet; /* FREEFLOW_LOG=error */
 static struct stat stderr_at_start;
 static atomic_uint forks, warned;
 
-extern int __register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void), void *dso);
+/* glibc has the one, where pthread_atfork belongs to each program; musl has the other. */
+extern int __register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void), void *dso)
+	__attribute__((weak));
+extern int pthread_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void)) __attribute__((weak));
 extern void *__dso_handle;
 
 uint32_t ffs_forks(void) { return atomic_load_explicit(&forks, memory_order_relaxed); /* the forking thread's own */ }
@@ -143,5 +149,8 @@ __attribute__((constructor)) static void start(void)
 	quiet = log && !strcmp(log, "error");
 	if (syscall(SYS_fstat, 2, &stderr_at_start)) /* fstat is newer than the oldest libc that this serves */
 		quiet = 1;
-	__register_atfork(NULL, forked_parent, forked_child, &__dso_handle);
+	if (__register_atfork)
+		__register_atfork(NULL, forked_parent, forked_child, &__dso_handle);
+	else if (pthread_atfork)
+		pthread_atfork(NULL, forked_parent, forked_child);
 }

@@ -5,10 +5,10 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 cdef extern from "ffl/tcp/raw.h" nogil:
     enum:
         AF_UNSPEC, AF_UNIX, AF_INET, AF_INET6
-        SOCK_STREAM, SOCK_SEQPACKET, SOCK_NONBLOCK, SOCK_CLOEXEC
+        SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET, SOCK_NONBLOCK, SOCK_CLOEXEC
         IPPROTO_IP, IPPROTO_TCP, IPPROTO_IPV6
         SOL_SOCKET, SO_COOKIE, SO_BUF_LOCK, SO_DOMAIN, SO_PROTOCOL, SO_TYPE, SO_ERROR, SO_PEERCRED, SO_KEEPALIVE
-        SO_LINGER, SO_RCVTIMEO, SO_SNDTIMEO, SO_SNDBUF, SO_RCVBUF, SO_ACCEPTCONN
+        SO_LINGER, SO_RCVTIMEO, SO_SNDTIMEO, SO_SNDBUF, SO_RCVBUF, SO_ACCEPTCONN, SO_REUSEPORT
         SO_GET_FILTER, SO_PEERSEC, SO_PASSCRED, SO_PASSSEC
         SCM_RIGHTS, MSG_NOSIGNAL, MSG_CTRUNC, MSG_CMSG_CLOEXEC, MSG_PEEK, MSG_DONTWAIT
         F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL, F_SETFL, FD_CLOEXEC, F_GETOWN, F_SETOWN
@@ -91,6 +91,7 @@ cdef extern from "ffl/tcp/raw.h" nogil:
     int raw_dup3(int, int, int)
     int raw_close(int)
     int raw_fcntl(int, int, long)
+    int raw_ioctl(int, unsigned long, void *)
     int raw_shutdown(int, int)
     ssize_t raw_sendmsg(int, const msghdr *, int)
     ssize_t raw_recvmsg(int, msghdr *, int)
@@ -101,7 +102,8 @@ cdef extern from "ffl/tcp/raw.h" nogil:
     int raw_setsockopt(int, int, int, const void *, unsigned)
     int raw_poll_one(int, int, int)
     int raw_accept4_cancellable(int, void *, unsigned *, int)
-    int libc_connect(int, const void *, unsigned)
+    int raw_connect_cancellable(int, const void *, unsigned)
+    void *raw_map_zeros(size_t)
     int get_errno()
     void set_errno(int)
     uint64_t now_ms()

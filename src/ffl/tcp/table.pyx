@@ -11,7 +11,6 @@ from libc.stdint cimport uint64_t
 from libc.string cimport memset
 
 cdef extern from "ffl/tcp/raw.h" nogil:
-    void *mmap(void *, size_t, int, int, int, long)
     int munmap(void *, size_t)
     void *MAP_FAILED
     # _Atomic pointers, published with release and read with acquire: a chunk's zeros come before its address.
@@ -40,7 +39,7 @@ cdef public ffs_entry *ffs_entry_make(int fd) noexcept nogil:
     if fd < 0 or fd >= CHUNK * CHUNKS:
         return NULL
     if ffs_chunk_load(&chunks[fd // CHUNK], __ATOMIC_ACQUIRE) == NULL:
-        fresh = mmap(NULL, CHUNK * sizeof(ffs_entry), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+        fresh = raw_map_zeros(CHUNK * sizeof(ffs_entry))
         if fresh == MAP_FAILED:
             return NULL
         if not ffs_chunk_publish(&chunks[fd // CHUNK], &none, fresh, False, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE):
@@ -56,17 +55,28 @@ cdef public uint64_t ffs_cookie(int fd) noexcept nogil:
 
 cdef public ffs_entry *ffs_fresh_stream(int fd) noexcept nogil:
     cdef ffs_entry *entry = ffs_entry_at(fd)
-    if entry == NULL or entry.kind != FFS_STREAM or entry.flags & (FFS_SHARED | FFS_TRIED):
+    if ffs_alone() or entry == NULL or entry.kind != FFS_STREAM or entry.flags & (FFS_SHARED | FFS_TRIED):
         return NULL
     if entry.forks != ffs_forks() or entry.cookie != ffs_cookie(fd):
         return NULL
     return entry
 
 
+cdef public void ffs_leave_listeners() noexcept nogil:
+    """Of all that this process knows."""
+    cdef int i, j
+    cdef ffs_entry *chunk
+    for i in range(CHUNKS):
+        chunk = <ffs_entry *>ffs_chunk_load(&chunks[i], __ATOMIC_ACQUIRE)
+        for j in range(CHUNK if chunk != NULL else 0):
+            if chunk[j].kind == FFS_LISTENER and chunk[j].cookie == ffs_cookie(i * CHUNK + j):
+                ffs_leave_listener(i * CHUNK + j)
+
+
 cdef public int ffs_socket(int domain, int type, int protocol) noexcept nogil:
     cdef int fd = raw_socket(domain, type, protocol)
     cdef ffs_entry *entry
-    if fd < 0:
+    if fd < 0 or ffs_alone():
         return fd
     entry = ffs_entry_at(fd)
     if entry != NULL:
@@ -114,7 +124,7 @@ cdef public int ffs_epoll_ctl(int epoll, int op, int fd, epoll_event *event) noe
     if status != 0:
         return status
     entry = ffs_entry_at(fd)
-    if entry == NULL:
+    if entry == NULL or ffs_alone():
         return 0
     if entry.kind == FFS_STREAM and not entry.flags & (FFS_SHARED | FFS_TRIED):
         note_watch(entry, epoll, op, event)

@@ -93,7 +93,7 @@ cdef const char *reason(uint32_t why) noexcept nogil:
     if why == FF_WHY_SEALED:
         return b"the seals of its memory file forbid the router to map it so"
     if why == FF_WHY_UNSEEN:
-        return b"it is shared memory, and the router may not look into this process: it has to be root's, in its pid namespace"
+        return b"it is shared memory without a descriptor, and the router may not look into this process: run it as root, in its pid namespace"
     if why == FF_WHY_MANY:
         return b"too many pieces: the container's part of the router's tables is used up"
     if why == FF_WHY_LIMIT:

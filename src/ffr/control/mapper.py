@@ -91,6 +91,8 @@ class Mapper:
     def _map(self, pid, pidfd, address, length, writable):
         """(device, inode, offset, length, writable, address here, size, bytes before the offset)."""
         found = shared_memory.find(pid, pidfd, address, length, writable)
+        if found.fd < 0:
+            return self._attach(found, writable)
         try:
             at, size, skip = mappings.map_file(found.fd, found.offset, length, found.page, writable,
                                                -1 if found.whole else self._reactor.uffd)
@@ -99,6 +101,14 @@ class Mapper:
         finally:
             os.close(found.fd)
         return os.makedev(*found.device), found.inode, found.offset, length, writable, at, size, skip
+
+    def _attach(self, found, writable):
+        """A SysV segment, as _map."""
+        at, size = mappings.attach(found.inode, writable)
+        if found.offset + found.length > size:
+            _unmap([(at, size)])
+            raise NotShared(errno.EFAULT, "SHORT", f"the range ends behind the segment's {size} bytes")
+        return os.makedev(*found.device), found.inode, found.offset, found.length, writable, at, size, found.offset
 
     def _answer(self, number, ticket, done=(), error=0, why=0):
         try:

@@ -18,13 +18,14 @@ from ffr.mem import mappings, procmap
 
 F_GET_SEALS, F_SEAL_WRITE, F_SEAL_FUTURE_WRITE = 1034, 8, 16  # linux/fcntl.h
 MOUNTS_MAX = 4 << 20  # bytes of a process's mountinfo that are read: some 20 000 mounts
+DESCRIPTORS_MAX = 4096  # of a process, that are looked at
 PIECES_MAX = 1024  # mappings that one range may consist of: mprotect and mbind split them
 IN_MEMORY = {"tmpfs", "hugetlbfs"}
 
 
 @dataclass
 class Found:
-    """A range of a process's shared memory, open. Close `fd`."""
+    """A range of a process's shared memory, open. Close `fd`; -1: it is the SysV segment whose number is `inode`."""
 
     fd: int
     device: tuple  # (major, minor)
@@ -51,9 +52,11 @@ def find(pid, pidfd, address, length, writable):
         raise _unseen(error) from None
     try:
         start, end, device, inode, offset = _range_of(maps, address, length, writable)
+        path = _open_path(pid, start, end)
+        if path < 0 and (path := _open_descriptor(pid, device, inode)) < 0:
+            return _sysv(pid, maps, start, Found(-1, device, inode, offset, length, mmap.PAGESIZE, False))
     finally:
         os.close(maps)
-    path = _open_path(pid, start, end)
     try:
         if mappings.identify(path) != (*device, inode):
             raise _changed()
@@ -90,13 +93,45 @@ def _range_of(maps, address, length, writable):
 
 
 def _open_path(pid, start, end):
-    """The mapping's file, as a place in the file system: nothing of it is opened yet."""
+    """The mapping's file, as a place in the file system: nothing of it is opened yet. -1: only root may look so."""
     try:
         return os.open(f"/proc/{pid}/map_files/{start:x}-{end:x}", os.O_PATH | os.O_CLOEXEC)
     except FileNotFoundError:
         raise _changed() from None
+    except PermissionError:
+        return -1
     except OSError as error:
         raise _unseen(error) from None
+
+
+# ---- for a router that is an ordinary user's: what its own programs have open is the same ----
+
+def _open_descriptor(pid, device, inode):
+    """The file as one of the process's descriptors has it, by O_PATH too; -1 when none has."""
+    try:
+        for number in os.listdir(f"/proc/{pid}/fd")[:DESCRIPTORS_MAX]:
+            try:
+                path = os.open(f"/proc/{pid}/fd/{number}", os.O_PATH | os.O_CLOEXEC)
+            except FileNotFoundError:
+                continue
+            if mappings.identify(path) == (*device, inode):
+                return path
+            os.close(path)
+    except OSError as error:
+        raise _unseen(error) from None
+    return -1
+
+
+def _sysv(pid, maps, start, found):
+    """A SysV segment has no descriptor, but its number as inode, which means the same in the same IPC namespace. Holes of one
+    that is attached cannot be guarded: it has to be the router's own user who is charged for them."""
+    try:
+        here = os.geteuid() != 0 and os.stat(f"/proc/{pid}/ns/ipc").st_ino == os.stat("/proc/self/ns/ipc").st_ino
+    except OSError as error:
+        raise _unseen(error) from None
+    if here and _file_system_of_own(found.device) == "tmpfs" and procmap.name(maps, start).startswith(b"/SYSV"):
+        return found
+    raise NotShared(errno.EOPNOTSUPP, "UNSEEN", "only root may open what a process has mapped without a descriptor")
 
 
 def _open(path):

@@ -19,6 +19,16 @@ cdef extern from "ffr/reactor/loop.h" nogil:
 cdef extern from "<sys/mman.h>" nogil:
     enum:
         MAP_NORESERVE
+    int mprotect(void *at, size_t size, int protection)
+
+cdef extern from "<sys/shm.h>" nogil:
+    struct shmid_ds:
+        size_t shm_segsz
+    enum:
+        IPC_STAT
+    int shmctl(int id, int command, shmid_ds *found)
+    void *shmat(int id, const void *at, int flags)
+    int shmdt(const void *at)
 
 
 # ---- the reactor's side ----
@@ -109,7 +119,25 @@ def map_file(int fd, uint64_t offset, uint64_t length, uint64_t page, bint writa
     return <uintptr_t>at, size, skip
 
 
+def attach(int shm_id, bint writable):
+    """Maps all of a SysV segment; (address, size). The kernel lets no userfaultfd guard its holes. Raises OSError."""
+    cdef shmid_ds found
+    cdef void *at
+    cdef int error = 0
+    with nogil:
+        at = shmat(shm_id, NULL, 0)
+        if at == MAP_FAILED or shmctl(shm_id, IPC_STAT, &found):
+            error = errno
+        elif not writable and mprotect(at, found.shm_segsz, PROT_READ):
+            error = errno
+        if error and at != MAP_FAILED:
+            shmdt(at)
+    if error:
+        raise OSError(error, os.strerror(error))
+    return <uintptr_t>at, (found.shm_segsz + 4095) & ~<size_t>4095
+
+
 def unmap(uintptr_t at, uint64_t size):
-    """What map_file returned."""
+    """What map_file or attach returned."""
     with nogil:
         munmap(<void *>at, size)

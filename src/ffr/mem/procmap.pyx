@@ -51,7 +51,18 @@ def find(int maps, uint64_t addr):
             q.inode)
 
 
+def name(int maps, uint64_t addr):
+    """What the text calls the mapping that holds addr, bytes: a path, or nothing."""
+    words = _line(maps, addr).split(None, 5)
+    return words[5].rstrip() if len(words) > 5 else b""
+
+
 def _search(maps, addr):
+    line = _line(maps, addr)
+    return parse(line) if line else None
+
+
+def _line(maps, addr):
     text = b""
     at = 0
     while (part := os.pread(maps, 1 << 16, at)) and at < TEXT_MAX:
@@ -60,8 +71,8 @@ def _search(maps, addr):
         for line in lines:
             found = parse(line)
             if found[0] <= addr < found[1]:
-                return found
-    return None
+                return line
+    return b""
 
 
 def parse(line):

@@ -2,7 +2,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
 from ffcore.tcp cimport *
-from ffr.tcp.kernel cimport STATE_LISTEN, find_socket, found_socket, may_change_networks, send_reply
+from ffr.tcp.kernel cimport STATE_LISTEN, STATE_TIME_WAIT, find_socket, found_socket, may_change_networks, send_reply
 from ffr.tcp.peers cimport FFR_PEER_SETTLED, channel_send, ffr_peer_message
 from ffr.tcp.state cimport *
 from ffr.tcp.tables cimport *
@@ -58,6 +58,8 @@ cdef uint32_t acceptor(broker *b, uint32_t server, const ff_tcp_end *local, cons
     if find_socket(b.containers[server].diag, local, remote, &found) != 0:
         reason[0] = FF_TCP_NO_LISTENER
         return NONE
+    if found.state == STATE_TIME_WAIT:
+        return behind_time_wait(b, server, local, remote)
     if found.state != STATE_LISTEN:
         return TAKEN
     l = listener_of(b, server, found.cookie)
@@ -65,6 +67,18 @@ cdef uint32_t acceptor(broker *b, uint32_t server, const ff_tcp_end *local, cons
         reason[0] = FF_TCP_PLAIN_LISTENER
         return NONE
     return l
+
+
+cdef uint32_t behind_time_wait(broker *b, uint32_t server, const ff_tcp_end *local, const ff_tcp_end *remote) noexcept nogil:
+    """A SYN ends the TIME_WAIT of an earlier connection with these ports, and meets the listener that another port meets,
+    if there is only that one. Ports would be scarce otherwise: a busy server's container has thousands of them."""
+    cdef ff_tcp_end other = remote[0]
+    cdef found_socket found
+    cdef uint32_t l = NONE
+    other.port = 0  # nobody's
+    if find_socket(b.containers[server].diag, local, &other, &found) == 0 and found.state == STATE_LISTEN:
+        l = listener_of(b, server, found.cookie)
+    return l if l != NONE and not b.listeners[l].distrusted and not b.listeners[l].group else <uint32_t>TAKEN
 
 
 cdef uint32_t path_seen(broker *b, uint32_t index) noexcept nogil:

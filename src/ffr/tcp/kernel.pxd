@@ -11,6 +11,8 @@ cdef struct found_socket:
     uint8_t family
 
 cdef enum:
+    STATE_SYN_SENT = 2
+    STATE_TIME_WAIT = 6
     STATE_LISTEN = 10
 
 # The TCP socket that a packet from `remote` to `local` would meet in the namespace of diag: an established one, or the

@@ -7,7 +7,7 @@ cdef extern from "ffr/tcp/kernel.h" nogil:
     enum:
         AF_INET, AF_INET6, SOCK_STREAM, SOCK_CLOEXEC, SOCK_NONBLOCK, SOL_SOCKET, SO_LINGER, SO_ATTACH_FILTER
         SO_LOCK_FILTER, SO_REUSEADDR, EINPROGRESS, EAGAIN, EPROTO, ETIMEDOUT, MSG_DONTWAIT, MSG_NOSIGNAL
-        IPPROTO_TCP, IPPROTO_IPV6, TCP_REPAIR, TCP_CONGESTION, IPV6_FREEBIND, IPV6_V6ONLY, IPV6_ADDRFORM
+        IPPROTO_TCP, IPPROTO_IPV6, TCP_REPAIR, TCP_CONGESTION, IPV6_FREEBIND, IPV6_V6ONLY, IPV6_ADDRFORM, IPPROTO_IP, IP_MULTICAST_ALL
         POLLIN, POLLERR, POLLHUP, POLLRDHUP, F_SETFL
         BPF_LD, BPF_B, BPF_ABS, BPF_IMM, BPF_JMP, BPF_JSET, BPF_K, BPF_RET
     struct sockaddr:
@@ -206,6 +206,7 @@ cdef int link_open(const uint8_t *own, uint16_t port, const uint8_t *address) no
 cdef void link_become(int fd, int domain) noexcept nogil:
     if domain == AF_INET:
         set_option(fd, IPPROTO_IPV6, IPV6_ADDRFORM, AF_INET)
+        set_option(fd, IPPROTO_IP, IP_MULTICAST_ALL, 1)  # as an IPv4 socket has it from the start
 
 
 cdef int link_accept(int door, uint8_t *address, uint16_t *port) noexcept nogil:

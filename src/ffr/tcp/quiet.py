@@ -23,8 +23,6 @@ IFF_UP, LOOPBACK = 0x1, 1  # the loopback's index in every namespace
 IFA_LOCAL, RTA_OIF = 2, 4
 RT_TABLE_LOCAL, RTPROT_BOOT, RT_SCOPE_HOST, RTN_LOCAL = 255, 3, 254, 2
 ANSWER_S = 1.0
-# Of one socket, bytes: least, at first, at most. What links hold is charged to the router's memory (docs/tcp-mode.md).
-BUFFERS = {"tcp_rmem": "4096 131072 4194304", "tcp_wmem": "4096 65536 4194304"}
 
 
 def enter():
@@ -43,12 +41,6 @@ def enter():
             _make_all_local(netlink, socket.AF_INET6, 0)
         except OSError as error:
             log.info("connections over IPv6 stay on the overlay: %s", error)
-    for name, value in BUFFERS.items():
-        try:
-            with open(f"/proc/sys/net/ipv4/{name}", "w") as setting:
-                setting.write(value)
-        except OSError as error:
-            log.info("%s is the kernel's default: %s", name, error.strerror)
 
 
 def _take_address(netlink, family, bits, address):

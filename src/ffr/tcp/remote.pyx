@@ -226,16 +226,16 @@ cdef void on_answer(broker *b, uint32_t peer, ffr_peer_message *m) noexcept nogi
     if m.verdict in (FF_TCP_GO, FF_TCP_CONFIRM):
         hand_over(b, i, m)
         return
-    if m.flags & NO_LINK or m.verdict == FF_TCP_IN_USE:
+    if m.flags & NO_LINK:
         link_drop(b, e.link)
     else:
-        link_back(b, e.link)
+        link_back(b, e.link)  # one whose port means a connection of these two containers serves others
     e.link = NONE
     e.tries += 1
     if (m.flags & NO_LINK or m.verdict == FF_TCP_IN_USE) and e.tries < LINK_TRIES:
         offer(b, i)
     else:
-        if e.tries == LINK_TRIES:
+        if e.tries == LINK_TRIES and m.flags & NO_LINK:
             b.peers[peer].retry_ms = tcp_now_ms() + LINKLESS_MS
         give_up(b, i, min(m.reason, <uint32_t>(FF_TCP_REASONS - 1)))
 

@@ -3,7 +3,7 @@ from libc.string cimport memcmp, memcpy, memset
 
 from ffcore.tcp cimport *
 from ffr.tcp.decide cimport *
-from ffr.tcp.kernel cimport STATE_LISTEN, find_socket, found_socket, send_reply
+from ffr.tcp.kernel cimport STATE_LISTEN, STATE_SYN_SENT, find_socket, found_socket, send_reply
 from ffr.tcp.link cimport link_hold, link_left, link_lock, link_name, link_pair
 from ffr.tcp.peers cimport channel_flush, links_sweep, place_of
 from ffr.tcp.remote cimport (errands_expire, is_remote, peer_lost, remote_connect, remote_settle)
@@ -30,7 +30,7 @@ cdef enum:
     TAKEN_MS = 500            # between accept and claim lies one message
     SHARE = 4                 # of the listeners, for one container
     PENDING_SHARE = 2         # of the pending connections
-    LOST_MS = 150000          # a SYN is sent again for 127 s at most (tcp_syn_retries)
+    LOST_MS = 3000            # a client whose SYN was sent again for a second asks before it changes over
     FLUSH_MS = 1
 
 
@@ -76,6 +76,9 @@ cdef int serve_listen(broker *b, uint32_t index, ff_tcp_request *ask, ff_tcp_rep
         b.listeners[l].privileged = is_privileged(s)
     if ask.flags & FF_TCP_ACCEPTS:
         b.listeners[l].accepts = True
+    if ask.flags & FF_TCP_LEAVES:
+        b.listeners[l].distrusted = True
+    b.listeners[l].group = ask.flags & FF_TCP_GROUP != 0
     answer.token = b.listeners[l].token
     answer.verdict = FF_TCP_GO
     answer.reason = FF_TCP_ACCELERATED
@@ -384,26 +387,28 @@ cdef void look_after(broker *b, uint32_t index, uint64_t now) noexcept nogil:
     if there and found.inode != 0:
         if p.taken_ms == 0:
             p.taken_ms = now
+            p.look_ms = now + TAKEN_MS
+            return
         elif now - p.taken_ms >= TAKEN_MS:
             b.listeners[p.listener].distrusted = True
             there = False
     elif not there and p.client == REMOTE:
         there = may_come(b, p, now)
     elif not there:
-        # A SYN that is being sent again: the client's side of it is there.
-        there = (find_socket(b.containers[p.client].diag, &p.client_end, &p.server_end, &found) == 0
-                 and found.state != STATE_LISTEN)
+        # A SYN that is being sent again. What is in another state has been here, and was accepted by who is gone since.
+        there = (not p.seen and find_socket(b.containers[p.client].diag, &p.client_end, &p.server_end, &found) == 0
+                 and found.state == STATE_SYN_SENT)
     if not there:
         b.dropped += 1
         pending_drop(b, index)
         return
-    p.seen = p.seen or found.state != STATE_LISTEN
+    p.seen = p.seen or found.state not in (STATE_LISTEN, STATE_SYN_SENT)
     p.look_ms = now + min(max(now - p.born_ms, <uint64_t>FIRST_LOOK_MS), <uint64_t>LAST_LOOK_MS)
 
 
 cdef bint may_come(broker *b, pending *p, uint64_t now) noexcept nogil:
     """A SYN that another host's client sends again cannot be seen. So: until the client lets go of its end, its
-    listener is closed, or nobody would send it any more. One that was here once does not come again."""
+    listener is closed, or the client would ask first. One that was here once does not come again."""
     cdef found_socket found
     if p.seen or link_left(p.end) or now - p.born_ms >= LOST_MS:
         return False

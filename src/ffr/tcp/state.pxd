@@ -51,7 +51,8 @@ cdef struct listener:
     ff_tcp_end local
     bint accepts              # through the library, as was seen
     bint privileged           # whoever named it is
-    bint distrusted           # somebody took a connection out of its backlog and never claimed it
+    bint distrusted           # somebody took a connection out of its backlog and never claimed it, or will not
+    bint group                # one of several that share its port, or it may be
 
 cdef enum pending_state:
     FREE = 0

@@ -11,6 +11,7 @@ class Symbol(NamedTuple):
     is_default: bool  # name@@version: what new programs bind to
     kind: str  # FUNC, OBJECT, NOTYPE
     is_defined: bool
+    is_weak: bool
 
 
 def symbols(path):
@@ -23,7 +24,8 @@ def symbols(path):
         name, at, version = words[7].partition("@")
         if words[6] == "ABS" or not name:
             continue
-        found.append(Symbol(name, version.lstrip("@"), version.startswith("@"), words[3], words[6] != "UND"))
+        found.append(Symbol(name, version.lstrip("@"), version.startswith("@"), words[3], words[6] != "UND",
+                            words[4] == "WEAK"))
     return found
 
 

@@ -6,6 +6,7 @@ exports/*.txt are the symbols of the libibverbs.so.1 of three releases (rdma-cor
 import re
 from pathlib import Path
 
+import musl
 import pytest
 
 from ffl_nodes import RELEASES
@@ -38,6 +39,12 @@ def test_glibc_may_be_old(library):
     newer = [s for s in elf.symbols(library) if s.version.startswith("GLIBC_")
              and (s.version == "GLIBC_PRIVATE" or version_numbers(s.version) > GLIBC_MOST)]
     assert newer == [], "pin these in src/ffl/glibc.h"
+
+
+def test_musl_has_what_the_sockets_library_needs():
+    """Weak symbols may be missing."""
+    needed = {s.name for s in elf.symbols(FFL / "lib/libfsocket.so.1") if not s.is_defined and not s.is_weak}
+    assert needed - musl.defines() == set()
 
 
 @each_library

@@ -99,6 +99,32 @@ def test_a_sealed_file_with_holes_is_refused(pidfd):
     os.close(fd)
 
 
+def test_an_ordinary_users_router_takes_descriptors_and_sysv_segments(monkeypatch, memfd, pidfd):
+    monkeypatch.setattr(shared_memory, "_open_path", lambda *range_: -1)
+    with mapped(memfd) as (_, at):
+        found = shared_memory.find(os.getpid(), pidfd, at + 4096, 4096, True)
+        assert os.fstat(found.fd).st_ino == os.fstat(memfd).st_ino and found.offset == 4096
+        os.close(found.fd)
+    libc = ctypes.CDLL(None)
+    libc.shmat.restype, libc.shmdt.argtypes = ctypes.c_void_p, (ctypes.c_void_p,)
+    number = libc.shmget(0, SIZE, 0o1600)
+    at = libc.shmat(number, None, 0)
+    libc.shmctl(number, 0, None)  # IPC_RMID: it goes with its last attachment
+    with pytest.raises(NotShared, match="only root"):  # this router is root's, whom others' holes would be charged to
+        shared_memory.find(os.getpid(), pidfd, at, 4096, True)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    found = shared_memory.find(os.getpid(), pidfd, at + 8192, 4096, True)
+    assert (found.fd, found.inode, found.offset) == (-1, number, 8192)
+    *_, here, size, skip = mapping.Mapper._attach(None, found, True)
+    ctypes.memmove(at + 8192, b"hello", 5)
+    assert ctypes.string_at(here + skip, 5) == b"hello" and size == SIZE
+    mappings.unmap(here, size)
+    found.offset = SIZE
+    with pytest.raises(NotShared, match="ends behind"):
+        mapping.Mapper._attach(None, found, False)
+    libc.shmdt(at)
+
+
 class Reactor:
     """Wants one thing after the other; remembers its answers."""
 
