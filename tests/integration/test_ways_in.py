@@ -1,4 +1,4 @@
-"""One smoke test of each way in and of each NIC, for `make test-quick`: something new has its line here, too.
+"""One smoke test of each way in, of each NIC and of each link, for `make test-quick`: something new has its line here, too.
 
 What each of them does in full, other files test.
 """
@@ -8,7 +8,7 @@ import subprocess
 import pytest
 from tcp_net import ECHO_ONCE, converse
 
-from freeflow.cli import router_run
+from ffcore.nics import LINKS, NICS
 from freeflow.perftest import Perftest
 from places import FREEFLOW, Lab
 from programs import program
@@ -17,6 +17,10 @@ TRANSFER = ("rc_transfer", "send")  # a verbs program and one of its cases
 BY_NIC = {  # NIC -> where the client runs, with the server in h1c1
     "local": "h1c2",
     "roce": "h2c1",
+}
+BY_LINK = {  # a link of roce's -> likewise
+    "udp": "h2c1",
+    "stream": "h2c1",
 }
 
 pytestmark = pytest.mark.quick
@@ -46,17 +50,25 @@ def test_tcp_mode(net, accelerated):
     assert accelerated() == 1
 
 
-@pytest.mark.parametrize("nic", BY_NIC)
-def test_a_lab_and_its_nic(nic):
-    made = Lab(f"-quick-{nic}", host_count=2, container_count=2, nic=nic)
+def check_lab(suffix, client, **options):
+    made = Lab(f"-quick-{suffix}", host_count=2, container_count=2, **options)
     try:
         for words in (["ib_send_lat"], ["ib_write_bw"], ["ib_send_lat", "-c", "UD"]):
-            result = Perftest(made.enter, "h1c1", BY_NIC[nic]).run(*words, "-n", "200", "-F")
+            result = Perftest(made.enter, "h1c1", client).run(*words, "-n", "200", "-F")
             assert result.row["#iterations"] == 200
     finally:
         made.down()
 
 
-def test_every_nic_is_tried():
-    choices = next(option.type.choices for option in router_run.command.params if option.name == "nic")
-    assert set(BY_NIC) == set(choices) - {"auto"}
+@pytest.mark.parametrize("nic", BY_NIC)
+def test_a_lab_and_its_nic(nic):
+    check_lab(nic, BY_NIC[nic], nic=nic)
+
+
+@pytest.mark.parametrize("link", BY_LINK)
+def test_a_lab_and_its_link(link):
+    check_lab(link, BY_LINK[link], link=link)
+
+
+def test_every_nic_and_link_is_tried():
+    assert set(BY_NIC) == set(NICS) - {"auto"} and set(BY_LINK) == set(LINKS)

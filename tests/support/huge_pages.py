@@ -8,12 +8,12 @@ COUNT = Path("/proc/sys/vm/nr_hugepages")
 
 @contextmanager
 def reserved(needed):
-    """So many more than there are; afterwards as many as there were."""
-    before = COUNT.read_text()
-    COUNT.write_text(str(int(before) + needed))
+    """So many more than there are; afterwards so many fewer, for other test runs may have theirs."""
+    before = int(COUNT.read_text())
+    COUNT.write_text(str(before + needed))
+    got = int(COUNT.read_text())
     try:
-        got = int(COUNT.read_text())
-        assert got >= int(before) + needed, f"the machine has memory for {got} huge pages: {int(before) + needed} are needed"
+        assert got >= before + needed, f"the machine has memory for {got} huge pages: {before + needed} are needed"
         yield
     finally:
-        COUNT.write_text(before)
+        COUNT.write_text(str(max(int(COUNT.read_text()) - (got - before), 0)))
