@@ -6,7 +6,7 @@ ARGS ?=
 TEST_PACKAGES = python3-pyverbs python3-numpy rdmacm-utils qperf ucx-utils libucx0 libfabric-bin libfabric1 \
 	'libopenmpi3|libopenmpi40|libopenmpi3t64' openmpi-bin python3-mpi4py etcd-server etcd-client openssl \
 	nginx-light wrk apache2-utils curl redis-server redis-tools memcached postgresql openssh-server openssh-client \
-	valgrind infiniband-diags prometheus-node-exporter netpipe-tcp nftables systemd podman runc musl musl-tools prometheus \
+	valgrind libjemalloc2 infiniband-diags prometheus-node-exporter netpipe-tcp nftables systemd podman runc musl musl-tools prometheus \
 	'libpython3.11-testsuite|libpython3.13-testsuite'
 # A guest with Linux's own RoCEv2: an emulator, what its image is made with, and a dissector.
 INTEROP_PACKAGES = qemu-system-x86 busybox-static cpio kmod tshark

@@ -7,10 +7,11 @@
 
 #include "ffl/memory/uffd/uffd.h"
 #include "ffl/memory/way.h"
+#include "ffl/memory/world/tracer.h"
 #include "ffl/memory/world/world.h"
 
 enum {
-	CHUNK_QUIET = 2 << 20, /* a writer waits half a millisecond for it */
+	CHUNK_QUIET = 64 << 20, /* for one helper, which does it part by part */
 	CHUNK = 4 << 20,       /* bytes at a stop: about a millisecond */
 	CHUNK_MAX = 32 << 20,  /* on a busy machine, where threads are slow to come */
 };
@@ -47,7 +48,10 @@ static int under_valgrind(void)
 void ff_way_choose(int device)
 {
 	const char *wish = getenv("FREEFLOW_USERFAULTFD");
-	quiet = ff_uffd_init((wish && strcmp(wish, "off") == 0) || under_valgrind() ? -1 : device);
+	int valgrind = under_valgrind();
+	quiet = ff_uffd_init((wish && strcmp(wish, "off") == 0) || valgrind ? -1 : device);
+	if (valgrind) /* it cannot make a process in its memory either */
+		ff_tracer_forbid(1);
 }
 
 int ff_way_is_quiet(void) { return quiet && ff_uffd_is_there(); }
@@ -95,14 +99,16 @@ int ff_way_swap(const struct ff_swap *swap)
 {
 	if (ff_world_is_stopped())
 		return swap_stopped(swap);
-	int result = ff_uffd_swap(swap);
+	static struct ff_swap rest; /* guarded by the world's lock; not on the stack, which may be what is swapped */
+	rest = *swap;
+	int result = ff_uffd_swap(&rest);
 	if (result == 0)
 		return 0;
 	snprintf(reason, sizeof reason, "%s", ff_uffd_reason());
 	if (result != EOPNOTSUPP && result != EDEADLK) /* a signal wakes whoever sleeps on a futex, and it sleeps anew */
 		return result;
-	if (swap->kind == FF_SWAP_SHARE && !(swap->prot & PROT_WRITE))
-		return swap_stopped(swap); /* nobody is there to be stopped: nobody can store there */
+	if (rest.kind == FF_SWAP_SHARE && !(rest.prot & PROT_WRITE))
+		return swap_stopped(&rest); /* nobody is there to be stopped: nobody can store there */
 	result = stop();
-	return result ? result : swap_stopped(swap);
+	return result ? result : swap_stopped(&rest);
 }

@@ -17,7 +17,10 @@
 #define MREMAP_DONTUNMAP 4
 #endif
 
-enum { AGAIN_MAX = 10000 }; /* times that the kernel was at the same page just then */
+enum {
+	AGAIN_MAX = 10000, /* times that the kernel was at the same page just then */
+	PART = 2 << 20,	   /* a store waits half a millisecond for it */
+};
 
 /* Bytes moved; *error: 0 or a negated errno that ended it. */
 static uint64_t move(int fd, uint64_t to, uint64_t from, uint64_t length, long *error)
@@ -137,4 +140,15 @@ long ff_uffd_share(struct ff_room *room)
 		ff_raw2(SYS_mlock, swap->addr, swap->length);
 	ff_raw1(SYS_close, fd);
 	return room->result = result;
+}
+
+long ff_uffd_share_all(struct ff_room *room)
+{
+	long result = 0;
+	while (result == 0 && ff_room_next(room, PART)) {
+		result = ff_uffd_share(room);
+		if (result == 0)
+			ff_room_done(room);
+	}
+	return result;
 }

@@ -55,8 +55,8 @@ int ff_uffd_is_there(void)
 
 static long run(struct ff_room *room)
 {
-	int unshare = room->swap.kind == FF_SWAP_UNSHARE;
-	int error = ff_helper_start(room, unshare ? ff_uffd_unshare : ff_uffd_share);
+	int unshare = room->rest.kind == FF_SWAP_UNSHARE;
+	int error = ff_helper_start(room, unshare ? ff_uffd_unshare_all : ff_uffd_share_all);
 	if (error)
 		return -error;
 	return unshare ? ff_uffd_put(room) : ff_helper_join(room);
@@ -90,18 +90,22 @@ int ff_uffd_lend(struct ff_room *room)
 	return ff_uffd_is_there();
 }
 
-int ff_uffd_swap(const struct ff_swap *swap)
+int ff_uffd_swap(struct ff_swap *swap)
 {
 	struct ff_room *room = ff_room();
 	if (room == NULL || ff_uffd_is_own(swap->addr, swap->length) || !ff_uffd_lend(room))
 		return EOPNOTSUPP;
 	long error = -EBUSY;
+	room->rest = *swap;
 	for (int tried = 0; tried < TRIES && error == -EBUSY; tried++) {
-		room->swap = *swap;
+		uint64_t before = room->rest.length;
 		error = run(room);
 		if (error == -EBUSY)
 			nap(room, tried);
+		if (room->rest.length != before)
+			tried = 0; /* another page than the last time */
 	}
+	*swap = room->rest;
 	if (error)
 		explain(room, error);
 	return (int)-error;

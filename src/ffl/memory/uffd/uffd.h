@@ -30,8 +30,9 @@
 int ff_uffd_init(int device);
 /* Whether the descriptor is still what it was. */
 int ff_uffd_is_there(void);
-/* 0 or an errno: EOPNOTSUPP where this way cannot be gone (a private mapping of a file, say), and all is as it was. */
-int ff_uffd_swap(const struct ff_swap *swap);
+/* 0 or an errno: EOPNOTSUPP where this way cannot be gone (a private mapping of a file, say). Then *swap is what is left to
+ * do: all before it has been swapped. */
+int ff_uffd_swap(struct ff_swap *swap);
 const char *ff_uffd_reason(void);
 /* In a child: no helper lives there. */
 void ff_uffd_child(void);
@@ -62,7 +63,8 @@ struct ff_room {
 	uint64_t fault;	   /* where it failed */
 	uint32_t waiter;   /* a thread that sleeps on a word of these pages */
 	uint32_t maker;	   /* tid */
-	struct ff_swap swap;
+	struct ff_swap rest; /* what is still to be done */
+	struct ff_swap swap; /* the part of it that is being done */
 	uint64_t scratch; /* address of swap.length bytes */
 	struct ff_guard *guard; /* of guard.c */
 	char listing[FF_TASKS_LISTING];
@@ -82,11 +84,28 @@ static inline void ff_room_say(ff_a32 *word, uint32_t value)
 	ff_raw3(SYS_futex, word, 1 /* FUTEX_WAKE */, 64);
 }
 
+/* The next part of the rest, of at most so many bytes, up to a multiple of it: huge pages stay whole. 0: there is none. */
+static inline int ff_room_next(struct ff_room *room, uint64_t bytes)
+{
+	uint64_t left = room->rest.length, up = bytes - room->rest.addr % bytes;
+	room->swap = room->rest;
+	room->swap.length = left < up ? left : up;
+	return left != 0;
+}
+
+static inline void ff_room_done(struct ff_room *room)
+{
+	room->rest.addr += room->swap.length;
+	room->rest.offset += room->swap.length;
+	room->rest.length -= room->swap.length;
+}
+
 /* An empty private mapping as long as the run. 0 or a negated errno. */
 long ff_uffd_scratch(struct ff_room *room);
 
-long ff_uffd_share(struct ff_room *room);   /* SHARE and GIVE */
-long ff_uffd_unshare(struct ff_room *room); /* UNSHARE; the maker: ff_uffd_put() */
+long ff_uffd_share_all(struct ff_room *room); /* rest, part by part */
+long ff_uffd_share(struct ff_room *room);     /* SHARE and GIVE: one part */
+long ff_uffd_unshare_all(struct ff_room *room); /* UNSHARE: rest; the maker: ff_uffd_put() */
 long ff_uffd_put(struct ff_room *room);
 
 /* A thread of this process that sleeps on a futex in [addr, addr + length) whose key is about to change; 0: none. */

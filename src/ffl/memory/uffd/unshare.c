@@ -18,15 +18,23 @@
 #include "ffl/memory/uffd/kernel.h"
 #include "ffl/memory/uffd/uffd.h"
 
-enum { PAGE = 4096, LOOK_NS = 10000000, AGAIN_MAX = 100000 };
+enum {
+	PAGE = 4096,
+	LOOK_NS = 10000000,
+	AGAIN_MAX = 100000,
+	PART = 16 << 20, /* a store waits some milliseconds for it; each takes two changes of threads */
+};
 
 /* By the maker. Its stack may be part of what it moves. */
 long ff_uffd_put(struct ff_room *room)
 {
 	const struct timespec look = { 0, LOOK_NS };
-	while (ff_load32_acquire(&room->step) == FF_STEP_NONE && ff_load32_acquire(&room->alive)) /* with ff_room_say */
-		ff_raw4(SYS_futex, &room->step, 0 /* FUTEX_WAIT */, FF_STEP_NONE, &look);
-	if (ff_load32(&room->step) == FF_STEP_READY) { /* relaxed: read before */
+	for (;;) {
+		while (ff_load32_acquire(&room->step) == FF_STEP_NONE && ff_load32_acquire(&room->alive)) /* with ff_room_say */
+			ff_raw4(SYS_futex, &room->step, 0 /* FUTEX_WAIT */, FF_STEP_NONE, &look);
+		if (ff_load32(&room->step) != FF_STEP_READY) /* relaxed: read before */
+			break;
+		ff_store32(&room->step, FF_STEP_NONE); /* relaxed: the helper says more only once it has seen the move */
 		long result = ff_raw5(SYS_mremap, room->scratch, room->swap.length, room->swap.length,
 				      MREMAP_MAYMOVE | MREMAP_FIXED, room->swap.addr);
 		if (ff_raw_failed(result))
@@ -89,7 +97,7 @@ static void widen(int fd, uint64_t *low, uint64_t *high)
 		*high += PAGE;
 }
 
-long ff_uffd_unshare(struct ff_room *room)
+static long unshare(struct ff_room *room)
 {
 	const struct ff_swap *swap = &room->swap;
 	uint64_t has, low = swap->addr, high = swap->addr + swap->length;
@@ -119,4 +127,17 @@ long ff_uffd_unshare(struct ff_room *room)
 		ff_raw2(SYS_mlock, swap->addr, swap->length);
 	ff_raw1(SYS_close, fd);
 	return room->result = result;
+}
+
+long ff_uffd_unshare_all(struct ff_room *room)
+{
+	long result = 0;
+	while (result == 0 && ff_room_next(room, PART)) {
+		room->scratch = 0;
+		result = unshare(room);
+		if (result == 0)
+			ff_room_done(room);
+	}
+	ff_room_say(&room->step, FF_STEP_FINISH);
+	return result;
 }
