@@ -50,6 +50,7 @@ enum ff_op_code {
 	FF_CMD_RECLAIM_MR,	 /* ff_cmd_handle -> ff_reply_dereg_mr: of an MR that another process has deregistered */
 	FF_CMD_RECLAIM_DM,	 /* ff_cmd_handle: of device memory that another process has freed */
 	FF_CMD_QUERY_KEY,	 /* ff_cmd_part (key, of a PD): 0, EINVAL of a window's key, ENOENT of none */
+	FF_CMD_QUERY_HELD,	 /* -> ff_reply_held */
 	FF_CMD_CM_OPEN,		 /* -> ff_reply_handle, and an rdma_cm event channel's descriptor */
 	FF_CMD_CM_CALL,		 /* ff_cmd_cm -> ff_reply_cm */
 	FF_CMD_LAST
@@ -76,6 +77,11 @@ struct ff_reply_context {
 	uint32_t handle;
 	uint32_t pad;
 	uint64_t secret[2];
+};
+
+/* What the sessions of one container hold together. */
+struct ff_reply_held {
+	uint32_t pds, cqs, qps, mrs, srqs, pad;
 };
 
 struct ff_cmd_import {

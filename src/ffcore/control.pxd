@@ -49,6 +49,7 @@ cdef extern from "ffcore/control.h" nogil:
         FF_CMD_RECLAIM_MR
         FF_CMD_RECLAIM_DM
         FF_CMD_QUERY_KEY
+        FF_CMD_QUERY_HELD
         FF_CMD_CM_OPEN
         FF_CMD_CM_CALL
         FF_CM_BODY
@@ -134,6 +135,13 @@ cdef extern from "ffcore/control.h" nogil:
     ctypedef struct ff_reply_context "struct ff_reply_context":
         uint32_t handle
         uint64_t *secret
+
+    ctypedef struct ff_reply_held "struct ff_reply_held":
+        uint32_t pds
+        uint32_t cqs
+        uint32_t qps
+        uint32_t mrs
+        uint32_t srqs
 
     ctypedef struct ff_cmd_import "struct ff_cmd_import":
         uint64_t *secret

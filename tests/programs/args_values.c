@@ -213,7 +213,7 @@ static int a_parent_domain(struct ibv_pd *pd, uint32_t comp_mask)
 }
 ROW(td_mask, "an unknown comp_mask", EINVAL, NUMBER, a_thread_domain(2))
 ROW(parent_no_pd, "no PD", EINVAL, NUMBER, a_parent_domain(NULL, 0))
-ROW(parent_mask, "an unknown comp_mask", EINVAL, NUMBER, a_parent_domain(e.pd, 1 << 9))
+ROW(parent_mask, "an unknown comp_mask", EOPNOTSUPP, NUMBER, a_parent_domain(e.pd, 1 << 9))
 ROW(parent_no_functions, "allocators that are none", EINVAL, NUMBER,
     a_parent_domain(e.pd, IBV_PARENT_DOMAIN_INIT_ATTR_ALLOCATORS))
 

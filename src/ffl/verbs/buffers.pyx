@@ -48,6 +48,12 @@ cdef public void ffv_ibv_free_buf(void *handle) noexcept nogil:
         free(made)
 
 
+cdef public int ffv_ibv_export_buf_dmabuf_fd(void *handle) noexcept nogil:
+    """No buffer here is another device's memory."""
+    fail(errno.ENODATA)
+    return -1
+
+
 cdef bint holds(const buffer *b, const ibv_pd *pd, uint64_t at, uint64_t length) noexcept nogil:
     return b != NULL and b.pd == pd and at - b.at <= b.size and length <= b.size - (at - b.at)
 

@@ -74,7 +74,7 @@ cdef const void *address_in(const sockaddr *name, size_t *size) noexcept nogil:
     return NULL
 
 
-cdef uint32_t interface_of(const uint8_t *gid) noexcept nogil:
+cdef public uint32_t ff_gid_interface(const uint8_t *gid) noexcept nogil:
     """The index of the interface that has the GID's address, or 0. Bound: the addresses of this namespace."""
     cdef ifaddrs *first
     cdef ifaddrs *at
@@ -99,7 +99,7 @@ cdef void fill_entry(ibv_gid_entry *entry, ff_reply_gids *table, uint32_t index)
     entry.gid_index = index
     entry.port_num = 1
     entry.gid_type = IBV_GID_TYPE_ROCE_V2
-    entry.ndev_ifindex = interface_of(table.gid[index])
+    entry.ndev_ifindex = ff_gid_interface(table.gid[index])
 
 
 cdef public void ff_gid_explain(ibv_context *context, const char *verb, uint32_t index) noexcept nogil:

@@ -1,6 +1,6 @@
 """What the context's table needs of cq.pyx, domain.pyx, qp.pyx, srq.pyx and xrc.pyx: verbs that are no symbols."""
 
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint8_t, uint32_t
 
 from ffl.ibv cimport (ff_verbs_context, ibv_context, ibv_cq_ex, ibv_cq_init_attr_ex, ibv_device, ibv_parent_domain_init_attr, ibv_pd, ibv_qp,
                         ibv_qp_init_attr_ex, ibv_qp_open_attr, ibv_srq, ibv_srq_init_attr_ex, ibv_td, ibv_td_init_attr,
@@ -22,6 +22,9 @@ cdef extern ibv_qp *ff_open_qp(ibv_context *context, ibv_qp_open_attr *attr) noe
 
 # A QP's or an address handle's path was refused (EINVAL): a line, where the GID's index is the reason
 cdef extern void ff_gid_explain(ibv_context *context, const char *verb, uint32_t index) noexcept nogil
+
+# The index of the interface that has the GID's address, or 0
+cdef extern uint32_t ff_gid_interface(const uint8_t *gid) noexcept nogil
 
 # create_qp_ex of an XRC_RECV QP
 cdef extern ibv_qp *ff_create_xrc_recv(ibv_context *context, const ibv_qp_init_attr_ex *attr) noexcept nogil

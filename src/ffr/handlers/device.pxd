@@ -8,4 +8,5 @@ cdef int open_context(ffr_router *r, uint32_t session, const void *body, void *r
 cdef int close_context(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil
 cdef int query_device(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil
 cdef int query_port(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil
+cdef int query_held(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil
 cdef int query_gids(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil

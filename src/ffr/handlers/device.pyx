@@ -2,14 +2,15 @@ from libc.errno cimport EAGAIN, EINVAL
 from libc.stdint cimport uint64_t
 from libc.string cimport memcpy
 
-from ffcore.control cimport ff_cmd_handle, ff_reply_context, ff_reply_device, ff_reply_gids, ff_reply_port
+from ffcore.control cimport ff_cmd_handle, ff_reply_context, ff_reply_device, ff_reply_gids, ff_reply_held, ff_reply_port
 from ffcore.shm cimport FF_MAX_INLINE, FF_MAX_SGE
 from ffr.handlers.base cimport owns_channel
 from ffr.handlers.channel cimport SECRET, context_new
 from ffr.handlers.cq cimport cqe_max
 from ffr.handlers.teardown cimport close_objects
 from ffr.ibv cimport IBV_MTU_4096, IBV_PORT_ACTIVE, IBV_PORT_DOWN
-from ffr.state cimport FFR_MAX_RD_ATOMIC, FFR_MAX_WR, FFR_MCAST_QPS, ffr_session
+from ffr.state cimport (FFR_CQ, FFR_MAX_RD_ATOMIC, FFR_MAX_WR, FFR_MCAST_QPS, FFR_MR, FFR_PD, FFR_QP, FFR_SRQ, ffr_session,
+                        ffr_share)
 
 
 cdef extern from "<sys/random.h>" nogil:
@@ -76,6 +77,14 @@ cdef int query_port(ffr_router *r, uint32_t session, const void *body, void *rep
     p.gid_count = r.state.session[session].gid_count
     p.speed_mbps = LOCAL_SPEED_MBPS
     p.qkey_violations = r.state.session[session].qkey_violations
+    return 0
+
+
+cdef int query_held(ffr_router *r, uint32_t session, const void *body, void *reply) noexcept nogil:
+    cdef ffr_share *share = &r.state.share[r.state.session[session].share]
+    cdef ff_reply_held *h = <ff_reply_held *>reply
+    h.pds, h.cqs, h.qps = share.held[<int>FFR_PD], share.held[<int>FFR_CQ], share.held[<int>FFR_QP]
+    h.mrs, h.srqs = share.held[<int>FFR_MR], share.held[<int>FFR_SRQ]
     return 0
 
 

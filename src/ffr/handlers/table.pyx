@@ -8,7 +8,7 @@ from ffcore.control cimport (FF_CMD_ALLOC_DM, FF_CMD_ALLOC_MW, FF_CMD_ALLOC_NULL
                              FF_CMD_QUERY_DEVICE, FF_CMD_QUERY_GIDS, FF_CMD_QUERY_PORT, FF_CMD_QUERY_QP,
                              FF_CMD_REG_DM_MR, FF_CMD_REG_MR, FF_CMD_REREG_MR, FF_CMD_RESIZE_CQ, FF_CMD_CLOSE_XRCD,
                              FF_CMD_CREATE_SRQ, FF_CMD_DESTROY_SRQ, FF_CMD_MODIFY_SRQ, FF_CMD_OPEN_QP, FF_CMD_OPEN_XRCD,
-                             FF_CMD_QUERY_SRQ, FF_CMD_IMPORT_CONTEXT, FF_CMD_IMPORT_PD, FF_CMD_IMPORT_MR, FF_CMD_IMPORT_DM,
+                             FF_CMD_QUERY_HELD, FF_CMD_QUERY_SRQ, FF_CMD_IMPORT_CONTEXT, FF_CMD_IMPORT_PD, FF_CMD_IMPORT_MR, FF_CMD_IMPORT_DM,
                              FF_CMD_COPY_DM, FF_CMD_RECLAIM_MR, FF_CMD_RECLAIM_DM, FF_CMD_QUERY_KEY, FF_CMD_CM_CALL, FF_CMD_CM_OPEN,
                              ff_body)
 from ffcore.shm cimport (FF_COMMAND_BODY, ff_command_slot, ff_exchange32, ff_load32, ff_load32_acquire, ff_session,
@@ -18,7 +18,7 @@ from ffr.handlers.base cimport FFR_LATER
 from ffr.handlers.channel cimport create_channel, destroy_channel
 from ffr.handlers.cm cimport cm_call, cm_open
 from ffr.handlers.cq cimport create_cq, destroy_cq, resize_cq
-from ffr.handlers.device cimport close_context, open_context, query_device, query_gids, query_port
+from ffr.handlers.device cimport close_context, open_context, query_device, query_gids, query_held, query_port
 from ffr.handlers.dm cimport alloc_dm, copy_dm, free_dm, reclaim_dm, reg_dm_mr
 from ffr.handlers.importing cimport import_context, import_dm, import_mr, import_pd
 from ffr.handlers.mcast cimport attach_mcast, detach_mcast
@@ -44,6 +44,7 @@ handlers[FF_CMD_CLOSE_CONTEXT] = close_context
 handlers[FF_CMD_QUERY_DEVICE] = query_device
 handlers[FF_CMD_QUERY_PORT] = query_port
 handlers[FF_CMD_QUERY_GIDS] = query_gids
+handlers[FF_CMD_QUERY_HELD] = query_held
 handlers[FF_CMD_ALLOC_PD] = alloc_pd
 handlers[FF_CMD_DEALLOC_PD] = dealloc_pd
 handlers[FF_CMD_REG_MR] = reg_mr
