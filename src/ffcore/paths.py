@@ -11,6 +11,7 @@ from pathlib import Path
 
 DEFAULT_DIRECTORY = "/freeflow"
 DEFAULT_NAME = "router"
+HOOKS = Path("/run/freeflow/hooks")
 UNIX_PATH_MAX = 107  # sun_path without its NUL
 
 
@@ -71,6 +72,12 @@ class RouterPaths:
     def lock_file(self):
         """Locked (flock) for as long as the router lives."""
         return self.directory / f"{self.name}.lock"
+
+    @property
+    def containers(self):
+        """What engines' hooks have told of containers (ffr/control/restored.py). Not in the router's directory, which
+        somebody may have mounted in a container so that its root can write there."""
+        return HOOKS / f"{str(self.directory).strip('/').replace('/', '_')}.{self.name}"
 
     @property
     def held_file(self):

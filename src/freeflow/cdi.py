@@ -41,7 +41,8 @@ def specs(router, networks, vendor=VENDOR, tenant="default"):
 
 
 def _hook(stage, router, networks, tenant):
-    words = [sys.executable, "-I", "-S", hook.__file__, stage, "--control", str(router.control_socket), "--tenant", tenant]
+    words = [sys.executable, "-I", "-S", hook.__file__, stage, "--control", str(router.control_socket), "--records",
+             str(router.containers), "--tenant", tenant]
     for network in networks:
         words += ["--allow", network]
     return {"hookName": stage, "path": os.path.realpath(sys.executable), "args": words, "timeout": HOOK_TIMEOUT_S}

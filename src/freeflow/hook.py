@@ -1,6 +1,6 @@
 """The OCI hook: tells the host's router of a container when the engine makes it, and when it is gone.
 
-    python3 -I -S hook.py STAGE --control SOCKET --allow NETWORK...      # the container's state is on standard input
+    python3 -I -S hook.py STAGE --control SOCKET --records FOLDER --allow NETWORK...  # the container's state is on standard input
 
 By itself, with the standard library alone, since it stands in the way of each container's start. Whatever goes wrong, the
 container starts: one line goes to the system's log, and the exit status is 0.
@@ -20,6 +20,7 @@ STATE_BYTES_MAX = 1 << 20
 WAIT_S = 2.0  # for the router; the engine waits for us
 LOOK_S = 0.01
 NAME_CHARACTERS = 12  # of the container's id, as engines show it
+PODS = ("io.kubernetes.cri.sandbox-id", "io.kubernetes.cri-o.SandboxID")  # whose containers share a network namespace
 # What is told of where it comes from: label -> annotations of the engines'.
 LABELS = {"image": ("io.kubernetes.cri.image-name", "io.kubernetes.cri-o.ImageName", "io.container.image"),
           "pod": ("io.kubernetes.cri.sandbox-name", "io.kubernetes.cri-o.KubeName"),
@@ -29,12 +30,14 @@ ENGINES = {"/moby/": "docker", "/containerd/": "containerd", "/crio/": "cri-o"} 
 
 
 def main(words):
-    stage, options = words[0], {"--allow": [], "--control": [], "--tenant": ["default"]}
+    stage, options = words[0], {"--allow": [], "--control": [], "--records": [], "--tenant": ["default"]}
     for option, value in zip(words[1::2], words[2::2]):
         options[option] = [*options[option], value] if option != "--tenant" else [value]
     state = json.loads(sys.stdin.buffer.read(STATE_BYTES_MAX))
-    name = state["id"][:NAME_CHARACTERS]
+    annotations = state.get("annotations") or {}
+    name = next((annotations[key] for key in PODS if annotations.get(key)), state["id"])[:NAME_CHARACTERS]
     ask = {"createRuntime": _added, "poststart": _shown, "poststop": _gone}[stage](name, state, options)
+    _record(stage, options["--records"][0], state, ask)
     if ask:
         _call(options["--control"][0], ask)
     if ask and stage == "poststart":
@@ -49,7 +52,7 @@ def _added(name, state, options):
     if os.stat(netns).st_ino == os.stat("/proc/self/ns/net").st_ino:
         return None
     return {"op": "container.add", "name": name, "netns": netns, "addresses": [], "allow": options["--allow"],
-            "tenant": options["--tenant"][-1], "labels": labels(state)}
+            "tenant": options["--tenant"][-1], "labels": labels(state), "member": state["id"]}
 
 
 def _shown(name, state, options):
@@ -57,7 +60,24 @@ def _shown(name, state, options):
 
 
 def _gone(name, state, options):
-    return {"op": "container.remove", "name": name}
+    return {"op": "container.remove", "name": name, "member": state["id"]}
+
+
+def _record(stage, folder, state, ask):
+    """For a router that is not there now, or will be another one (ffr/control/restored.py)."""
+    path = f"{folder}/{state['id']}.json"
+    if stage == "createRuntime" and ask:
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        fields = {name: value for name, value in ask.items() if name != "op"}
+        record = {"pid": state["pid"], "netns_inode": os.stat(ask["netns"]).st_ino, "fields": fields}
+        with open(f"{path}.new", "w", encoding="utf-8") as file:
+            json.dump(record, file)
+        os.rename(f"{path}.new", path)
+    elif stage == "poststop":
+        try:
+            os.unlink(path)
+        except FileNotFoundError:
+            pass
 
 
 def _await_files(pid):

@@ -68,8 +68,11 @@ def test_counters_follow_what_programs_do_and_stay_when_they_end(lab):
     words = counter(lab, "h1c2", "counters/port_xmit_data")
     done = Perftest(lab.enter, "h1c1", "h1c2", timeout_s=30).run("ib_write_bw", "-n", "1000", "-s", "4096", "-F")
     assert done.row["#iterations"] == 1000
-    wait_for(lambda: [counter(lab, *which) for which in (sent, received)] == [n + 1000 for n in before])
-    assert counter(lab, "h1c2", "counters/port_xmit_data") == words + 1000 * 4096 // 4
+
+    def moved():
+        return [counter(lab, *which) - n for which, n in zip((sent, received), before)]
+    wait_for(lambda: moved() in ([1000 * tries] * 2 for tries in (1, 2, 3)))  # perftest runs again when its clocks disagree
+    assert counter(lab, "h1c2", "counters/port_xmit_data") - words == moved()[0] * 4096 // 4
 
 
 def test_counters_are_nobody_s_to_write(lab):

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from ffr.control.restored import restore
+from freeflow.lab import routers
 from lab_checks import said, wait_for
 from places import FREEFLOW, Router
 from podman import Podman
@@ -21,6 +23,8 @@ def router():
     made = Router()
     yield made
     made.remove()
+    assert not list(made.paths.containers.iterdir())
+    made.paths.containers.rmdir()
 
 
 @pytest.fixture(scope="module")
@@ -135,12 +139,48 @@ def test_the_specs_hold_no_field_newer_than_0_5(podman):
             assert all(set(mount) == {"hostPath", "containerPath", "options"} for mount in device["containerEdits"]["mounts"])
 
 
+def test_a_router_that_is_restarted_knows_its_containers(podman, router):
+    own = Router()
+    generate(podman, own, NETWORK)
+    try:
+        with podman.start("sh", "-c", "until test -e /tmp/go; do sleep 0.1; done; ibv_devices", options=["--name", "stays"]) as stays:
+            wait_for(lambda: any(c["addresses"] for c in registered(own)), 30)
+            before = [c["addresses"] for c in registered(own)]
+            own.process.kill()
+            own.process.wait()
+            own.process = routers.start(own.directory, own.log, command=[*FREEFLOW, "router"])
+            routers.wait_ready(own.process, own.log)
+            assert [c["addresses"] for c in registered(own)] == before
+            said(podman.call("exec", "stays", "touch", "/tmp/go"))
+            assert "ff0" in stays.communicate(timeout=30)[0]
+        wait_for(lambda: not registered(own))
+        own.paths.containers.rmdir()
+    finally:
+        podman.call("rm", "-f", "--time", "0", "stays")
+        own.remove()
+        generate(podman, router, NETWORK)
+
+
+def test_records_of_containers_that_are_gone_are_removed(router, tmp_path):
+    """... and a folder that others may write into is not believed."""
+    gone = {"pid": 1 << 30, "netns_inode": 1, "fields": {"name": "gone"}}
+    (tmp_path / "gone.json").write_text(json.dumps(gone))
+    (tmp_path / "broken.json").write_text("{")
+    tmp_path.chmod(0o777)
+    never = lambda *_, **__: pytest.fail("nothing there lives")
+    restore(tmp_path, never, never)
+    assert (tmp_path / "gone.json").exists()
+    tmp_path.chmod(0o700)
+    restore(tmp_path, never, never)
+    assert [path.name for path in tmp_path.iterdir()] == ["broken.json"]
+
+
 # ---- the hook by itself: what engines say differently ----
 
 def call_hook(router, stage, state):
     from freeflow import hook
     return subprocess.run(["/usr/bin/python3", "-I", "-S", hook.__file__, stage, "--control", str(router.paths.control_socket),
-                           "--allow", NETWORK], input=json.dumps(state), capture_output=True, text=True, timeout=20)
+                           "--records", str(router.paths.containers), "--allow", NETWORK], input=json.dumps(state), capture_output=True, text=True, timeout=20)
 
 
 def test_a_hook_never_fails_a_container(router):
@@ -149,7 +189,7 @@ def test_a_hook_never_fails_a_container(router):
                                ("createRuntime", {"id": "a" * 64, "pid": 1 << 30}, "No such file"),
                                ("createRuntime", {"id": "a" * 64, "pid": pid}, ""),  # the host's own network
                                ("poststop", {"id": "a" * 64}, ""), ("poststop", {"id": "a" * 64, "pid": 0}, ""),
-                               ("createRuntime", [], "indices"), ("prestart", {"id": "a"}, "prestart")]:
+                               ("createRuntime", [], "'list' object"), ("prestart", {"id": "a"}, "prestart")]:
         done = call_hook(router, stage, state)
         assert done.returncode == 0 and told in done.stderr and bool(told) == bool(done.stderr), (stage, done.stderr)
     assert registered(router) == []
@@ -171,3 +211,35 @@ def test_a_hook_that_runs_twice(router):
             assert registered(router) == []
         finally:
             container.kill()
+
+
+def test_containers_of_a_pod_are_one(router):
+    """They share a network namespace, and the last one to end takes the registration along."""
+    with subprocess.Popen(["unshare", "--net", "sleep", "60"]) as pod:
+        try:
+            wait_for(lambda: os.stat(f"/proc/{pod.pid}/ns/net").st_ino != os.stat("/proc/self/ns/net").st_ino)
+            annotations = {"io.kubernetes.cri.sandbox-id": "c" * 64, "io.kubernetes.cri.sandbox-name": "pod"}
+            states = [{"id": letter * 64, "pid": pod.pid, "annotations": annotations} for letter in "de"]
+            for state in states:
+                assert call_hook(router, "createRuntime", state).stderr == ""
+            assert [c["name"] for c in registered(router)] == ["c" * 12]
+            assert call_hook(router, "poststop", states[0]).stderr == "" and len(registered(router)) == 1
+            assert call_hook(router, "poststop", states[1]).stderr == "" and registered(router) == []
+        finally:
+            pod.kill()
+
+
+def test_redis_in_tcp_mode(router, podman):
+    """docs/first-hour-redis.md."""
+    before = router.call("status")["tcp"]["accelerated"]
+    server = ["redis-server", "--protected-mode", "no", "--save", "", "--bind", "0.0.0.0"]
+    with podman.start(*server, device="tcp=on", options=["--name", "redis"]) as process:
+        try:
+            wait_for(lambda: any(c["addresses"] for c in registered(router)), 30)
+            ask = f"sleep 1; redis-cli -h {podman.address('redis')} set k v; redis-benchmark -h {podman.address('redis')} -t get -n 2000 -q"
+            told = said(podman.run("sh", "-c", ask, device="tcp=on"))
+        finally:
+            podman.call("rm", "-f", "--time", "0", "redis")
+            process.communicate(timeout=30)
+    assert told.startswith("OK") and "requests per second" in told
+    assert router.call("status")["tcp"]["accelerated"] - before > 20

@@ -81,3 +81,21 @@ print(kind(serve().accept()[0]))
 """, 'print(kind(socket.create_connection(("10.32.1.2", 5000))))')
     assert heard == "fast\n" and said == "fast\n" and net.accelerated() - before == 1
     assert net.counted("listeners") < 300
+
+
+def test_each_connect_is_counted_once(net):
+    """By its outcome, whichever router counts it; one that changed its mind is no exception."""
+    reasons = ("accelerated", "abandoned", "not_claimed", "no_listener", "own_port", "path", "other_host", "resources")
+    before = {name: net.counted(name) for name in reasons}
+    converse(net, """
+server = serve(backlog=100)
+for _ in range(40):
+    server.accept()[0].close()
+""", """
+for _ in range(40):
+    socket.create_connection(("10.32.1.2", 5000)).close()
+for _ in range(5):
+    socket.socket().connect_ex(("10.32.1.2", 5999))
+""")
+    after = {name: net.counted(name) - before[name] for name in reasons}
+    assert sum(after.values()) == 45 and after["no_listener"] == 5, after

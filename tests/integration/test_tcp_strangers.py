@@ -176,3 +176,22 @@ for _ in range(200):
         assert tcp_hosts.accelerated() - before > 180 and tcp_hosts.counted("resources") == refused
     finally:
         end(server)
+
+
+def test_a_file_given_to_an_io_uring_before_connect(net):
+    """The ring holds the socket too, so it stays what it is."""
+    said = converse(net, """
+conn, _ = serve().accept()
+conn.sendall(conn.recv(9))
+""", """
+import ctypes
+libc = ctypes.CDLL(None, use_errno=True)
+ring = libc.syscall(425, 4, ctypes.create_string_buffer(120))      # io_uring_setup
+sock = socket.socket()
+if ring >= 0:     # else this kernel has it switched off
+    assert libc.syscall(427, ring, 2, (ctypes.c_int * 2)(sock.fileno(), -1), 2) == 0     # IORING_REGISTER_FILES
+sock.connect(("10.32.1.2", 5000))
+sock.sendall(b"hello")
+print(kind(sock) == ("overlay" if ring >= 0 else "fast"), sock.recv(9))
+""")[1]
+    assert said == "True b'hello'\n"

@@ -29,6 +29,7 @@ class Container:
         self.granted, self.allowed = tuple(granted), tuple(allowed)
         self.sessions = set()  # the reactor's numbers
         self.labels = {}  # what its maker says of it, for people
+        self.members = set()  # ids of the engine's containers that share its network namespace, as a pod's do
         self.port_up = True
         self.ignored = frozenset()  # addresses of its interfaces that are not its
         self._seen, self._gone = set(), set()  # of what is granted

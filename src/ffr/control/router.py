@@ -13,6 +13,7 @@ from ffr.control.admission import Admission
 from ffr.control.operations import ControlServer, open_namespace
 from ffr.control.counters import Neighbours
 from ffr.control.device_files import DeviceFiles
+from ffr.control import restored
 from ffr.errors import Refused
 from ffr.control.following import Following
 from ffr.control.mapper import Mapper
@@ -30,6 +31,7 @@ from ffr.tcp.mode import TcpMode
 log = logging.getLogger(__name__)
 
 NEIGHBOURS_LOOK_S = 0.5
+MEMBERS_MAX = 256  # of a pod
 LABELS_MAX, LABEL_LENGTH_MAX = 16, 256  # of a container: 4 KiB, for 1024 of them 4 MiB
 
 
@@ -81,6 +83,7 @@ class Router:
         await self._control.start()
         self.tcp.start()
         self.store.start()
+        restored.restore(self.paths.containers, self.container_add, self.container_files)
         self._server.start()
 
     async def leave(self):
@@ -116,11 +119,13 @@ class Router:
         return {"store": self.store.name, "address": str(self.hosts.own) if self.hosts.own else None,
                 self.store.name: self.store.status(), "hosts": {str(host): count for host, count in self.hosts.others().items()}}
 
-    def container_add(self, name, netns, addresses, tenant="default", allow=(), pid=None, labels=None):
-        """pid: of a process whose file system has the device's files, which follow then. labels: see Container."""
+    def container_add(self, name, netns, addresses, tenant="default", allow=(), pid=None, labels=None, member=None):
+        """pid: of a process whose file system has the device's files, which follow then. labels, member: see Container."""
         _check_labels(labels or {})
         container = self.registry.add(name, open_namespace(netns), addresses, tenant, allow)
         container.labels = labels or container.labels
+        if member:
+            _add_member(container, member)
         self.files.add(container, pid)
         self.port_counters.add(container)
         self.following.add(container)
@@ -136,7 +141,11 @@ class Router:
         self.files.refresh(container)
         return {}
 
-    def container_remove(self, name):
+    def container_remove(self, name, member=None):
+        """member: only that one leaves; the container goes with the last."""
+        if member and self.registry.named(name).members - {member}:
+            self.registry.named(name).members.discard(member)
+            return {}
         container = self.registry.remove(name)
         self.following.remove(container)
         self.files.remove(container)
@@ -238,10 +247,10 @@ class Router:
         return {
             "status": (self.status, {}),
             "container.add": (self.container_add, {"name": str, "netns": str, "addresses": list, "tenant?": str,
-                                                   "allow?": list, "pid?": int, "labels?": dict}),
+                                                   "allow?": list, "pid?": int, "labels?": dict, "member?": str}),
             "container.files": (self.container_files, {"name": str, "pid": int}),
             "container.addresses": (self.container_addresses, {"name": str, "addresses": list}),
-            "container.remove": (self.container_remove, {"name": str}),
+            "container.remove": (self.container_remove, {"name": str, "member?": str}),
             "container.list": (self.container_list, {}),
             "hosts.set": (self.set_hosts, {"hosts": dict}),
             "faults": (self.set_faults, {"plan": dict}),
@@ -270,6 +279,13 @@ class Router:
         except BlockingIOError:
             pass
         self.sessions.reap()
+
+
+def _add_member(container, member):
+    """Raises Refused."""
+    if len(member) > LABEL_LENGTH_MAX or len(container.members) >= MEMBERS_MAX:
+        raise Refused(errno.ENOSPC, f"member: at most {MEMBERS_MAX} of {LABEL_LENGTH_MAX} characters")
+    container.members.add(member)
 
 
 def _check_labels(labels):

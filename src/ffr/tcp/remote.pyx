@@ -23,7 +23,8 @@ cdef enum:
     PENDING_SHARE = 2         # of the pending connections, for one host
     INDEX_BITS = 14           # of a pending connection: PENDING
     INDEX_MASK = 0x3fff
-    PEER_SHIFT = 48           # an id, as clients have it: 1, peer (8), generation (32), index
+    PEER_SHIFT = 48           # an id, as clients have it: 1, 6 unused, counted, peer (8), generation (32), index
+    COUNTED_SHIFT = 56        # as accelerated, when it was handed over; a client's word, and about counters alone
 
 
 cdef int errands_make(broker *b) noexcept nogil:
@@ -61,6 +62,7 @@ cdef uint32_t errand_put(broker *b, uint32_t state, uint32_t peer, uint32_t inde
     e.sequence = sequence
     e.link = NONE
     e.tries = 0
+    e.counted = False
     e.deadline_ms = tcp_now_ms() + ERRAND_MS
     e.next = NONE
     e.before = b.last_errand
@@ -103,7 +105,8 @@ cdef void give_up(broker *b, uint32_t index, uint32_t reason) noexcept nogil:
     cdef errand *e = &b.errands[index]
     if e.link != NONE:
         link_drop(b, e.link)
-    b.counts[reason] += 1
+    if not e.counted:
+        b.counts[reason] += 1
     tell(b, e.session, e.session_generation, e.sequence, FF_TCP_LOOK if e.state == ERRAND_SETTLE else FF_TCP_PLAIN,
          reason)
     errand_drop(b, index)
@@ -199,6 +202,7 @@ cdef uint32_t remote_settle(broker *b, uint32_t index, ff_tcp_request *ask, uint
     i = errand_put(b, ERRAND_SETTLE, peer, index, ask.sequence)
     if i == NONE:
         return FF_TCP_RESOURCES
+    b.errands[i].counted = ask.id >> COUNTED_SHIFT & 1
     memset(&m, 0, sizeof(m))
     m.kind = FFR_PEER_SETTLE
     m.request = request_of(b, i)
@@ -210,9 +214,9 @@ cdef uint32_t remote_settle(broker *b, uint32_t index, ff_tcp_request *ask, uint
     return FF_TCP_ACCELERATED
 
 
-cdef uint64_t id_of(uint32_t peer, uint64_t id) noexcept nogil:
+cdef uint64_t id_of(uint32_t peer, uint64_t id, bint counted) noexcept nogil:
     cdef uint64_t one = 1
-    return one << 63 | <uint64_t>peer << PEER_SHIFT | (id >> 32) << INDEX_BITS | id & INDEX_MASK
+    return one << 63 | <uint64_t>counted << COUNTED_SHIFT | <uint64_t>peer << PEER_SHIFT | (id >> 32) << INDEX_BITS | id & INDEX_MASK
 
 
 cdef void on_answer(broker *b, uint32_t peer, ffr_peer_message *m) noexcept nogil:
@@ -263,7 +267,7 @@ cdef void hand_over(broker *b, uint32_t index, ffr_peer_message *m) noexcept nog
         answer.version = FF_TCP_VERSION
         answer.sequence = e.sequence
         answer.verdict = m.verdict
-        answer.id = id_of(e.peer, m.id)
+        answer.id = id_of(e.peer, m.id, m.verdict == FF_TCP_GO)
         answer.local = e.client
         link_become(fd, e.client.domain)
         status = send_reply(s.fd, &answer, fd)
@@ -284,7 +288,11 @@ cdef void on_settled(broker *b, uint32_t peer, ffr_peer_message *m) noexcept nog
     if i == NONE or b.errands[i].state != ERRAND_SETTLE:
         return
     e = &b.errands[i]
-    b.counts[min(m.reason, <uint32_t>(FF_TCP_REASONS - 1))] += 1
+    if not e.counted:
+        b.counts[min(m.reason, <uint32_t>(FF_TCP_REASONS - 1))] += 1
+    elif m.reason != FF_TCP_ACCELERATED and b.counts[FF_TCP_ACCELERATED] > 0:
+        b.counts[FF_TCP_ACCELERATED] -= 1
+        b.counts[min(m.reason, <uint32_t>(FF_TCP_REASONS - 1))] += 1
     tell(b, e.session, e.session_generation, e.sequence, m.verdict, m.reason)
     errand_drop(b, i)
 

@@ -142,6 +142,7 @@ cdef struct errand:
     uint32_t session, session_generation, sequence
     uint32_t link             # NONE: waits for one
     uint32_t tries
+    bint counted              # SETTLE: as accelerated already
     uint64_t tenant
     ff_tcp_end client, server
     uint64_t deadline_ms

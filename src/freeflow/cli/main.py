@@ -18,6 +18,7 @@ COMMANDS = {
     "cdi generate": "cdi_generate",
     "polling": "polling_set",
     "top": "top",
+    "device-plugin": "device_plugin",
     "metrics": "metrics",
     "doctor": "doctor",
     "run": "run",

@@ -8,7 +8,7 @@ tracer, and with a signal, this as on kernels before 6.11, where mappings are lo
 import pytest
 
 from huge_pages import reserved
-from memory_programs import run_memory
+from memory_programs import memory_program, run, run_memory
 
 STOPPING = {"FREEFLOW_USERFAULTFD": "off"}
 SIGNALS = {**STOPPING, "FFMEM_SIGNALS": "1", "FFMEM_TEXT": "1"}
@@ -60,6 +60,14 @@ def test_a_signal_stack_of_a_page_is_enough(environment):
 @pytest.mark.parametrize("how", ["sigwait", "sigtimedwait", "signalfd", "ppoll", "exec"])
 def test_no_signal_is_seen_by_who_asks_for_all(environment, how):
     assert run_memory("memory_sigwait", how, **environment).endswith("ok\n")
+
+
+@pytest.mark.parametrize("words", [["memory_overlap"], ["memory_small", "8"]], ids=" ".join)
+def test_under_valgrind(words):
+    """It runs one thread at a time, so neither a userfaultfd nor a tracer will do, and the library asks for neither."""
+    name, *arguments = words
+    command = ["valgrind", "-q", "--error-exitcode=9", memory_program(name), *arguments]
+    assert run(command, **STOPPING).endswith("ok\n")
 
 
 SOAK, SOAK_HEAVY = 1000, 100_000
