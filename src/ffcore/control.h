@@ -51,6 +51,8 @@ enum ff_op_code {
 	FF_CMD_RECLAIM_DM,	 /* ff_cmd_handle: of device memory that another process has freed */
 	FF_CMD_QUERY_KEY,	 /* ff_cmd_part (key, of a PD): 0, EINVAL of a window's key, ENOENT of none */
 	FF_CMD_QUERY_HELD,	 /* -> ff_reply_held */
+	FF_CMD_CM_OPEN,		 /* -> ff_reply_handle, and an rdma_cm event channel's descriptor */
+	FF_CMD_CM_CALL,		 /* ff_cmd_cm -> ff_reply_cm */
 	FF_CMD_LAST
 };
 
@@ -395,6 +397,30 @@ struct ff_cmd_mcast {
 	uint8_t gid[16]; /* RoCE groups have no LID */
 };
 
+/* ---- rdma_cm ---- */
+
+enum { FF_CM_BODY = FF_COMMAND_BODY - 40, FF_CM_REPLY = FF_COMMAND_BODY - 8 };
+
+/* A command as a program writes it to /dev/infiniband/rdma_cm (rdma/rdma_user_cm.h), without its header. What a pointer in it
+ * leads to follows it; replies come back in ff_reply_cm. */
+struct ff_cmd_cm {
+	uint64_t secret[2]; /* of the channel: who has its descriptor knows it */
+	uint32_t channel;
+	uint16_t command; /* RDMA_USER_CM_CMD_... */
+	uint16_t size;	  /* bytes of body */
+	uint32_t room;	  /* bytes that the program has for the reply */
+	uint32_t other;	  /* MIGRATE_ID: the channel that the id comes from, whose secret is at the end of body */
+	uint8_t body[FF_CM_BODY];
+	uint8_t pad[8];
+};
+
+struct ff_reply_cm {
+	uint32_t size;	    /* bytes of body */
+	uint32_t withdrawn; /* events that the channel (of MIGRATE_ID: the other one) told of, and has no more: bytes to be read */
+	uint8_t body[FF_CM_REPLY];
+};
+
+static_assert(sizeof(struct ff_cmd_cm) <= FF_COMMAND_BODY && sizeof(struct ff_reply_cm) <= FF_COMMAND_BODY, "a slot's");
 static_assert(sizeof(struct ff_reply_gids) <= FF_COMMAND_BODY, "replies fit their slot");
 static_assert(sizeof(struct ff_cmd_modify_qp) <= FF_COMMAND_BODY, "commands fit their slot");
 

@@ -50,6 +50,10 @@ cdef extern from "ffcore/control.h" nogil:
         FF_CMD_RECLAIM_DM
         FF_CMD_QUERY_KEY
         FF_CMD_QUERY_HELD
+        FF_CMD_CM_OPEN
+        FF_CMD_CM_CALL
+        FF_CM_BODY
+        FF_CM_REPLY
         FF_CMD_LAST
         FF_MAX_EXTENTS
         FF_WHY_ERRNO
@@ -354,3 +358,17 @@ cdef extern from "ffcore/control.h" nogil:
     ctypedef struct ff_cmd_open_qp "struct ff_cmd_open_qp":
         uint32_t xrcd
         uint32_t qpn
+
+    ctypedef struct ff_cmd_cm "struct ff_cmd_cm":
+        uint64_t secret[2]
+        uint32_t channel
+        uint16_t command
+        uint16_t size
+        uint32_t room
+        uint32_t other
+        uint8_t *body
+
+    ctypedef struct ff_reply_cm "struct ff_reply_cm":
+        uint32_t size
+        uint32_t withdrawn
+        uint8_t *body

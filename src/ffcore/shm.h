@@ -27,7 +27,7 @@
 #include "ffcore/atomics.h"
 
 #define FF_MAGIC 0x776c4646u /* "FFlw" */
-#define FF_LAYOUT_VERSION 13u /* changes whenever a byte of shm.h or control.h does */
+#define FF_LAYOUT_VERSION 14u /* changes whenever a byte of shm.h or control.h does */
 
 enum {
 	FF_LINE = 64,

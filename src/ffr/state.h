@@ -57,6 +57,8 @@ struct ffr_object {
 	uint32_t references; /* objects that name this one: EBUSY while not 0 */
 };
 
+#include "ffr/cm/state.h"
+
 struct ffr_limits {
 	uint32_t max_qp, max_cq, max_mr, max_pd, max_channels, max_ah, max_mcast, max_srq, max_xrcd;
 	uint32_t dm_bytes;
@@ -66,7 +68,7 @@ struct ffr_limits {
 /* A memory window is an MR to whoever looks up its key: it takes its place in that table. */
 enum ffr_kind {
 	FFR_PD, FFR_MR, FFR_CQ, FFR_QP, FFR_CHANNEL, FFR_AH, FFR_MCAST, FFR_SRQ, FFR_XRCD, FFR_OPENER, FFR_MW, FFR_DM,
-	FFR_IMPORT, FFR_EVENT, FFR_KINDS
+	FFR_IMPORT, FFR_EVENT, FFR_CM_CHANNEL, FFR_CM_ID, FFR_CM_EVENT, FFR_CM_GROUP, FFR_KINDS
 };
 
 struct ffr_session {
@@ -364,6 +366,11 @@ struct ffr_state {
 	struct ffr_dm dm[FFR_DMS];
 	struct ffr_import imports[FFR_IMPORTS];
 	struct ffr_event event[FFR_EVENT_RECORDS];
+	struct ffr_cm_channel cm_channel[FFR_CM_CHANNELS];
+	struct ffr_cm_id cm_id[FFR_CM_IDS];
+	struct ffr_cm_event cm_event[FFR_CM_EVENTS];
+	struct ffr_cm_group cm_group[FFR_CM_GROUPS];
+	struct ffr_cm_tables cm;
 	uint64_t groups; /* of contexts, made so far */
 	uint32_t mcast_bucket[FFR_MCAST_BUCKETS]; /* first of each list, or FFR_NONE */
 	struct ff_extent block[FFR_EXTENT_BLOCKS][FFR_BLOCK_EXTENTS];
@@ -400,6 +407,10 @@ static const struct ffr_place ffr_places[FFR_KINDS] = {
 	[FFR_DM] = FFR_OF_CONTEXT(dm),
 	[FFR_IMPORT] = FFR_OF_CONTEXT(imports),
 	[FFR_EVENT] = FFR_OF_SESSION(event),
+	[FFR_CM_CHANNEL] = FFR_OF_SESSION(cm_channel),
+	[FFR_CM_ID] = FFR_OF_SESSION(cm_id),
+	[FFR_CM_EVENT] = FFR_OF_SESSION(cm_event),
+	[FFR_CM_GROUP] = FFR_OF_SESSION(cm_group),
 };
 
 /* ---- this process's view, rebuilt at start ----------------------------------------------------------------- */

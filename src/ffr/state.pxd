@@ -4,6 +4,7 @@ from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
 
 from ffcore.control cimport ff_ah_attr, ff_body, ff_cap, ff_extent, ff_qp_attr
 from ffcore.grh cimport ff_gid_is_empty
+from ffr.cm.state cimport ffr_cm_channel, ffr_cm_event, ffr_cm_group, ffr_cm_id, ffr_cm_tables
 from ffcore.stats cimport ff_qp_stats, ff_session_stats, ff_stats_header
 
 
@@ -55,6 +56,10 @@ cdef extern from "ffr/state.h" nogil:
         FFR_DM
         FFR_IMPORT
         FFR_EVENT
+        FFR_CM_CHANNEL
+        FFR_CM_ID
+        FFR_CM_EVENT
+        FFR_CM_GROUP
         FFR_KINDS
         FFR_PAGES
         FFR_NOTHING
@@ -375,6 +380,11 @@ cdef extern from "ffr/state.h" nogil:
         ffr_dm *dm
         ffr_import *imports
         ffr_event *event
+        ffr_cm_channel *cm_channel
+        ffr_cm_id *cm_id
+        ffr_cm_event *cm_event
+        ffr_cm_group *cm_group
+        ffr_cm_tables cm
         uint64_t groups
         uint32_t *mcast_bucket
         ffr_srq *srq

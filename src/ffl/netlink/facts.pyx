@@ -31,9 +31,9 @@ cdef public int ff_netlink_facts(ff_facts *facts) noexcept nogil:
     cdef ff_reply_held held
     cdef int error = ff_session_open()
     memset(facts, 0, sizeof(ff_facts))
-    error = error or ff_call_session(FF_CMD_QUERY_PORT, &port, sizeof(port))
-    error = error or ff_call_session(FF_CMD_QUERY_GIDS, &gids, sizeof(gids))
-    error = error or ff_call_session(FF_CMD_QUERY_HELD, &held, sizeof(held))
+    error = error or ff_call_session(FF_CMD_QUERY_PORT, NULL, 0, &port, sizeof(port))
+    error = error or ff_call_session(FF_CMD_QUERY_GIDS, NULL, 0, &gids, sizeof(gids))
+    error = error or ff_call_session(FF_CMD_QUERY_HELD, NULL, 0, &held, sizeof(held))
     if error:
         return error
     facts.guid = ff_session_get().device.guid

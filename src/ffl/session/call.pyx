@@ -118,11 +118,12 @@ cdef public void *ff_call_new(ffl_context *context, size_t size, uint16_t op, co
     return made
 
 
-cdef public int ff_call_session(uint16_t op, void *reply, uint32_t reply_size) noexcept nogil:
+cdef public int ff_call_session(uint16_t op, const void *request, uint32_t size, void *reply,
+                                uint32_t reply_size) noexcept nogil:
     cdef uint32_t seq
     cdef int error = begin(ff_session_get().generation)
     if error == 0:
-        error = exchange(op, NULL, 0, reply, reply_size, &seq)
+        error = exchange(op, request, size, reply, reply_size, &seq)
         ff_mutex_unlock(&mutex)
     return error
 
@@ -147,6 +148,18 @@ cdef int take_channel(uint32_t seq, int *fd) noexcept nogil:
         if got == 1:                                             # of a call that failed later on
             close(fd[0])
     return errno.EIO
+
+
+cdef public int ff_call_descriptor(uint16_t op, void *reply, uint32_t reply_size, int *fd) noexcept nogil:
+    cdef uint32_t seq
+    cdef int error = begin(ff_session_get().generation)
+    if error:
+        return error
+    error = exchange(op, NULL, 0, reply, reply_size, &seq)
+    if error == 0:
+        error = take_channel(seq, fd)
+    ff_mutex_unlock(&mutex)
+    return error
 
 
 cdef public int ff_call_channel(ffl_context *context, uint16_t op, const void *request, uint32_t size, void *reply,

@@ -22,8 +22,10 @@ cdef extern int ff_call_channel(ffl_context *context, uint16_t op, const void *r
                                 uint32_t reply_size, int *fd) noexcept nogil
 
 # ... before there is a context.
-cdef extern int ff_call_session(uint16_t op, void *reply,
-                                 uint32_t reply_size) noexcept nogil
+cdef extern int ff_call_session(uint16_t op, const void *request, uint32_t size, void *reply,
+                                uint32_t reply_size) noexcept nogil
+# ... with a descriptor; one that this process has no room for closes again, and its object ends by that.
+cdef extern int ff_call_descriptor(uint16_t op, void *reply, uint32_t reply_size, int *fd) noexcept nogil
 
 # ... with a payload (FF_PAYLOAD_SIZE bytes, to be filled in between): begin, write, ff_call_continue, end.
 cdef extern int ff_call_begin(ffl_context *context, uint8_t **payload) noexcept nogil

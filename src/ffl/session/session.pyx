@@ -287,7 +287,7 @@ cdef int start() noexcept nogil:
     error = adopt(sock, &welcome, fds)
     if error == 0:
         answer_for_libc()
-        error = ff_call_session(FF_CMD_QUERY_DEVICE, &session.device, sizeof(session.device))
+        error = ff_call_session(FF_CMD_QUERY_DEVICE, NULL, 0, &session.device, sizeof(session.device))
     if error:
         drop()
         return complain(error, address.sun_path, strerror(error))

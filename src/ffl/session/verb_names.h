@@ -28,6 +28,7 @@ static inline const char *ff_verb_of(uint16_t op)
 		[FF_CMD_MODIFY_SRQ] = "ibv_modify_srq",
 		[FF_CMD_OPEN_XRCD] = "ibv_open_xrcd",
 		[FF_CMD_OPEN_QP] = "ibv_open_qp",
+		[FF_CMD_CM_OPEN] = "rdma_create_event_channel",
 		[FF_CMD_ATTACH_MCAST] = "ibv_attach_mcast",
 	};
 

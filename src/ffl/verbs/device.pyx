@@ -10,6 +10,7 @@ from ffcore.control cimport FF_CMD_QUERY_PORT, ff_reply_device, ff_reply_port
 from ffcore.shm cimport FF_GID_TABLE
 from ffl.session.call_api cimport ff_call
 from ffl.verbs.data_path_api cimport ff_poll_cq, ff_post_recv, ff_post_send, ff_post_srq_recv, ff_req_notify_cq
+from ffl.interpose.interpose cimport ff_interpose_look
 from ffl.kernel cimport fail
 from ffl.verbs.mr_api cimport (ff_advise_mr, ff_alloc_dm, ff_alloc_mw, ff_alloc_null_mr, ff_bind_mw, ff_dealloc_mw, ff_free_dm,
                          ff_reg_dm_mr)
@@ -57,7 +58,9 @@ cdef void describe(ibv_device *device) noexcept nogil:
 
 cdef public ibv_device **ffv_ibv_get_device_list(int *count) noexcept nogil:
     cdef ibv_device **devices
-    cdef int error = ff_session_open()
+    cdef int error
+    ff_interpose_look()                              # librdmacm asks for devices before it opens its own
+    error = ff_session_open()
     if count != NULL:
         count[0] = 0
     if error:

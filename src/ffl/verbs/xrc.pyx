@@ -102,14 +102,18 @@ cdef int ask_recv(const ibv_qp_init_attr_ex *attr, ff_reply_create_qp *reply) no
 
 
 cdef public ibv_qp *ff_create_xrc_recv(ibv_context *context, const ibv_qp_init_attr_ex *attr) noexcept nogil:
-    """CQs, caps and a PD are not looked at (man 3 ibv_create_qp_ex)."""
+    """CQs, caps and a PD are not looked at (man 3 ibv_create_qp_ex); librdmacm reads the PD again where it has put it."""
     cdef ff_reply_create_qp reply
     cdef ffl_memory memory
+    cdef ibv_qp *visible
     cdef ffl_qp *qp = <ffl_qp *>ff_memory_new(NULL, sizeof(ffl_qp), FF_MEMORY_QP, &memory)
     cdef int error = ask_recv(attr, &reply) if qp != NULL else errno.ENOMEM
     if error:
         return <ibv_qp *>ff_memory_undo(&memory, qp, FF_MEMORY_QP, error)
-    return show(qp, &memory, context, attr.qp_context, reply.handle, reply.qpn, IBV_QPS_RESET)
+    visible = show(qp, &memory, context, attr.qp_context, reply.handle, reply.qpn, IBV_QPS_RESET)
+    if attr.comp_mask & IBV_QP_INIT_ATTR_PD:
+        visible.pd = attr.pd
+    return visible
 
 
 cdef int ask_open(const ibv_qp_open_attr *attr, ff_reply_handle *reply) noexcept nogil:

@@ -9,13 +9,14 @@ from ffcore.control cimport (FF_CMD_ALLOC_DM, FF_CMD_ALLOC_MW, FF_CMD_ALLOC_NULL
                              FF_CMD_REG_DM_MR, FF_CMD_REG_MR, FF_CMD_REREG_MR, FF_CMD_RESIZE_CQ, FF_CMD_CLOSE_XRCD,
                              FF_CMD_CREATE_SRQ, FF_CMD_DESTROY_SRQ, FF_CMD_MODIFY_SRQ, FF_CMD_OPEN_QP, FF_CMD_OPEN_XRCD,
                              FF_CMD_QUERY_HELD, FF_CMD_QUERY_SRQ, FF_CMD_IMPORT_CONTEXT, FF_CMD_IMPORT_PD, FF_CMD_IMPORT_MR, FF_CMD_IMPORT_DM,
-                             FF_CMD_COPY_DM, FF_CMD_RECLAIM_MR, FF_CMD_RECLAIM_DM, FF_CMD_QUERY_KEY,
+                             FF_CMD_COPY_DM, FF_CMD_RECLAIM_MR, FF_CMD_RECLAIM_DM, FF_CMD_QUERY_KEY, FF_CMD_CM_CALL, FF_CMD_CM_OPEN,
                              ff_body)
 from ffcore.shm cimport (FF_COMMAND_BODY, ff_command_slot, ff_exchange32, ff_load32, ff_load32_acquire, ff_session,
                          ff_store32_release)
 from ffr.handlers.ah cimport create_ah, destroy_ah
 from ffr.handlers.base cimport FFR_LATER
 from ffr.handlers.channel cimport create_channel, destroy_channel
+from ffr.handlers.cm cimport cm_call, cm_open
 from ffr.handlers.cq cimport create_cq, destroy_cq, resize_cq
 from ffr.handlers.device cimport close_context, open_context, query_device, query_gids, query_held, query_port
 from ffr.handlers.dm cimport alloc_dm, copy_dm, free_dm, reclaim_dm, reg_dm_mr
@@ -83,6 +84,8 @@ handlers[FF_CMD_DESTROY_SRQ] = destroy_srq
 handlers[FF_CMD_OPEN_XRCD] = open_xrcd
 handlers[FF_CMD_CLOSE_XRCD] = close_xrcd
 handlers[FF_CMD_OPEN_QP] = open_qp
+handlers[FF_CMD_CM_OPEN] = cm_open
+handlers[FF_CMD_CM_CALL] = cm_call
 
 
 cdef void put(ffr_router *r, uint32_t session, uint32_t seq, int status, const ff_body *reply) noexcept nogil:

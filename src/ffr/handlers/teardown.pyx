@@ -1,3 +1,4 @@
+from ffr.cm.channels cimport cm_channel_leave, cm_event_leave, cm_group_leave, cm_id_leave
 from ffr.handlers.ah cimport ah_free
 from ffr.handlers.channel cimport channel_free
 from ffr.handlers.cq cimport cq_free
@@ -7,7 +8,7 @@ from ffr.handlers.mw cimport mw_free
 from ffr.handlers.qp cimport qp_close
 from ffr.handlers.srq cimport srq_free
 from ffr.handlers.xrc cimport opener_free, xrcd_free
-from ffr.state cimport (FFR_AH, FFR_CHANNEL, FFR_CQ, FFR_DM, FFR_IMPORT, FFR_KINDS, FFR_MCAST, FFR_MR, FFR_MW, FFR_NONE, FFR_OPENER,
+from ffr.state cimport (FFR_AH, FFR_CHANNEL, FFR_CM_CHANNEL, FFR_CM_EVENT, FFR_CM_GROUP, FFR_CM_ID, FFR_CQ, FFR_DM, FFR_IMPORT, FFR_KINDS, FFR_MCAST, FFR_MR, FFR_MW, FFR_NONE, FFR_OPENER,
                         FFR_PD, FFR_QP, FFR_SRQ, FFR_XRCD, object_at, object_context)
 
 ctypedef void (*end_fn)(ffr_router *r, uint32_t index) noexcept nogil
@@ -42,6 +43,11 @@ then(FFR_CQ, cq_free)
 then(FFR_XRCD, xrcd_free)
 then(FFR_PD, pd_leave)
 then(FFR_CHANNEL, channel_free)
+# Events and memberships that nobody inherits have gone with their ids.
+then(FFR_CM_ID, cm_id_leave)
+then(FFR_CM_EVENT, cm_event_leave)
+then(FFR_CM_GROUP, cm_group_leave)
+then(FFR_CM_CHANNEL, cm_channel_leave)
 
 
 cdef bint belongs(ffr_router *r, int kind, uint32_t index, uint32_t context) noexcept nogil:

@@ -9,7 +9,7 @@ in which they are asked. A connection's NIC is chosen by its peer's address, onc
 (nic/datagrams.pyx).
 """
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from ffcore.control cimport ff_ah_attr
 from ffcore.engine cimport FF_MAX_SEGMENTS, ff_segment
@@ -73,6 +73,8 @@ ctypedef struct ffr_nic:
     # As enter and leave, for a UD QP, which may send through every NIC.
     void (*datagram_enter)(ffr_router *r, uint32_t qp, uint32_t before) noexcept nogil
     void (*datagram_leave)(ffr_router *r, uint32_t qp, bint gone) noexcept nogil
+    # A MAD to QP1 of who has dgid, from an address of this host. False: it is not reached. What is lost is sent again.
+    bint (*send_mad)(ffr_router *r, const uint8_t *sgid, const uint8_t *dgid, const uint8_t *mad) noexcept nogil
     # Once in each pass, after the QPs' turns: the network. 0: nothing was done.
     int (*poll)(ffr_router *r) noexcept nogil
     # A sleeping router wakes for poll at this time; ~0: never.
@@ -93,6 +95,17 @@ cdef ffr_nic *nic_at(uint32_t index) noexcept nogil
 cdef uint32_t nic_for(ffr_router *r, uint32_t qp) noexcept nogil
 # The largest path_mtu towards that address, bytes: what the NIC that reaches it carries, or the port's.
 cdef uint32_t nic_mtu(ffr_router *r, uint32_t session, const ff_ah_attr *to) noexcept nogil
+
+# MADs (IBTA 13.4): of NIC_MAD_SIZE bytes, between the QP1s of addresses. To the first NIC that reaches dgid; False: none.
+cdef enum:
+    NIC_MAD_SIZE = 256
+    NIC_MAD_QPN = 1
+    NIC_MAD_QKEY = 0x80010000     # IBTA 3.5.3
+cdef bint nic_send_mad(ffr_router *r, const uint8_t *sgid, const uint8_t *dgid, const uint8_t *mad) noexcept nogil
+# Who takes those that come in (set before the reactor's thread starts), and how NICs give them.
+ctypedef void (*mad_taker)(ffr_router *r, const uint8_t *mad, const uint8_t *sgid, const uint8_t *dgid) noexcept nogil
+cdef void nic_take_mads(mad_taker taker) noexcept
+cdef void nic_mad_came(ffr_router *r, const uint8_t *mad, const uint8_t *sgid, const uint8_t *dgid) noexcept nogil
 
 # For every NIC that wants to know.
 cdef void nic_enter(ffr_router *r, uint32_t qp, uint32_t before) noexcept nogil

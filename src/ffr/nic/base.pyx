@@ -1,6 +1,7 @@
 cdef ffr_nic nics[NICS_MAX + 1]
 cdef uint32_t count = 0
 cdef uint32_t of_nobody = 0
+cdef mad_taker take_mad = NULL
 
 
 cdef void nic_add(const ffr_nic *nic, bint nobody) noexcept nogil:
@@ -31,6 +32,24 @@ cdef uint32_t nic_mtu(ffr_router *r, uint32_t session, const ff_ah_attr *to) noe
         if mtu:
             return mtu
     return r.port_mtu
+
+
+cdef bint nic_send_mad(ffr_router *r, const uint8_t *sgid, const uint8_t *dgid, const uint8_t *mad) noexcept nogil:
+    cdef uint32_t i
+    for i in range(count):
+        if nics[i].send_mad != NULL and nics[i].send_mad(r, sgid, dgid, mad):
+            return True
+    return False
+
+
+cdef void nic_take_mads(mad_taker taker) noexcept:
+    global take_mad
+    take_mad = taker
+
+
+cdef void nic_mad_came(ffr_router *r, const uint8_t *mad, const uint8_t *sgid, const uint8_t *dgid) noexcept nogil:
+    if take_mad != NULL:
+        take_mad(r, mad, sgid, dgid)
 
 
 cdef void nic_enter(ffr_router *r, uint32_t qp, uint32_t before) noexcept nogil:

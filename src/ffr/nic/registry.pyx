@@ -4,6 +4,7 @@ from ffr.nic.datagrams cimport (datagrams_enter, datagrams_expired, datagrams_le
 from ffr.nic.local.connected cimport local_expired, local_mtu, local_reaches, local_ready, local_run
 from ffr.nic.local.datagrams cimport local_send_datagram, local_spread
 from ffr.nic.roce.datagrams cimport roce_send_datagram, roce_spread, roce_ud_enter, roce_ud_leave
+from ffr.nic.roce.mads cimport roce_send_mad
 from ffr.nic.roce.driver cimport roce_deadline, roce_enter, roce_leave, roce_mtu, roce_poll, roce_reaches, roce_run
 
 cdef ffr_nic datagrams, local, roce           # zero: what is not said below is NULL
@@ -23,6 +24,7 @@ roce.name = b"roce"                           # it keeps its own timers
 roce.reaches, roce.mtu, roce.run = roce_reaches, roce_mtu, roce_run
 roce.enter, roce.leave = roce_enter, roce_leave
 roce.send_datagram, roce.spread = roce_send_datagram, roce_spread
+roce.send_mad = roce_send_mad
 roce.datagram_enter, roce.datagram_leave = roce_ud_enter, roce_ud_leave
 roce.poll, roce.deadline = roce_poll, roce_deadline
 

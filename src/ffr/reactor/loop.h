@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 enum { FFR_EVENTS = 64 };
-enum ffr_tag { FFR_TAG_SOCKET = 1, FFR_TAG_DOORBELL, FFR_TAG_WAKE, FFR_TAG_NIC };
+enum ffr_tag { FFR_TAG_SOCKET = 1, FFR_TAG_DOORBELL, FFR_TAG_WAKE, FFR_TAG_NIC, FFR_TAG_CM };
 
 static inline uint64_t ffr_now_ns(void)
 {
@@ -23,13 +23,13 @@ static inline uint64_t ffr_now_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-/* A session's socket is watched for its end only; an eventfd edge by edge, and never read. */
+/* A session's socket is watched for its end only, as an rdma_cm channel's; an eventfd edge by edge, and never read. */
 static inline int ffr_epoll_add(int epoll, int fd, uint32_t tag, uint32_t session)
 {
 	struct epoll_event event;
 
 	memset(&event, 0, sizeof(event));
-	event.events = tag == FFR_TAG_SOCKET ? EPOLLRDHUP | EPOLLET : tag == FFR_TAG_DOORBELL ? EPOLLIN | EPOLLET : EPOLLIN;
+	event.events = tag == FFR_TAG_SOCKET ? EPOLLRDHUP | EPOLLET : tag == FFR_TAG_CM ? EPOLLET : tag == FFR_TAG_DOORBELL ? EPOLLIN | EPOLLET : EPOLLIN;
 	event.data.u64 = (uint64_t)tag << 32 | session;
 	return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
 }

@@ -6,6 +6,8 @@ from libc.string cimport memcpy
 
 from ffcore.shm cimport (FF_FLAG_OVERSUBSCRIBED, FF_FLAG_SLOW_YIELD, ff_cas32, ff_fence, ff_load32, ff_load32_acquire,
                          ff_pause, ff_session, ff_store32, ff_store32_release, ff_store64)
+from ffr.cm.channels cimport channel_hang_up
+from ffr.cm.timers cimport timer_next
 from ffr.objects.cq cimport cq_notify_retry
 from ffr.objects.events cimport async_event, events_retry
 from ffr.ibv cimport IBV_EVENT_GID_CHANGE, IBV_EVENT_PORT_ACTIVE, IBV_EVENT_PORT_ERR
@@ -26,6 +28,7 @@ cdef extern from "<sched.h>" nogil:
 cdef extern from "ffr/reactor/loop.h" nogil:
     enum:
         FFR_EVENTS
+        FFR_TAG_CM
         FFR_TAG_SOCKET
         FFR_TAG_WAKE
     uint64_t ffr_now_ns()
@@ -119,6 +122,8 @@ cdef int take_events(ffr_loop *l, uint64_t timeout_ns) noexcept nogil:
     for i in range(n):
         if tags[i] == FFR_TAG_SOCKET and not l.r.state.session[sessions[i]].closing:
             l.r.state.session[sessions[i]].closing = ECONNRESET
+        elif tags[i] == FFR_TAG_CM:
+            channel_hang_up(l.r, sessions[i])
         elif tags[i] == FFR_TAG_WAKE:
             ffr_eventfd_drain(l.r.wake)
     return n
@@ -151,7 +156,7 @@ cdef void chores(ffr_loop *l) noexcept nogil:
 
 
 cdef uint64_t next_deadline(ffr_router *r) noexcept nogil:
-    cdef uint64_t deadline = nics_deadline(r)
+    cdef uint64_t deadline = min(nics_deadline(r), timer_next(r))
     cdef uint32_t i, index = r.waiting.head
     for i in range(r.waiting.count):
         deadline = min(deadline, r.state.qp[index].deadline_ns)

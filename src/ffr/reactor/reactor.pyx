@@ -16,6 +16,7 @@ from ffcore.shm cimport (FF_GID_TABLE, FF_LAYOUT_VERSION, FF_MAGIC, FF_MODE_ISOL
                          FF_RINGS_OFFSET, ff_cas32, ff_load32_acquire, ff_session, ff_store32, ff_store32_release)
 from ffcore.stats cimport (FF_STATS_MAGIC, FF_STATS_NAME, FF_STATS_QPS, FF_STATS_SESSIONS, FF_STATS_VERSION,
                            ff_qp_stats, ff_session_stats, ff_stats_header)
+from ffr.cm.channels cimport cm_begin
 from ffr.reactor.loop cimport loop_run, loop_stand_in
 from ffr.reactor.state cimport (ADMIN_ATTACH, ADMIN_DETACH, ADMIN_GIDS, ADMIN_MAPPED, ADMIN_NONE, ADMIN_PORT, ADMIN_WANTED,
                                 NEIGHBOURS_MAX, STAND_INS_MAX, ffr_loop)
@@ -141,6 +142,7 @@ cdef class Reactor:
         self.r.key_seed = int.from_bytes(os.urandom(8), "little")
         for kind in range(FFR_KINDS):
             self.r.state.table.free[kind] = FFR_NONE
+        cm_begin(&self.r)
         self.r.state.block_free = self.r.state.mapping_free = FFR_NONE
         memset(self.r.state.mcast_bucket, 0xff, FFR_MCAST_BUCKETS * sizeof(uint32_t))  # FFR_NONE
 

@@ -1,6 +1,8 @@
 """One pass over everything that may have work: doorbells, active QPs, waiting QPs, NICs. And how sessions come and go."""
 
 from ffcore.shm cimport (ff_and64, ff_load32, ff_load64, ff_session, ff_store32, ff_store32_release)
+from ffr.cm.channels cimport channels_poll
+from ffr.cm.talk cimport talk_poll
 from ffr.handlers.table cimport answer
 from ffr.handlers.teardown cimport close_objects
 from ffr.ibv cimport IBV_QPS_ERR, IBV_QPS_RTS, IBV_QPS_SQE
@@ -151,6 +153,10 @@ cdef int pass_once(ffr_loop *l, bint everyone) noexcept nogil:
     if r.waiting.count:
         work += run_waiting(r)
     work += nics_poll(r)
+    if r.state.cm.waiting:
+        work += talk_poll(r)
+    if r.state.cm.closing != FFR_NONE:
+        work += channels_poll(r)
     r.stats.passes += 1
     if work:
         r.stats.busy_passes += 1

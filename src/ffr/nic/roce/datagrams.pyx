@@ -9,7 +9,7 @@ from ffcore.shm cimport FF_OP_SEND_IMM, FF_WQE_SOLICITED, ff_wqe
 from ffr.mem.guard cimport FFR_FAULT, guarded
 from ffr.ibv cimport IBV_QPS_RTR, IBV_QPS_RTS, IBV_QPT_UD, IBV_WC_LOC_PROT_ERR
 from ffr.objects.mcast cimport mcast_next
-from ffr.nic.base cimport NIC_NO_ROOM, NIC_NOWHERE, NIC_SENT, nic_request
+from ffr.nic.base cimport NIC_MAD_QKEY, NIC_MAD_QPN, NIC_MAD_SIZE, nic_mad_came, NIC_NO_ROOM, NIC_NOWHERE, NIC_SENT, nic_request
 from ffr.nic.message cimport OWN_QKEY, UDP_HEADER, dropped, local_of, owns
 from ffr.nic.roce.backlog cimport backlog_drop
 from ffr.nic.roce.marks cimport marks_allow, marks_count
@@ -44,7 +44,7 @@ cdef void head_of(roce_packet *h, roce_qp *q, const ff_wqe *w, const ff_grh *grh
     h.grh = <const uint8_t *>grh
 
 
-cdef int put(roce_nic *n, uint32_t socket, const ffr_udp_address *to, const ff_icrc_flow *flow, roce_packet *head,
+cdef int datagram_put(roce_nic *n, uint32_t socket, const ffr_udp_address *to, const ff_icrc_flow *flow, roce_packet *head,
              ff_segment *segments, uint32_t count) noexcept nogil:
     """Composes the packet in the arena. NIC_SENT, NIC_NO_ROOM, or a status."""
     cdef uint8_t headers[FF_ROCE_MAX_HEADERS]
@@ -70,6 +70,14 @@ cdef int put(roce_nic *n, uint32_t socket, const ffr_udp_address *to, const ff_i
     return NIC_SENT
 
 
+cdef void datagram_flow(roce_nic *n, const roce_route *route, ff_icrc_flow *flow) noexcept nogil:
+    if route.router:
+        flow[0] = n.tables.peer[route.router].flow
+    else:
+        (ff_icrc_flow_ipv4 if route.address.family == AF_INET else ff_icrc_flow_ipv6)(
+            flow, n.tables.socket[route.socket].address.ip, route.address.ip, FF_ROCE_PORT, FF_ROCE_PORT)
+
+
 cdef void count(ffr_router *r, uint32_t qp, nic_request *q) noexcept nogil:
     q.done += q.length
     r.session_stats[r.state.qp[qp].o.session].tx_messages += 1
@@ -93,12 +101,8 @@ cdef int roce_send_datagram(ffr_router *r, uint32_t qp, nic_datagram *d) noexcep
     head_of(&head, q, w, &d.grh, route.router != 0, d.q.length)
     if route.router and not marks_allow(n, &n.tables.peer[route.router]):
         return NIC_NO_ROOM
-    if route.router:
-        flow = n.tables.peer[route.router].flow
-    else:
-        (ff_icrc_flow_ipv4 if route.address.family == AF_INET else ff_icrc_flow_ipv6)(
-            &flow, n.tables.socket[route.socket].address.ip, route.address.ip, FF_ROCE_PORT, FF_ROCE_PORT)
-    status = put(n, route.socket, &route.address, &flow, &head, local_of(&d.q), d.q.local_count)
+    datagram_flow(n, &route, &flow)
+    status = datagram_put(n, route.socket, &route.address, &flow, &head, local_of(&d.q), d.q.local_count)
     if status == NIC_SENT:
         q.send_psn = ff_psn_add(q.send_psn, 1)
         count(r, qp, &d.q)
@@ -122,7 +126,7 @@ cdef int roce_spread(ffr_router *r, uint32_t qp, nic_datagram *d) noexcept nogil
         p = &n.tables.peer[i]
         if not p.gids:
             continue
-        status = put(n, p.socket, &p.address, &p.flow, &head, local_of(&d.q), d.q.local_count)
+        status = datagram_put(n, p.socket, &p.address, &p.flow, &head, local_of(&d.q), d.q.local_count)
         if status != NIC_SENT and (not begun or status != NIC_NO_ROOM):
             return status                    # a second try would reach the first ones twice
         begun = True
@@ -178,18 +182,22 @@ cdef void ud_take(roce_nic *n, roce_packet *p, const uint8_t *bytes, uint32_t si
     cdef ff_grh grh
     cdef ff_grh_fields f
     cdef uint32_t index = FFR_NONE
-    cdef bint group
+    cdef bint group, is_mad
     if not where_from(n, p, from_, socket, &grh, &f):
         n.strangers += 1
         return
     group = ff_gid_is_multicast(f.dgid) and p.qpn == FF_QPN_MASK     # IBTA 10.5.2
-    if not group:
+    is_mad = not group and p.qpn == NIC_MAD_QPN and p.qkey == NIC_MAD_QKEY and p.size == NIC_MAD_SIZE
+    if not group and not is_mad:
         index = receiver(n, p, f.dgid)
         if index == FFR_NONE:
             n.strangers += 1
             return
     if not ff_icrc_good(flow, segment, bytes, <uint16_t>size):
         n.bad_icrc += 1
+        return
+    if is_mad:
+        nic_mad_came(n.router, p.payload, f.sgid, f.dgid)
         return
     p.opcode = FF_UD | (p.opcode & FF_OPERATION_MASK)        # what was different is done
     p.grh = <const uint8_t *>&grh

@@ -184,6 +184,7 @@ ctypedef struct roce_nic:
     uint64_t strangers         # for no QP, or from elsewhere than its peer
     bint held                  # a datagram has to wait for an echo
     uint64_t probes_ns         # when probes are due
+    uint32_t mad_psn           # of QP1
     uint64_t overrun           # of UC and UD, without a receive WQE, and with no room to wait for one
     bint streaming             # packets of connected QPs go to other routers over streams, and never otherwise
     roce_stream stream[ROCE_STREAMS]
