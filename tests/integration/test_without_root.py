@@ -209,7 +209,7 @@ def test_doctor_says_how_the_files_are_seen(user):
     assert "through a library that is preloaded" in told and not re.search(r"^fail", told, re.MULTILINE), told
 
 
-def test_first_message_within_seconds(nobody):
+def test_from_nothing_to_the_first_message(nobody):
     began = time.monotonic()
     assert "1000 iters" in pair(nobody, ["ibv_rc_pingpong", "-g", "0"], ["ibv_rc_pingpong", "-g", "0", "127.0.0.1"], 18515)
     print(f"from `freeflow run` to the last message: {time.monotonic() - began:.1f} s")

@@ -232,16 +232,16 @@ cdef public ibv_qp_ex *ffv_ibv_qp_to_qp_ex(ibv_qp *qp) noexcept nogil:
     return <ibv_qp_ex *>qp if (<ffl_qp *>qp).has_wr else NULL
 
 
-# ---- extended connection establishment: vendors' options, of which FreeFlow has none ----
+# ---- extended connection establishment: vendors' options. FreeFlow has none, and says so as a provider without them does: librdmacm
+# then offers none to the peer ----
 
 cdef public int ffv_ibv_query_ece(ibv_qp *qp, ibv_ece *ece) noexcept nogil:
     memset(ece, 0, sizeof(ibv_ece))
-    return 0
+    return fail(errno.EOPNOTSUPP)
 
 
 cdef public int ffv_ibv_set_ece(ibv_qp *qp, ibv_ece *ece) noexcept nogil:
-    """An offer is accepted as far as its options are known here: what query_ece answers next are those."""
-    return fail(errno.EINVAL) if ece.comp_mask else 0
+    return fail(errno.EINVAL) if ece.comp_mask else fail(errno.EOPNOTSUPP)
 
 
 # ---- modifying, querying, destroying ----

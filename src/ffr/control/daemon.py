@@ -162,7 +162,7 @@ def _parse(arguments):
 
 
 def _raise_descriptor_limit():
-    """A session takes four descriptors and one more per channel."""
+    """A session takes five descriptors and one more per channel."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
