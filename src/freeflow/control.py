@@ -64,9 +64,9 @@ class Control:
 def _why_unreachable(paths, error):
     path = paths.control_socket
     if isinstance(error, FileNotFoundError):
-        return f"no router at {path}: start one with `freeflow router`, or set FREEFLOW_DIR and FFR_NAME"
+        return f"no router at {path}: start one with `freeflow router`, or set FREEFLOW_DIR and FFR_NAME (a lab's: freeflow lab exec h1 -- freeflow …)"
     if isinstance(error, ConnectionRefusedError):
         return f"the router at {path} is dead: start one with `freeflow router`"
     if isinstance(error, PermissionError):
-        return f"{path} is the router owner's alone: use that account, or root"
+        return f"{path} is the router owner's alone: use that account, or root, on the host"
     return f"cannot reach the router at {path}: {error}"

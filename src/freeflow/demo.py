@@ -151,6 +151,10 @@ def two_digits(ratio):
 def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the lab goes down then too
     show = Show()
+    if os.geteuid():
+        show.text("A lab is made of namespaces, and those need root. Without root, in two terminals: "
+                  "freeflow run -- ib_send_bw, and freeflow run -- ib_send_bw localhost")
+        return 1
     before = machine.describe()  # the demo is a load itself
     try:
         with lab(show):
@@ -167,7 +171,7 @@ def main():
     if before["load_before"] > before["cores"] / 2:
         show.text("The machine was busy with other things: bandwidths and above all latencies say as much about those.")
     show.text(f"Done after {time.monotonic() - show.began:.0f} s. The same by hand: freeflow lab up; freeflow lab exec "
-              f"{SERVER} -- ib_send_bw & sleep 1; freeflow lab exec {CLIENT} -- ib_send_bw {SERVER}")
+              f"{SERVER} -- ib_send_bw & sleep 1; freeflow lab exec {CLIENT} -- ib_send_bw {SERVER}; freeflow lab down")
     return 0
 
 

@@ -87,7 +87,8 @@ def session(here):
         welcome = _hello(path)
     except FileNotFoundError:
         return finding(FAIL, f"no router at {path}", "start `freeflow router` on the host; in a container, mount its"
-                                                     " directory and set FREEFLOW_DIR and FFR_NAME")
+                                                     " directory and set FREEFLOW_DIR and FFR_NAME; or `freeflow run -- CMD`,"
+                                                     " which starts one of your own (`freeflow run -- freeflow doctor` looks at it)")
     except ConnectionRefusedError:
         again = "`freeflow lab up` makes the lab anew" if _is_a_labs(paths) else "start `freeflow router` again"
         return finding(FAIL, f"the router at {path} is dead", again)
@@ -109,7 +110,7 @@ def router(here):
     except FreeFlowError:
         return None  # session() has said what there is to say; containers may not ask
     return finding(OK, f"pid {status['pid']}, version {status['version']}, polling {status['polling']}, "
-                       f"{status['containers']} containers, {status['sessions']} sessions")
+                       f"{status['containers']} network namespaces, this host's among them, {status['sessions']} sessions")
 
 
 def map_of_hosts(here):
@@ -181,7 +182,7 @@ def _wire(roce):
 def traffic_path(here):
     """Which way messages go from here."""
     if not here.admitted:
-        return finding(FAIL, "none: programs with FreeFlow find no device here", "mend the line `session` first")
+        return finding(FAIL, "none: no router serves programs here", "mend the line `session` first")
     far = "; other hosts' containers: ask `freeflow doctor` on the host" if here.others is None else ""
     if here.others:
         far = _wire(here.roce)
