@@ -4,7 +4,7 @@
 ARGS ?=
 # Programs that the tests and benchmarks run as they are, servers among them; none is left to start by itself.
 TEST_PACKAGES = python3-pyverbs python3-numpy rdmacm-utils qperf ucx-utils libucx0 libfabric-bin libfabric1 \
-	'libopenmpi3|libopenmpi40|libopenmpi3t64' openmpi-bin python3-mpi4py etcd-server etcd-client openssl \
+	'libopenmpi3|libopenmpi40|libopenmpi3t64' openmpi-bin python3-mpi4py mpich etcd-server etcd-client openssl \
 	nginx-light wrk apache2-utils curl redis-server redis-tools memcached postgresql openssh-server openssh-client \
 	valgrind libjemalloc2 infiniband-diags prometheus-node-exporter netpipe-tcp nftables systemd podman runc musl musl-tools prometheus \
 	'libpython3.11-testsuite|libpython3.13-testsuite'

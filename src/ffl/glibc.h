@@ -14,4 +14,11 @@
 
 /* One line for each symbol that tests/unit/ffl/test_exports.py finds too new. */
 
+/*
+ * Programs of musl start with the libraries preloaded, so what musl lacks is a weak reference, and NULL there. libibverbs
+ * does no more in them than that: what it does with signals, threads and memory is written for glibc.
+ */
+extern const char *gnu_get_libc_version(void) __attribute__((weak));
+#define ff_is_glibc() (gnu_get_libc_version != 0)
+
 #endif

@@ -11,6 +11,9 @@
 #include <time.h>
 #include <unistd.h>
 
+/* One function on 64 bits. Headers ask for this one, which musl and older glibc lack. */
+__asm__(".symver fcntl64, fcntl@" FF_GLIBC_BASE);
+
 /* Sleeps while *word == value, at most ns (for ever when negative); may return early. Shared between processes. */
 static inline void ff_futex_wait(void *word, uint32_t value, int64_t ns)
 {

@@ -9,6 +9,10 @@ cdef extern from "ffl/kernel.h" nogil:
     uint64_t now_ns "ff_now_ns"()
     int file_identity "ff_file_identity"(int fd, uint64_t *device, uint64_t *inode)
     int fail "ff_fail"(int error)        # sets errno, returns error
+    int fcntl(int fd, int command, ...)
+
+cdef extern from "ffl/glibc.h" nogil:
+    bint is_glibc "ff_is_glibc"()        # or a program of musl, for which this is not
 
 cdef extern from "<sched.h>" nogil:
     int sched_yield()

@@ -7,6 +7,7 @@ from libc.string cimport memcpy, memset
 
 from ffcore.cm cimport ff_cm_name, ff_cm_name_get
 from ffcore.control cimport FF_CM_BODY, FF_CMD_CM_CALL, FF_CMD_CM_OPEN, ff_cmd_cm, ff_reply_cm, ff_reply_handle
+from ffl.kernel cimport fcntl
 from ffl.session.call_api cimport ff_call_descriptor, ff_call_session
 from ffl.session.session_api cimport ff_session_open
 from ffl.session.socket cimport MSG_DONTWAIT
@@ -18,7 +19,6 @@ cdef extern from "<sys/socket.h>" nogil:
 cdef extern from "<fcntl.h>" nogil:
     enum:
         F_SETFD, F_SETFL, O_CLOEXEC, O_NONBLOCK
-    int fcntl(int fd, int command, int value)
 
 cdef extern from "ffl/cm/cm.h" nogil:
     int ff_cm_copy_in(void *to, const void *src, size_t size)

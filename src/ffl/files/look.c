@@ -125,12 +125,18 @@ ssize_t llistxattr(const char *name, char *list, size_t size)
 	return syscall(SYS_llistxattr, ffp_place(AT_FDCWD, name, room), list, size);
 }
 
+extern char *canonicalize_file_name(const char *name) __attribute__((weak)); /* glibc's */
+
 /* The tree's own names come out: what follows from them stays inside. */
 char *realpath(const char *name, char *resolved)
 {
 	char room[PATH_MAX];
-	char *found = canonicalize_file_name(ffp_place(AT_FDCWD, name, room));
+	const char *place = ffp_place(AT_FDCWD, name, room);
+	char *found;
 
+	if (!canonicalize_file_name)
+		return ((char *(*)(const char *, char *))ffp_musl("realpath"))(place, resolved);
+	found = canonicalize_file_name(place);
 	if (!found || !resolved)
 		return found;
 	strcpy(resolved, found); /* at most PATH_MAX, which the caller has (realpath(3)) */

@@ -9,12 +9,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* Other names of libc's own for what is taken here. */
-extern int __open(const char *name, int flags, ...);
-extern int __open64(const char *name, int flags, ...);
-extern FILE *_IO_fopen(const char *name, const char *mode);
+/* Other names of glibc's own for what is taken here. */
+extern int __open64(const char *name, int flags, ...) __attribute__((weak));
+extern FILE *_IO_fopen(const char *name, const char *mode) __attribute__((weak));
 extern int scandirat(int at, const char *name, struct dirent ***found, int (*select)(const struct dirent *),
-		     int (*compare)(const struct dirent **, const struct dirent **));
+		     int (*compare)(const struct dirent **, const struct dirent **)) __attribute__((weak));
 
 #define MODE(flags, mode) \
 	do { \
@@ -31,18 +30,17 @@ static int open_at(int at, const char *name, int flags, mode_t mode)
 	char room[PATH_MAX];
 	const char *place = ffp_place(at, name, room);
 
-	if (at == AT_FDCWD || place[0] == '/')
-		return __open64(place, flags, mode);
+	if (at == AT_FDCWD || place[0] == '/') /* the libc's, where a thread may be cancelled */
+		return (__open64 ? __open64 : (int (*)(const char *, int, ...))ffp_musl("open"))(place, flags, mode);
 	return syscall(SYS_openat, at, place, flags, mode);
 }
 
 int open(const char *name, int flags, ...)
 {
-	char room[PATH_MAX];
 	mode_t mode = 0;
 
 	MODE(flags, mode);
-	return __open(ffp_place(AT_FDCWD, name, room), flags, mode);
+	return open_at(AT_FDCWD, name, flags, mode);
 }
 
 int open64(const char *name, int flags, ...)
@@ -79,15 +77,11 @@ FILE *fopen(const char *name, const char *mode)
 {
 	char room[PATH_MAX];
 
-	return _IO_fopen(ffp_place(AT_FDCWD, name, room), mode);
+	return (_IO_fopen ? _IO_fopen : (FILE *(*)(const char *, const char *))ffp_musl("fopen"))(
+		ffp_place(AT_FDCWD, name, room), mode);
 }
 
-FILE *fopen64(const char *name, const char *mode)
-{
-	char room[PATH_MAX];
-
-	return _IO_fopen(ffp_place(AT_FDCWD, name, room), mode);
-}
+FILE *fopen64(const char *name, const char *mode) { return fopen(name, mode); }
 
 DIR *opendir(const char *name)
 {
@@ -106,8 +100,12 @@ int scandir(const char *name, struct dirent ***found, int (*select)(const struct
 	    int (*compare)(const struct dirent **, const struct dirent **))
 {
 	char room[PATH_MAX];
+	const char *place = ffp_place(AT_FDCWD, name, room);
 
-	return scandirat(AT_FDCWD, ffp_place(AT_FDCWD, name, room), found, select, compare);
+	if (scandirat)
+		return scandirat(AT_FDCWD, place, found, select, compare);
+	return ((int (*)(const char *, struct dirent ***, int (*)(const struct dirent *),
+			 int (*)(const struct dirent **, const struct dirent **)))ffp_musl("scandir"))(place, found, select, compare);
 }
 
 int scandir64(const char *name, struct dirent64 ***found, int (*select)(const struct dirent64 *),

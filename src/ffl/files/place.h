@@ -3,8 +3,8 @@
  * them. The calls by which programs name a file are taken, and a name of the device's leads to a tree of plain files
  * instead. All others go on as they are.
  *
- * Straight to the kernel or to another name of libc's own: looking the next definition up needs dlsym, which C libraries
- * before 2.34 keep in another file.
+ * Straight to the kernel or to another name of glibc's own: looking the next definition up needs dlsym, which glibc before
+ * 2.34 keeps in another file. musl has dlsym in its one file, and not the other names.
  */
 #ifndef FFL_FILES_PLACE_H
 #define FFL_FILES_PLACE_H
@@ -19,5 +19,8 @@
  * relative to, AT_FDCWD for none.
  */
 const char *ffp_place(int at, const char *name, char room[PATH_MAX]);
+
+/* musl's own function of this name. */
+void *ffp_musl(const char *function);
 
 #endif

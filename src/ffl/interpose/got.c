@@ -159,6 +159,8 @@ void ff_interpose_look(void)
 {
 	unsigned long long adds = 0;
 
+	if (!ff_is_glibc()) /* other loaders leave other things in an object's dynamic section */
+		return;
 	dl_iterate_phdr(count, &adds);
 	if (adds == __atomic_load_n(&seen, __ATOMIC_RELAXED)) /* the program that loads something calls us after that */
 		return;

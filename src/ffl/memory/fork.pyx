@@ -50,8 +50,13 @@ cdef extern from "poll.h" nogil:
         short events
     int poll(pollfd *fds, unsigned long count, int timeout_ms)
 
-cdef extern int __register_atfork(void (*prepare)() noexcept nogil, void (*parent)() noexcept nogil,
-                                  void (*child)() noexcept nogil, void *dso) noexcept nogil
+cdef extern from *:
+    """
+    extern int __register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void), void *dso)
+        __attribute__((weak)); /* glibc's: where it is not, no session is opened */
+    """
+    int __register_atfork(void (*prepare)() noexcept nogil, void (*parent)() noexcept nogil,
+                          void (*child)() noexcept nogil, void *dso) noexcept nogil
 
 cdef enum:
     CHILD_MS_MAX = 1000  # that a parent waits for its child's copies

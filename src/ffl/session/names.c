@@ -13,7 +13,7 @@ __asm__(".symver dlopen, dlopen@" FF_GLIBC_BASE);
 
 __attribute__((constructor)) static void remember_the_other_name(void)
 {
-	if (!dlopen)
+	if (!dlopen || !ff_is_glibc())
 		return;
 	/* Who calls is where to look, so this must not become a jump. -z nodelete: one reference more changes nothing. */
 	void *volatile found = dlopen("libibverbs.so", RTLD_LAZY | RTLD_NOLOAD);

@@ -11,7 +11,7 @@ from ffcore.shm cimport (FF_LAYOUT_VERSION, FF_MAGIC, FF_PAGE, FF_REASON, FF_WEL
                          ff_welcome)
 from ffl.session.call_api cimport ff_call_child, ff_call_session
 from ffl.session.handles_api cimport ff_handles_child
-from ffl.kernel cimport now_ns
+from ffl.kernel cimport is_glibc, now_ns
 from ffl.session.lock cimport ff_mutex_lock, ff_mutex_unlock
 from ffl.session.log_api cimport FF_LOG_DEBUG, FF_LOG_ERROR, FF_LOG_INFO, ff_log
 from ffl.interpose.interpose cimport ff_interpose, ff_interpose_look
@@ -279,6 +279,8 @@ cdef int start() noexcept nogil:
     cdef int fds[DESCRIPTORS + 1]
     cdef int sock, error
     error = socket_path(&address)
+    if not is_glibc():
+        return complain(errno.ENOSYS, address.sun_path, b"its device is for programs of glibc")
     if error:
         return complain(error, address.sun_path, strerror(error))
     error = wait_turn(&address, &welcome, fds, &sock)

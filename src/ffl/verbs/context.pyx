@@ -14,7 +14,7 @@ from ffcore.control cimport (FF_CMD_CLOSE_CONTEXT, FF_CMD_IMPORT_CONTEXT, FF_CMD
                              ff_reply_context)
 from ffcore.shm cimport FF_MAGIC, ff_a32, ff_add32, ff_store32
 from ffl.session.call_api cimport ff_call_channel, ff_call_end_of
-from ffl.kernel cimport fail
+from ffl.kernel cimport fail, fcntl
 from ffl.session.lock cimport ff_mutex_lock, ff_mutex_unlock
 from ffl.objects cimport context_of, ffl_context, ffl_origin
 from ffl.verbs.qp_api cimport ff_device, ff_fill_ops
@@ -38,7 +38,6 @@ cdef extern from "<fcntl.h>" nogil:
         F_SEAL_SHRINK
         F_SEAL_GROW
         F_SEAL_WRITE
-    int fcntl(int fd, int command, ...)
 
 cdef extern from "<unistd.h>" nogil:
     ssize_t pread(int fd, void *to, size_t size, long offset)
