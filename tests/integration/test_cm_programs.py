@@ -1,5 +1,7 @@
 """The programs of rdma-core that connect by rdma_cm, unmodified: on one host and between two."""
 
+from pathlib import Path
+
 import pytest
 from cm_pairs import Pair, check
 from places import Lab
@@ -72,3 +74,11 @@ def test_rcopy(lab):
     check(lab, Pair("rcopy", f"rcopy {home}/rcopy.in {{address}}:{home}/rcopy.out", stays=True))
     copied = lab.exec("h1c1", "sh", "-c", "sha256sum < $HOME/rcopy.out")
     assert copied.stdout == done.stdout, copied
+
+
+def test_sockets_by_preload(lab):
+    """A program of ordinary sockets, over rsockets."""
+    preload = next(Path("/usr/lib").glob("*/rsocket/librspreload.so"))
+    words = f"env LD_PRELOAD={preload} NPtcp -u 4096 -n 20 -o /dev/null"
+    _, above = check(lab, Pair(words, words + " -h {address}"))
+    assert "Mbps" in above.stdout + above.stderr
