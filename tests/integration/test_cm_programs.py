@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from cm_pairs import Pair, check
+from freeflow.pair import Side
 from places import Lab
 
 PAIRS = {
@@ -82,3 +83,16 @@ def test_sockets_by_preload(lab):
     words = f"env LD_PRELOAD={preload} NPtcp -u 4096 -n 20 -o /dev/null"
     _, above = check(lab, Pair(words, words + " -h {address}"))
     assert "Mbps" in above.stdout + above.stderr
+
+
+def test_mckey(lab):
+    """Its sender joins the group too, posts no receives, and ends as soon as it has posted: nothing may wait for it there."""
+    group = "mckey -m 239.1.1.1 -C 5"
+    for _ in range(3):
+        receiver = Side(lab.words("h1c1", *group.split()), lab.variables())
+        try:
+            sent = lab.exec("h1c2", *group.split(), "-s")
+            received = receiver.wait(10)
+        finally:
+            receiver.stop()
+        assert sent.returncode == 0 and received.status == 0, f"{sent}\n{received}"
