@@ -1,7 +1,10 @@
 """The programs of rdma-core that connect by rdma_cm, unmodified: on one host and between two."""
 
+from pathlib import Path
+
 import pytest
 from cm_pairs import Pair, check
+from freeflow.pair import Side
 from places import Lab
 
 PAIRS = {
@@ -72,3 +75,24 @@ def test_rcopy(lab):
     check(lab, Pair("rcopy", f"rcopy {home}/rcopy.in {{address}}:{home}/rcopy.out", stays=True))
     copied = lab.exec("h1c1", "sh", "-c", "sha256sum < $HOME/rcopy.out")
     assert copied.stdout == done.stdout, copied
+
+
+def test_sockets_by_preload(lab):
+    """A program of ordinary sockets, over rsockets."""
+    preload = next(Path("/usr/lib").glob("*/rsocket/librspreload.so"))
+    words = f"env LD_PRELOAD={preload} NPtcp -u 4096 -n 20 -o /dev/null"
+    _, above = check(lab, Pair(words, words + " -h {address}"))
+    assert "Mbps" in above.stdout + above.stderr
+
+
+def test_mckey(lab):
+    """Its sender joins the group too, posts no receives, and ends as soon as it has posted: nothing may wait for it there."""
+    group = "mckey -m 239.1.1.1 -C 5"
+    for _ in range(3):
+        receiver = Side(lab.words("h1c1", *group.split()), lab.variables())
+        try:
+            sent = lab.exec("h1c2", *group.split(), "-s")
+            received = receiver.wait(10)
+        finally:
+            receiver.stop()
+        assert sent.returncode == 0 and received.status == 0, f"{sent}\n{received}"

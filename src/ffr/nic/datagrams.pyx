@@ -85,13 +85,14 @@ cdef int unicast(ffr_router *r, uint32_t index, const ff_wqe *w, nic_datagram *d
 cdef int multicast(ffr_router *r, uint32_t index, const ff_wqe *w, nic_datagram *d) noexcept nogil:
     """To the members of all NICs, or to none: those of this router are waited for first, and the NICs that may have no room are
     asked first, which are the last of the table."""
-    cdef uint32_t at = mcast_next(r, d.ah.attr.dgid, FFR_NONE)
+    cdef uint32_t at = mcast_next(r, d.ah.attr.dgid, FFR_NONE), member
     cdef ffr_nic *nic = nics
     cdef int status
     if w.remote_qpn != FF_QPN_MASK:          # IBTA 10.5.2: such a packet has no other destination QP
         return DONE
     while at != FFR_NONE:                    # bound: FFR_MCAST_QPS
-        if receives(&r.state.qp[r.state.mcast[at].qp]) and await_receiver(r, index, r.state.mcast[at].qp):
+        member = r.state.mcast[at].qp        # not waited for: the sender itself, which may do nothing but send (mckey -s)
+        if member != index and receives(&r.state.qp[member]) and await_receiver(r, index, member):
             return STOPPED
         at = mcast_next(r, d.ah.attr.dgid, at)
     while nic.name != NULL:
