@@ -7,6 +7,7 @@
 
 #include <endian.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 
 enum { PORT = 7472, LONGEST = 1 << 20, PARTS = 7, GAP = 100, SPARE = PARTS * GAP + 64, AREA = LONGEST + 2 * SPARE,
        UNTOUCHED = 0x77, BORDERS = 512, PAGE = 4096 };
