@@ -44,7 +44,8 @@ struct traced {
 	uint32_t tid;
 	uint8_t state;
 	uint8_t signal; /* that it was about to take */
-	uint16_t pad;
+	uint8_t repeats; /* stands where we interrupted it, maybe in a call */
+	uint8_t pad;
 	int64_t number; /* of the call it was in; -1: none */
 	uint64_t first;	/* its first argument */
 };
@@ -186,7 +187,7 @@ static void settle(const struct room *r, struct traced *t)
 		return;
 	t->state = STOPPED;
 	if (status >> 16 == EVENT_STOP)
-		repeat_call(r, t);
+		t->repeats = 1;
 	else
 		t->signal = (uint8_t)WSTOPSIG(status); /* it is told when it is let go */
 }
@@ -227,9 +228,13 @@ static int gather(struct room *r)
 
 static void let_all_go(struct room *r)
 {
-	for (uint32_t i = 0; i < r->count; i++)
-		if (r->thread[i].state == STOPPED)
-			trace(DETACH, r->thread[i].tid, 0, r->thread[i].signal);
+	for (uint32_t i = 0; i < r->count; i++) {
+		if (r->thread[i].state != STOPPED)
+			continue;
+		if (r->thread[i].repeats) /* not before: a signal that comes while it stands ends the call, too */
+			repeat_call(r, &r->thread[i]);
+		trace(DETACH, r->thread[i].tid, 0, r->thread[i].signal);
+	}
 	r->count = 0; /* those that have not stopped are let go by our exit */
 }
 
