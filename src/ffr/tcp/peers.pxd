@@ -46,7 +46,7 @@ cdef int channel_flush(channel *c) noexcept nogil                              #
 cdef void links_refill(broker *b, uint32_t peer) noexcept nogil     # now, and all that are wanted
 cdef bint links_idle(broker *b) noexcept nogil                      # a little of what can wait; whether there was any
 cdef uint32_t link_take(broker *b, uint32_t peer) noexcept nogil    # one that is ready
-cdef void link_back(broker *b, uint32_t link) noexcept nogil        # unused: the last one to be taken again
+cdef void link_back(broker *b, uint32_t link) noexcept nogil        # unused: the last one to be taken again, once
 cdef uint32_t link_arrived(broker *b, uint32_t peer, uint16_t port) noexcept nogil
 cdef int link_give(broker *b, uint32_t link) noexcept nogil         # its socket, which is the caller's now
 cdef void link_drop(broker *b, uint32_t link) noexcept nogil

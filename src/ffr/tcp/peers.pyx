@@ -371,9 +371,10 @@ cdef uint32_t link_take(broker *b, uint32_t index) noexcept nogil:
 
 cdef void link_back(broker *b, uint32_t index) noexcept nogil:
     cdef peer *p = &b.peers[b.links[index].peer]
-    if p.idle == POOL:
+    if p.idle == POOL or b.links[index].passed:
         link_drop(b, index)
         return
+    b.links[index].passed = True
     memmove(&p.pool[1], &p.pool[0], p.idle * sizeof(uint32_t))
     b.links[index].state = LINK_IDLE
     p.pool[0] = index
@@ -413,6 +414,7 @@ cdef uint32_t connected(broker *b, uint32_t index) noexcept nogil:
     p.coming -= 1
     b.linking -= 1
     l.state = LINK_IDLE
+    l.passed = False
     p.pool[p.idle] = index
     p.idle += 1
     return l.peer

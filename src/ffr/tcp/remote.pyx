@@ -233,7 +233,7 @@ cdef void on_answer(broker *b, uint32_t peer, ffr_peer_message *m) noexcept nogi
     if m.flags & NO_LINK:
         link_drop(b, e.link)
     else:
-        link_back(b, e.link)  # one whose port means a connection of these two containers serves others
+        link_back(b, e.link)  # one whose port means a connection of these two containers serves others; twice so it would only clog the pool
     e.link = NONE
     e.tries += 1
     if (m.flags & NO_LINK or m.verdict == FF_TCP_IN_USE) and e.tries < LINK_TRIES:

@@ -127,6 +127,7 @@ cdef struct link:
     int fd
     uint16_t port             # of who made it
     bint named                # TAKEN: as the connection that was offered
+    bint passed               # IDLE: its port was refused once
     uint64_t born_ms
 
 cdef enum errand_state:
