@@ -350,7 +350,7 @@ def client_lifetimes(peer):
 
 
 def server_router(peer):
-    with raises(rdma.DeviceGone, peer.peer):
+    with raises((rdma.DeviceGone, rdma.PeerGone), peer.peer):      # whose end is heard of first
         while True:
             peer.recv(timeout=LIMIT_S)
 
@@ -368,7 +368,7 @@ async def server_aio_router(address=None):
         try:
             while True:
                 await peer.recv()
-        except rdma.DeviceGone:
+        except (rdma.DeviceGone, rdma.PeerGone):
             pass
 
 
