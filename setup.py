@@ -2,17 +2,17 @@
 
 import os
 import platform
+import re
 from functools import partial
 from glob import glob
 from pathlib import Path
 
 from Cython.Build import cythonize
+from Cython.Build.Dependencies import create_dependency_tree
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 os.chdir(Path(__file__).parent)
-# An edited header rebuilds every consumer; so do other flags.
-HEADERS = sorted(glob("src/**/*.h", recursive=True) + glob("src/*/*.def")) + ["setup.py"]
 DIRECTIVES = {"language_level": 3, "cdivision": True, "boundscheck": False, "wraparound": False,
               "initializedcheck": False, "legacy_implicit_noexcept": False}
 OPTIMISE = ["-O2", "-g1", "-std=gnu11", "-fno-strict-aliasing", "-Wall", "-Wno-unused-function"]
@@ -20,6 +20,7 @@ if platform.machine() == "x86_64":
     # gcc clears and copies structs of 100 bytes by `rep stos` and `rep movs`, which take 10 to 20 ns to begin with.
     OPTIMISE += [f"-m{what}-strategy=unrolled_loop:256:noalign,libcall:-1:noalign" for what in ("memset", "memcpy")]
 BUILD = "build/cython"
+INCLUDE = re.compile(r'(?:include|cdef extern from)\s+"([^"]+)"')
 
 # Floors that Python imports: every .pyx is a module; a .c of the same folder is linked into the .pyx of its name.
 MODULE_FLOORS = ["ffcore", "ffr", "freeflow"]
@@ -36,13 +37,28 @@ NO_PYTHON = ["-fno-stack-protector", "-ffunction-sections", "-fdata-sections", "
              "-fno-semantic-interposition", "-include", "ffl/glibc.h"]
 
 
+def depends(sources):
+    """An edited header rebuilds what includes it, also through other headers and .pxd files; other flags rebuild everything."""
+    seen, left = set(), list(sources)
+    while left:
+        path = Path(left.pop())
+        if path in seen or not path.is_file():
+            continue
+        seen.add(path)
+        if path.suffix == ".pyx":
+            left += create_dependency_tree().all_dependencies(str(path))
+        for name in INCLUDE.findall(path.read_text()):
+            left += [Path("src", name), path.parent / name]
+    return sorted(map(str, seen)) + ["setup.py"]
+
+
 def modules():
     for floor in MODULE_FLOORS:
         for path in sorted(Path("src", floor).rglob("*.pyx")):
             name = ".".join(path.relative_to("src").with_suffix("").parts)
             beside = path.with_name(f"{path.stem}_c.c")
             sources = [str(path)] + ([str(beside)] if beside.exists() else [])
-            yield Extension(name, sources, include_dirs=["src"], depends=HEADERS, extra_compile_args=OPTIMISE)
+            yield Extension(name, sources, include_dirs=["src"], depends=depends(sources), extra_compile_args=OPTIMISE)
 
 
 def library(name, sources):
@@ -55,7 +71,7 @@ def library(name, sources):
     link += ["-Wl,--gc-sections", "-Wl,-z,defs", "-Wl,-z,nodelete", "-Wl,-z,now", f"-Wl,-soname,{name}.so.1",
             f"-Wl,--version-script=src/ffl/{name}.map"]
     return Extension(f"ffl.lib.{name}", [e.sources[0] for e in compiled] + [s for s in sources if s.endswith(".c")],
-                     include_dirs=["src"], depends=HEADERS + [f"src/ffl/{name}.map"],
+                     include_dirs=["src"], depends=depends(sources) + [f"src/ffl/{name}.map"],
                      extra_compile_args=OPTIMISE + NO_PYTHON, extra_link_args=link)
 
 
