@@ -72,7 +72,7 @@ class FakeRouter:
                 sock, _ = self.listener.accept()
             except OSError:
                 return
-            self.sessions.append(Session(self, sock))
+            self.sessions.append(Session(self, sock, len(self.sessions)))
 
     def stop_listening(self):
         """Leaves the socket's file behind, as a router that was killed does."""
@@ -91,8 +91,8 @@ class FakeRouter:
 
 
 class Session:
-    def __init__(self, router, sock):
-        self.router, self.sock = router, sock
+    def __init__(self, router, sock, before):
+        self.router, self.sock, self.before = router, sock, before
         self.commands, self.wqes = [], []
         self.objects = {}  # handle -> dict
         self.alive = True
@@ -105,7 +105,7 @@ class Session:
         self.hello = handshake.parse_hello(hello)
         if self.router.silent:
             return
-        if self.router.status and len(self.router.sessions) <= self.router.welcomes:
+        if self.router.status and self.before < self.router.welcomes:
             self.sock.send(handshake.pack_welcome(self.router.status, reason=self.router.reason))
             return
         self.control, self.memory = Segment(CONTROL_SIZE), Segment(MEMORY_SIZE)
