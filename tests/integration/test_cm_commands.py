@@ -8,7 +8,7 @@ import pytest
 from lab_checks import wait_for
 from programs import BUILD, ROOT, SOURCES
 
-CHECKS = ("device", "ways_in", "truncated", "unknown", "ids", "room", "pointers", "events", "options", "ports", "fork")
+CHECKS = ("device", "ways_in", "truncated", "unknown", "ids", "room", "pointers", "events", "options", "ports", "fork", "unheard", "migrated_listener")
 
 
 @cache

@@ -210,6 +210,61 @@ def check_ports():
     assert bound([0, 0, 0, 0], 0) == 0 == bound([0, 0, 0, 0], 0)
 
 
+def listener(fd, port):
+    handle = create(fd, uid=1)
+    body = bytearray(body_of(BIND_IP, handle))
+    body[10:12] = struct.pack(">H", port)
+    assert command(fd, BIND_IP, bytes(body)) == 0
+    assert command(fd, LISTEN, struct.pack("<II", handle, 8)) == 0
+    return handle
+
+
+def ask(fd, port):
+    """An id that asks to be connected."""
+    handle = create(fd)
+    resolve = bytearray(body_of(RESOLVE_IP, handle))
+    resolve[30:32], resolve[32:36] = struct.pack(">H", port), bytes([127, 0, 0, 1])
+    connect = bytearray(body_of(CONNECT, handle))
+    connect[CONN - 1] = 1                      # its parameters are valid
+    for number, body in ((RESOLVE_IP, bytes(resolve)), (RESOLVE_ROUTE, body_of(RESOLVE_ROUTE, handle)), (CONNECT, bytes(connect))):
+        error = command(fd, number, body)
+        assert error == 0, (number, error)
+    return handle
+
+
+def check_unheard():
+    """A listener ends, in each way, before its program has taken the requests that came."""
+    asking = channel(os.O_NONBLOCK)
+    for port, way in enumerate(("close", "destroy", "migrate", "destroy the asking") * 3, 6000):
+        fd, other = channel(os.O_NONBLOCK), channel(os.O_NONBLOCK)
+        handle = listener(fd, port)
+        asked = [ask(asking, port) for _ in range(5)]
+        if way == "migrate":
+            assert command(other, MIGRATE_ID, struct.pack("<QII", REPLY, handle, fd)) == 0
+        elif way == "destroy":
+            assert command(fd, DESTROY_ID, body_of(DESTROY_ID, handle)) == 0
+        elif way == "destroy the asking":
+            assert all(command(asking, DESTROY_ID, body_of(DESTROY_ID, id)) == 0 for id in asked)
+        os.close(fd)
+        os.close(other)
+    handles = [create(asking) for _ in range(300)]
+    assert min(handles) >= 0 and len(set(handles)) == 300
+
+
+def check_migrated_listener():
+    """What came before it moved is taken where it has moved to, and answered from there."""
+    old, new, asking = (channel(os.O_NONBLOCK) for _ in range(3))
+    handle = listener(old, 5999)
+    ask(asking, 5999)
+    assert command(new, MIGRATE_ID, struct.pack("<QII", REPLY, handle, old)) == 0
+    assert command(new, GET_EVENT, struct.pack("<Q", REPLY)) == 0
+    _, fresh, event = struct.unpack("<QII", reply.raw[:16])
+    assert event == 4 and fresh != handle      # RDMA_CM_EVENT_CONNECT_REQUEST
+    os.close(old)
+    assert command(new, REJECT, body_of(REJECT, fresh)) == 0
+    assert command(new, DESTROY_ID, body_of(DESTROY_ID, fresh)) == 0
+
+
 def check_fork():
     """A child has its parent's channel; neither takes it from the other."""
     fd = channel()

@@ -127,11 +127,13 @@ cdef void cm_id_leave(ffr_router *r, uint32_t id) noexcept nogil:
 
 
 cdef void cm_event_leave(ffr_router *r, uint32_t event) noexcept nogil:
-    inherited(r, FFR_CM_EVENT, event)
+    """Its id has moved to another session: ids go first, and take their events along."""
+    object_move(r, FFR_CM_EVENT, event, r.state.cm_id[r.state.cm_event[event].id].o.session)
 
 
 cdef void cm_group_leave(ffr_router *r, uint32_t group) noexcept nogil:
-    inherited(r, FFR_CM_GROUP, group)
+    """As an event."""
+    object_move(r, FFR_CM_GROUP, group, r.state.cm_id[r.state.cm_group[group].id].o.session)
 
 
 cdef void cm_channel_leave(ffr_router *r, uint32_t channel) noexcept nogil:

@@ -14,6 +14,8 @@ cdef bint event_take(ffr_router *r, uint32_t channel, rdma_ucm_event_resp *body)
 # An id's events (a membership's, when `group` is not FFR_NONE) are gone. How many bytes too many lie in the descriptor now.
 # *fresh: the first of the ids that nobody will hear of (linked by `listener`), or FFR_NONE.
 cdef uint32_t events_withdraw(ffr_router *r, uint32_t id, uint32_t group, uint32_t *fresh) noexcept nogil
+# An id that a request made ends before its program has heard of it: so does the request. (A byte too many lies in the descriptor.)
+cdef void event_unask(ffr_router *r, uint32_t fresh) noexcept nogil
 # They go on to another channel.
 cdef uint32_t events_move(ffr_router *r, uint32_t id, uint32_t channel) noexcept nogil
 # Tells what could not be told before.

@@ -1,6 +1,7 @@
 from libc.errno cimport EPIPE, errno
 from libc.stdint cimport uint8_t
 
+from ffr.cm.ids cimport id_migrate
 from ffr.cm.state cimport ffr_cm_channel, ffr_cm_event, ffr_cm_id
 from ffr.state cimport FFR_CM_EVENT, FFR_NONE, object_free, object_new
 
@@ -69,6 +70,7 @@ cdef bint event_take(ffr_router *r, uint32_t channel, rdma_ucm_event_resp *body)
     if e.fresh != FFR_NONE:
         r.state.cm_id[e.id].room += 1
         r.state.cm_id[e.fresh].listener = FFR_NONE
+        id_migrate(r, e.fresh, channel)      # its listener may have moved here since
     c.event = e.next
     if c.event == FFR_NONE:
         c.last_event = FFR_NONE
@@ -77,7 +79,11 @@ cdef bint event_take(ffr_router *r, uint32_t channel, rdma_ucm_event_resp *body)
     return True
 
 
-cdef uint32_t extract(ffr_router *r, uint32_t id, uint32_t group, uint32_t *taken) noexcept nogil:
+cdef bint concerns(const ffr_cm_event *e, uint32_t id, uint32_t group, uint32_t fresh) noexcept nogil:
+    return e.id == id and (group == FFR_NONE or e.group == group) and (fresh == FFR_NONE or e.fresh == fresh)
+
+
+cdef uint32_t extract(ffr_router *r, uint32_t id, uint32_t group, uint32_t fresh, uint32_t *taken) noexcept nogil:
     """Takes the events out of their channel's list, into one of their own. How many bytes in the descriptor were theirs."""
     cdef ffr_cm_channel *c = &r.state.cm_channel[r.state.cm_id[id].channel]
     cdef uint32_t at = c.event, before = FFR_NONE, next, n = 0, hidden
@@ -85,7 +91,7 @@ cdef uint32_t extract(ffr_router *r, uint32_t id, uint32_t group, uint32_t *take
     taken[0] = FFR_NONE
     while at != FFR_NONE:                    # bound: what waits in the channel
         next = r.state.cm_event[at].next
-        if r.state.cm_event[at].id == id and (group == FFR_NONE or r.state.cm_event[at].group == group):
+        if concerns(&r.state.cm_event[at], id, group, fresh):
             if before == FFR_NONE:
                 c.event = next
             else:
@@ -106,7 +112,7 @@ cdef uint32_t extract(ffr_router *r, uint32_t id, uint32_t group, uint32_t *take
 
 cdef uint32_t events_withdraw(ffr_router *r, uint32_t id, uint32_t group, uint32_t *fresh) noexcept nogil:
     cdef uint32_t at, next, brings
-    cdef uint32_t told = extract(r, id, group, &at)
+    cdef uint32_t told = extract(r, id, group, FFR_NONE, &at)
     fresh[0] = FFR_NONE
     while at != FFR_NONE:
         next = r.state.cm_event[at].next
@@ -119,9 +125,17 @@ cdef uint32_t events_withdraw(ffr_router *r, uint32_t id, uint32_t group, uint32
     return told
 
 
+cdef void event_unask(ffr_router *r, uint32_t fresh) noexcept nogil:
+    cdef uint32_t at, listener = r.state.cm_id[fresh].listener
+    extract(r, listener, FFR_NONE, fresh, &at)
+    object_free(r, FFR_CM_EVENT, at)
+    r.state.cm_id[listener].room += 1
+    r.state.cm_id[fresh].listener = FFR_NONE
+
+
 cdef uint32_t events_move(ffr_router *r, uint32_t id, uint32_t channel) noexcept nogil:
     cdef uint32_t at, next
-    cdef uint32_t told = extract(r, id, FFR_NONE, &at)
+    cdef uint32_t told = extract(r, id, FFR_NONE, FFR_NONE, &at)
     while at != FFR_NONE:
         next = r.state.cm_event[at].next
         append(r, channel, at)

@@ -2,7 +2,7 @@ from libc.errno cimport EHOSTUNREACH
 from libc.stdint cimport uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
-from ffr.cm.events cimport event_put, events_withdraw
+from ffr.cm.events cimport event_put, event_unask, events_withdraw
 from ffr.cm.groups cimport groups_leave
 from ffr.cm.ids cimport gid_index, id_by_number, id_by_remote, id_free, id_new, id_remember, share_of
 from ffr.cm.machine cimport *
@@ -261,7 +261,7 @@ cdef void end_one(ffr_router *r, uint32_t id) noexcept nogil:
     cdef cm_step step
     step_begin(&step)
     if r.state.cm_id[id].listener != FFR_NONE:
-        r.state.cm_id[id].listener = FFR_NONE
+        event_unask(r, id)
     machine_end(&r.state.cm_id[id].c, &step)
     carry(r, id, &step, NULL)
     groups_leave(r, id)
@@ -272,6 +272,7 @@ cdef uint32_t talk_end(ffr_router *r, uint32_t id) noexcept nogil:
     cdef uint32_t fresh, next, told = events_withdraw(r, id, FFR_NONE, &fresh)
     while fresh != FFR_NONE:                 # bound: a listener's backlog
         next = r.state.cm_id[fresh].listener
+        r.state.cm_id[fresh].listener = FFR_NONE             # the request has gone with the listener's events
         end_one(r, fresh)
         fresh = next
     end_one(r, id)

@@ -9,7 +9,7 @@ from ffr.handlers.qp cimport qp_close
 from ffr.handlers.srq cimport srq_free
 from ffr.handlers.xrc cimport opener_free, xrcd_free
 from ffr.state cimport (FFR_AH, FFR_CHANNEL, FFR_CM_CHANNEL, FFR_CM_EVENT, FFR_CM_GROUP, FFR_CM_ID, FFR_CQ, FFR_DM, FFR_IMPORT, FFR_KINDS, FFR_MCAST, FFR_MR, FFR_MW, FFR_NONE, FFR_OPENER,
-                        FFR_PD, FFR_QP, FFR_SRQ, FFR_XRCD, object_at, object_context)
+                        FFR_PD, FFR_QP, FFR_SRQ, FFR_XRCD, ffr_object, object_at, object_context)
 
 ctypedef void (*end_fn)(ffr_router *r, uint32_t index) noexcept nogil
 
@@ -56,6 +56,11 @@ cdef bint belongs(ffr_router *r, int kind, uint32_t index, uint32_t context) noe
     return of == context or (context == FFR_NONE and of != FFR_NONE)
 
 
+cdef bint mine(ffr_router *r, uint32_t session, int kind, uint32_t index) noexcept nogil:
+    cdef const ffr_object *o = object_at(r.state, kind, index)
+    return o.used and o.session == session
+
+
 cdef bint close_objects(ffr_router *r, uint32_t session, uint32_t context, int budget) noexcept nogil:
     cdef const ending *e
     cdef uint32_t index, following
@@ -70,5 +75,7 @@ cdef bint close_objects(ffr_router *r, uint32_t session, uint32_t context, int b
                     return False
                 budget -= 1
                 e.end(r, index)
+            if following != FFR_NONE and not mine(r, session, e.kind, following):
+                following = r.state.session[session].first[e.kind]     # it has gone with the other: a listener's request
             index = following
     return True
