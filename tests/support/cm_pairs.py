@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from freeflow.pair import Side
 
-REFUSED = re.compile(r"No route to host|REJECTED|refused|UNREACHABLE|unreachable|event 8|event: 8|Unknown error 28|Unknown error 8|error 8")
+REFUSED = re.compile(r"No route to host|REJECTED|refused|UNREACHABLE|unreachable|event 8|event: 8|Unknown error 28|Unknown error 8|error 8|errno=111")
 LISTEN_S = 10.0
 PATIENCE_S = 60.0
 LAST_S = 8.0  # from the client's end to the server's
