@@ -208,6 +208,9 @@ def tcp_mode(here):
     stayed = ", ".join(f"{told[reason]} {reason}" for reason in REASONS if told.get(reason))
     text = f"{told['accelerated']} connects accelerated, {told['links_out']} of them to other hosts" \
            + (f"; stayed on the overlay: {stayed} (docs/tcp-mode.md)" if stayed else "")
+    if told["near"] is not True:
+        return finding(WARN, f"{text}; connections on one host stay on the overlay: {told['near']}",
+                       "run the router as root (CAP_SYS_ADMIN and CAP_NET_ADMIN); docs/tcp-mode.md says what it needs")
     if here.others and not told["hosts"]:
         return finding(WARN, f"{text}; no links with other hosts", "give each router the hosts' --key (docs/tcp-mode.md)")
     if silent := [host for host, linked in told["hosts"].items() if not linked]:

@@ -39,17 +39,22 @@ def router_at(directory=None, name=None):
     if not router.session_socket.is_socket():
         raise LaunchError(f"no router at {router.session_socket}: start one with `freeflow router`, or set FREEFLOW_DIR "
                           "and FFR_NAME to where it is (`freeflow doctor` looks closer)")
+    if not is_alive(router.session_socket):
+        raise LaunchError(f"the router at {router.session_socket} has ended: start it again with `freeflow router`")
     return router
 
 
 def is_alive(path):
-    """Whether somebody listens on that session socket: a dead router's is still there."""
+    """Whether somebody listens on that session socket: a dead router's is still there. One that is stopped, or that many ask
+    at once, is alive."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as asked:
         asked.settimeout(ALIVE_S)
         try:
             asked.connect(str(path))
-        except OSError:
+        except (ConnectionRefusedError, FileNotFoundError):
             return False
+        except OSError:
+            pass
     return True
 
 

@@ -1,12 +1,14 @@
 """Routers, servers and clients that are not there, go, or come back; and peers that do not play along."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
 import time
 
 import pytest
+from places import FREEFLOW, Router
 from programs import program
 from tcp_net import ECHO_ONCE, SERVER, Net, converse, counters, end, read_until_up
 
@@ -250,3 +252,13 @@ table ip t {
     finally:
         end(target)
         subprocess.run(["nsenter", "-t", str(where), "-n", "nft", "delete", "table", "ip", "t"], check=True)
+
+
+def test_a_router_without_rights_says_what_it_leaves_alone():
+    """In words of TCP mode's own: it can make no network namespace."""
+    router = Router(command=["setpriv", "--bounding-set", "-sys_admin", *FREEFLOW, "router"])
+    try:
+        told = router.run(*FREEFLOW, "doctor").stdout
+        assert re.search(r"tcp mode.*one host stay on the overlay: .*Operation not permitted", told), told
+    finally:
+        router.remove()

@@ -72,6 +72,7 @@ cdef class Broker:
     cdef pthread_mutex_t lock  # the thread holds it while it works, never while it sleeps
     cdef object door, thread, entered
     cdef readonly str path
+    cdef readonly object why_not_near  # what keeps connections on one host on the overlay, or None
 
     def __cinit__(self, path):
         memset(&self.b, 0, sizeof(self.b))
@@ -224,6 +225,7 @@ cdef class Broker:
             fence.build()
             fence.admit(threading.get_native_id())
         except OSError as error:
+            self.why_not_near = f"{error.strerror or error}"
             log.warning("TCP mode leaves connections on one host on the overlay: %s", error)
         self.entered.set()
         with nogil:

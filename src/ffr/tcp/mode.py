@@ -47,7 +47,8 @@ class TcpMode:
 
     def status(self):
         """Connects by outcome, what is under way (broker.pyx: counters), and which other hosts are linked."""
-        return self._broker.counters() | {"hosts": self.hosts.status(), "fenced": self._fence.why_not or True}
+        return self._broker.counters() | {"near": self._broker.why_not_near or True, "hosts": self.hosts.status(),
+                                          "fenced": self._fence.why_not or True}
 
 
 def _number(tenant):

@@ -126,10 +126,12 @@ def working_directory():
 
 
 def stay_at(where, home):
-    """The caller's working directory when the program may be there, else its home."""
+    """The caller's working directory when the program may be there, else its home: to a person that is said."""
     for directory in (where, home, "/"):
         with suppress(OSError):
             os.chdir(directory)
+            if directory != where and sys.stderr.isatty():
+                print(f"freeflow: the container's user may not be in {where}; the program runs in {directory}", file=sys.stderr)
             return directory
 
 

@@ -73,6 +73,13 @@ def test_no_router_names_the_cure(tmp_path):
     assert f"no router at {tmp_path}/router.sock" in done.stderr and "freeflow router" in done.stderr
 
 
+def test_a_router_that_was_killed_names_the_cure(tmp_path):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as killed:
+        killed.bind(str(tmp_path / "router.sock"))
+    done = run(tmp_path, "true")
+    assert done.returncode == 125 and "has ended: start it again" in done.stderr
+
+
 def test_the_program_s_own_status_and_words(listening):
     done = run(listening, "sh", "-c", "echo $FREEFLOW_DIR; echo $LD_PRELOAD >&2; exit 9")
     assert (done.returncode, done.stdout) == (9, f"{listening}\n")
