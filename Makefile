@@ -1,5 +1,5 @@
 # Everything here sets itself up first (scripts/setup), as root on a fresh Debian 12, and is quick the second time.
-.PHONY: help build test-build test test-quick interop test-heavy conformance perftest-matrix demo bench wheel clean
+.PHONY: help build test-build test test-quick interop test-heavy conformance perftest-matrix demo bench docs wheel clean
 .DEFAULT_GOAL := help
 ARGS ?=
 # Programs that the tests and benchmarks run as they are, servers among them; none is left to start by itself.
@@ -21,6 +21,7 @@ help:
 	@echo 'make interop       perftest between a container and Linux'"'"'s software NIC in an emulated machine (minutes)'
 	@echo 'make bench         all benchmarks; results in benchmarks/results/'
 	@echo 'make build         the set-up alone; leaves .venv/bin/freeflow'
+	@echo 'make docs          the reference of freeflow.rdma, from its docstrings: build/docs/index.html'
 	@echo 'make wheel         dist/freeflow-*.whl for pip install, and the sources beside it'
 	@echo 'make clean         removes what was built, and .venv'
 
@@ -54,6 +55,9 @@ demo: build
 
 bench: test-build
 	@.venv/bin/python -m pytest -sv benchmarks $(ARGS)
+
+docs: build
+	@scripts/docs
 
 wheel: build
 	@scripts/wheel

@@ -8,13 +8,15 @@ itself, its memory kept, and drain() waits for it; a long send or receive ends t
 import asyncio
 import socket
 
-from freeflow.rdma import exchange
+from freeflow.rdma import blocking, exchange
 from freeflow.rdma.blocking import CLOSE_S, EXCHANGE_S, Base, listening_socket
 from freeflow.rdma.device import default_device
 from freeflow.rdma.errors import Closed, PeerGone, RdmaError, Timeout, WrongProtocol
 from freeflow.rdma.line import Line
 
 SPIN_NS = 20_000
+
+__all__ = ["Connection", "Listener", "connect", "listen"]
 
 
 class Connection(Base):
@@ -94,6 +96,11 @@ class Connection(Base):
         if self.is_closed:
             raise Closed("this end has been closed", self.peer)
         return await self._watch.run(flow)
+
+
+for _name, _call in vars(Connection).items():
+    if not _name.startswith("_"):
+        _call.__doc__ = getattr(blocking.Connection, _name).__doc__
 
 
 class Watch:
@@ -182,6 +189,7 @@ class Listener:
                 raise
 
     async def close(self):
+        """Nobody connects any more; who is connected stays so."""
         self.sock.close()
 
     async def __aenter__(self):

@@ -291,6 +291,7 @@ class Listener:
                 raise
 
     def close(self):
+        """Nobody connects any more; who is connected stays so."""
         self.sock.close()
 
     def __enter__(self):

@@ -106,10 +106,13 @@ class AsyncDatagrams(_Datagrams):
         self._loop = aio.Watch(self.queue)
 
     async def send(self, buffer, to):
+        """One datagram. Returns when it has left. Raises TooLong, RdmaError."""
         await self._loop.run(self._send(buffer, to))
 
     async def recv(self, into=None):
+        """(a bytearray, or the number of bytes in `into`; the sender's DatagramAddress). Raises TooLong."""
         return await self._loop.run(self._recv(into))
 
     def close(self):
+        """Receives nothing any more, and leaves the event loop alone."""
         self._loop.close()

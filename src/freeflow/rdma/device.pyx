@@ -108,14 +108,17 @@ cdef class Device:
 
     @property
     def has_atomics(self):
+        """Whether fetch_add and compare_swap work."""
         return self.attr.atomic_cap != IBV_ATOMIC_NONE
 
     @property
     def is_ethernet(self):
+        """Whether peers are named by IP addresses (RoCE), not by a LID."""
         return self.port_attr.link_layer == IBV_LINK_LAYER_ETHERNET
 
     @property
     def lid(self):
+        """The port's LID (InfiniBand); 0 of others."""
         return self.port_attr.lid
 
     def gid_for(self, address=None):

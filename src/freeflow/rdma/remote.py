@@ -34,6 +34,7 @@ class RemoteBuffer:
 
     @property
     def nbytes(self):
+        """Bytes."""
         return self.size * self.dtype.itemsize
 
     @property
@@ -98,6 +99,7 @@ class RemoteBuffer:
         return numbers.astype(np.int64, copy=False)
 
     def must_be_writable(self):
+        """Raises ReadOnly."""
         if not self.writable:
             raise ReadOnly("the remote buffer was exposed for reading alone")
 
