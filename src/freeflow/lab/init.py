@@ -23,12 +23,16 @@ def main():
     spec = json.loads(sys.stdin.readline())
     cgroups.join(cgroups.join_files([Path(group) for group in spec["cgroups"]]))
     linux.unshare(linux.CONTAINER_NAMESPACES)
+    said, says = os.pipe()
     child = os.fork()
     if child:
         os.write(1, b"%d\n" % child)
         os._exit(0)
+    os.close(says)
     furnish(spec)
     linux.become(spec["uid"])
+    os.read(said, 1)  # until the other has ended, and its line is there before this one's
+    os.close(said)
     os.write(1, b"ready\n")
     if not sys.stdin.readline():
         os._exit(1)

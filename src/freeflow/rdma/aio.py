@@ -6,6 +6,7 @@ itself, its memory kept, and drain() waits for it; a long send or receive ends t
 """
 
 import asyncio
+import inspect
 import socket
 
 from freeflow.rdma import blocking, exchange
@@ -24,6 +25,10 @@ class Connection(Base):
 
     Every method is blocking.Connection's of the same name, without a timeout: use asyncio.timeout.
     """
+
+    # What both kinds have, where the reference shows it.
+    peer, device, short_bytes = Base.peer, Base.device, Base.short_bytes
+    expose, unexpose, bind = Base.expose, Base.unexpose, Base.bind
 
     def __init__(self, queue, line, theirs):
         super().__init__(queue, line, theirs)
@@ -99,7 +104,7 @@ class Connection(Base):
 
 
 for _name, _call in vars(Connection).items():
-    if not _name.startswith("_"):
+    if inspect.iscoroutinefunction(_call) and not _name.startswith("_"):
         _call.__doc__ = getattr(blocking.Connection, _name).__doc__
 
 

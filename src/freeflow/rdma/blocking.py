@@ -33,6 +33,7 @@ class Base:
 
     @property
     def device(self):
+        """The Device that it is on."""
         return self.queue.device
 
     @property
@@ -80,6 +81,10 @@ class Connection(Base):
     timeout: seconds, None for ever; when it is over the call raises Timeout. A receive that timed out has lost nothing. A write,
     a read or a short send goes on by itself, and its memory is kept until it is done; a long send ends the connection.
     """
+
+    # What both kinds have, where the reference shows it.
+    peer, device, short_bytes = Base.peer, Base.device, Base.short_bytes
+    expose, unexpose, bind = Base.expose, Base.unexpose, Base.bind
 
     def __init__(self, queue, line, theirs):
         super().__init__(queue, line, theirs)
