@@ -14,7 +14,7 @@ from places import Lab
 from programs import SOURCES
 
 CASES = [name for name in re.findall(r"^(?:async )?def server_(\w+)\(", (SOURCES / "api_ends.py").read_text(), re.MULTILINE)
-         if name not in ("killed", "random_slices", "many", "router", "aio_router")]
+         if name not in ("killed", "random_slices", "many", "registrations", "router", "aio_router")]
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +49,25 @@ def test_any_slice_is_numpys(lab, seed):
 
 def test_nothing_is_left_of_many_connections(lab):
     run_ends(lab, "many", "h1c1", "h1c2", "100")
+    run_ends(lab, "registrations", "h1c1", "h1c2", "2000")
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("what, count", [("many", 100_000), ("registrations", 1_000_000)])
+def test_nothing_is_left_of_very_many(lab, what, count):
+    router = lab.status()["hosts"][0]["router"]["pid"]
+
+    def held():
+        with open(f"/proc/{router}/status") as status:
+            memory = next(int(line.split()[1]) for line in status if line.startswith("RssAnon"))
+        return memory, len(os.listdir(f"/proc/{router}/fd"))
+
+    run_ends(lab, what, "h1c1", "h1c2", "1000")
+    before = held()
+    run_ends(lab, what, "h1c1", "h1c2", str(count), timeout_s=3500)
+    after = held()
+    assert after[0] < before[0] + (16 << 10) and after[1] <= before[1] + 2, (before, after)
 
 
 @pytest.mark.parametrize("how", ["idle", "exposing", "long send"])

@@ -385,6 +385,9 @@ async def client_aio_router(address):
 
 # ---- many, and asyncio ----
 
+BY_THEMSELVES = ("many", "registrations")    # they listen and connect themselves
+
+
 def server_many(listener, count="200"):
     for i in range(int(count)):
         with listener.accept(timeout=LIMIT_S) as peer:
@@ -404,6 +407,27 @@ def client_many(address, count="200"):
             before = descriptors()
     gc.collect()
     assert descriptors() <= before + 2, (before, descriptors())
+
+
+def server_registrations(listener, count):
+    listener.accept(timeout=LIMIT_S).wait_notify()
+
+
+def client_registrations(address, count):
+    def memory():
+        with open("/proc/self/status") as status:
+            return next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
+
+    with rdma.connect(address, PORT) as peer:
+        for i in range(int(count)):
+            array = np.empty(8192, np.uint8)      # of the heap: its pages are shared with others'
+            peer.unexpose(peer.expose(array))
+            del array
+            if i == int(count) // 10:
+                before = memory(), len(os.listdir("/proc/self/fd"))
+        after = memory(), len(os.listdir("/proc/self/fd"))
+        assert after[0] < before[0] + (16 << 10) and after[1] <= before[1], (before, after)
+        peer.notify(1)
 
 
 async def server_aio(address=None):
@@ -460,13 +484,13 @@ def main():
     if asyncio.iscoroutinefunction(function):
         asyncio.run(asyncio.wait_for(function(*more[:1]), LIMIT_S))
     elif side == "client":
-        if case == "many":
+        if case in BY_THEMSELVES:
             return function(*more)
         with rdma.connect(more[0], PORT, timeout=LIMIT_S) as peer:
             function(peer, *more[1:])
     else:
         with rdma.listen(port=PORT) as listener:
-            if case == "many":
+            if case in BY_THEMSELVES:
                 return function(listener, *more)
             with listener.accept(timeout=LIMIT_S) as peer:
                 function(peer, *more)

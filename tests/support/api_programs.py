@@ -37,10 +37,11 @@ def install_example(lab, place, name):
     return install_script(lab, place, ROOT / "examples" / name)
 
 
-def run_ends(lab, case, server="h1c1", client="h1c2", *more):
+def run_ends(lab, case, server="h1c1", client="h1c2", *more, timeout_s=60.0):
     """Both ends of one of api_ends.py's cases, which must end well. What they printed."""
     address = lab.plan.find(server).address
-    ends = run_pair([*install(lab, server), "server", case, *more], [*install(lab, client), "client", case, address, *more], PORT)
+    ends = run_pair([*install(lab, server), "server", case, *more], [*install(lab, client), "client", case, address, *more], PORT,
+                    timeout_s=timeout_s)
     assert [end.status for end in ends] == [0, 0], "\n".join(map(str, ends))
     return [end.stdout for end in ends]
 
