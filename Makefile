@@ -35,7 +35,7 @@ test: test-build
 	@.venv/bin/python -m pytest $(ARGS)
 
 test-quick: test-build
-	@.venv/bin/python -m pytest -m quick $(ARGS)
+	@.venv/bin/python -m pytest -m "quick and not heavy" $(ARGS)
 
 test-heavy: test-build
 	@.venv/bin/python -m pytest -m heavy $(ARGS)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from cm_pairs import Pair, check
+from cm_pairs import Pair, check, run_afresh
 from freeflow.pair import Side
 from places import Lab
 
@@ -28,6 +28,10 @@ PAIRS = {
 }
 
 
+# perftest over rdma_cm, and (-z) with its data alone so.
+PERFTEST = ["ib_send_bw -R", "ib_write_bw -R -q 4", "ib_read_lat -R", "ib_atomic_bw -R", "ib_send_lat -R -c UD -s 64", "ib_send_bw -z"]
+
+
 @pytest.fixture(scope="module")
 def two_hosts():
     made = Lab("-cm", host_count=2, container_count=1)
@@ -43,6 +47,16 @@ def test_on_one_host(lab, name):
 @pytest.mark.parametrize("name", PAIRS)
 def test_between_hosts(two_hosts, name):
     check(two_hosts, PAIRS[name], server="h1c1", client="h2c1")
+
+
+@pytest.mark.parametrize("words", PERFTEST)
+@pytest.mark.parametrize("client", ["h1c2", "h2c1"], ids=["one_host", "two_hosts"])
+def test_perftest(lab, two_hosts, client, words):
+    pair = Pair(f"{words} -F -n 200", f"{words} -F -n 200 {{address}}")
+    where = two_hosts if client == "h2c1" else lab
+    below, above = run_afresh(where, pair, "h1c1", client)
+    assert (below.status, above.status) == (0, 0), f"{below}\n{above}"
+    assert "#bytes" in above.stdout
 
 
 def test_within_a_container(lab):
