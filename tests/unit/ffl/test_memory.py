@@ -5,6 +5,11 @@ Each case is a C program of tests/programs, which checks itself; what it checks 
 tracer, and with a signal, this as on kernels before 6.11, where mappings are looked up in the text of /proc/self/maps.
 """
 
+import os
+import subprocess
+import time
+from pathlib import Path
+
 import pytest
 
 from huge_pages import reserved
@@ -83,3 +88,30 @@ def test_soak(environment, rng):
 @pytest.mark.timeout(1800)
 def test_soak_of_a_hundred_thousand(environment, rng):
     print(run_memory("memory_soak", SOAK_HEAVY, rng.randrange(1 << 31), timeout_s=1700, **environment))
+
+
+def processes_of(program):
+    """Whoever runs it: what is left of one that was killed has its name."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if os.readlink(folder / "exe") == str(program):
+                found.append(int(folder.name))
+        except OSError:
+            pass
+    return found
+
+
+@ways
+def test_killed_at_any_moment_nothing_of_it_is_left(environment, rng):
+    """The tracer is a process of its own, and who is traced cannot go before it."""
+    program = memory_program("memory_soak")
+    for _ in range(20):
+        running = subprocess.Popen([program, "1000000", str(rng.randrange(1 << 31))], env={**os.environ, **environment})
+        time.sleep(rng.uniform(0.02, 0.15))
+        running.kill()
+        running.wait(timeout=20)
+    deadline = time.monotonic() + 20
+    while (left := processes_of(program)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert left == []

@@ -244,10 +244,13 @@ static void say(ff_a32 *word, uint32_t value)
 	ff_raw3(SYS_futex, word, FUTEX_WAKE, 8);
 }
 
+/* A maker that was killed says nothing any more, and its threads cannot go while they are traced. */
 static uint32_t await_answer(struct room *r, uint32_t not_this)
 {
 	const struct timespec look = { 0, LOOK_NS };
 	ff_raw4(SYS_futex, &r->answer, FUTEX_WAIT, not_this, &look);
+	if ((uint32_t)ff_raw1(SYS_getppid, 0) != r->pid)
+		return ANSWER_FINISH;
 	return ff_load32_acquire(&r->answer); /* with say */
 }
 
@@ -257,6 +260,8 @@ static long body(struct room *r)
 	uint64_t flags;
 	while ((answer = await_answer(r, ANSWER_NONE)) == ANSWER_NONE)
 		;
+	if (answer == ANSWER_FINISH)
+		return 0;
 	r->error = -gather(r);
 	if (r->error) {
 		let_all_go(r);
