@@ -21,6 +21,7 @@ class Sessions:
         self._reactor = reactor
         self._policies = policies
         self._on_ended = on_ended
+        self._late = set()  # numbers that the reactor had no time to hear new limits of
         self._open = {}  # number -> (container, Grant, pid, pidfd)
 
     def __len__(self):
@@ -68,11 +69,13 @@ class Sessions:
         before = {number: dict(grant.limits) for number, (_, grant, _, _) in self._open.items()}
         self._policies.replace(settings, [(container, grant) for container, grant, _, _ in self._open.values()])
         for number, (_, grant, _, _) in self._open.items():
-            if grant.limits == before[number]:
+            if grant.limits == before[number] and number not in self._late:
                 continue
             try:
                 self._reactor.set_limits(number, grant.limits)
-            except TimeoutError as error:
+                self._late.discard(number)
+            except TimeoutError as error:  # the next change brings them along
+                self._late.add(number)
                 log.warning("session %d keeps its limits: %s", number, error)
 
     def limits_of(self, container):
@@ -83,6 +86,7 @@ class Sessions:
         """Forgets the sessions that the reactor has ended."""
         for number in self._reactor.reaped():
             container, grant, _, pidfd = self._open.pop(number)
+            self._late.discard(number)
             if pidfd >= 0:
                 os.close(pidfd)
             self._on_ended(container, number)

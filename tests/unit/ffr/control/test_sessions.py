@@ -3,6 +3,7 @@
 import errno
 import os
 import socket
+from unittest.mock import Mock
 
 import pytest
 from fake_reactor import FakeReactor
@@ -94,5 +95,11 @@ def test_other_policies_reach_the_reactor_for_the_sessions_that_they_concern(con
     assert [(told, limits["max_qp"]) for told, limits in reactor.limits_set] == [(number, 3)]
     sessions.set_policy({"quota": {"tenants": {"green": {"sessions": 3}}, "session": {"max_qp": 3}}})  # another tenant
     assert len(reactor.limits_set) == 1
+    reactor.set_limits, hears = Mock(side_effect=TimeoutError), reactor.set_limits
+    sessions.set_policy({"quota": {"session": {"max_qp": 4}}})
+    reactor.set_limits = hears
+    sessions.set_policy({"quota": {"session": {"max_qp": 4}}})  # what it did not hear it is told again
+    assert reactor.limits_set[1][1]["max_qp"] == 4
+    sessions.set_policy({"quota": {"session": {"max_qp": 3}}})
     limits, records = sessions.limits_of(container)
     assert limits[number]["max_qp"] == 3 and records == {"max_qp": "quota.session"}
