@@ -1,10 +1,12 @@
 """What every policy of the registry promises (ffr/policy/base.py)."""
 
+import os
+
 import pytest
 
 from ffr.errors import Refused
 from ffr.policy.base import ROUTER_LIMITS, SESSION_LIMITS
-from ffr.policy.registry import POLICIES, Policies
+from ffr.policy.registry import POLICIES, Policies, settings_of
 
 # Settings that make a policy refuse sooner or later; a new policy adds its own.
 STRICT = {
@@ -115,3 +117,47 @@ def test_a_policy_file_is_read_and_its_path_is_in_the_error(tmp_path):
     path.write_text("[quota.session]\nmax_qp = \n")
     with pytest.raises(ValueError, match="policy.toml"):
         Policies.of_file(path)
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_a_session_that_exists_is_kept_however_strict_the_new_settings_are(name):
+    """... counts for those that come, and can be given back."""
+    policy = POLICIES[name](STRICT[name])
+    kept = [SESSION_LIMITS | policy.keep(Container, dict(SESSION_LIMITS)) for _ in range(100)]
+    assert admitted(policy) == []
+    for limits in kept:
+        policy.release(Container, limits)
+    assert admitted(policy) == admitted(POLICIES[name](STRICT[name]))
+
+
+def test_other_settings_reach_the_sessions_that_exist_and_wrong_ones_change_nothing():
+    policies = Policies({})
+    grants = [(Container, policies.admit(Container, 8 << 20)) for _ in range(5)]
+    sizes = [grant.limits["memory_bytes"] for _, grant in grants]
+    with pytest.raises(ValueError):
+        policies.replace({"quota": {"session": {"max_qp": 0}}}, grants)
+    assert grants[0][1].limits["max_qp"] == SESSION_LIMITS["max_qp"] and policies.records(Container) == {}
+    policies.replace({"quota": STRICT["quota"]}, grants)
+    assert {grant.limits["max_qp"] for _, grant in grants} == {6}
+    assert [grant.limits["memory_bytes"] for _, grant in grants] == sizes
+    assert policies.records(Container) == {"max_qp": "quota.tenants.blue", "pinned_bytes": "quota.tenants.blue"}
+    with pytest.raises(Refused):
+        policies.admit(Container)
+    for _, grant in grants[2:]:
+        policies.release(Container, grant)
+    third = policies.admit(Container)
+    with pytest.raises(Refused):
+        policies.admit(Container)
+    policies.replace({}, [*grants[:2], (Container, third)])
+    assert grants[0][1].limits["pinned_bytes"] == 8 << 20 and grants[0][1].limits["max_qp"] == SESSION_LIMITS["max_qp"]
+
+
+def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "bytes").write_bytes(b"\xff\xfe")
+    (tmp_path / "deep").write_text("x = " + "[" * 5000)
+    for name in ("fifo", "bytes", "deep"):
+        with pytest.raises(ValueError, match=name):
+            settings_of(tmp_path / name)
+    with pytest.raises(OSError):
+        settings_of(tmp_path)

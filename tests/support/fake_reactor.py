@@ -14,6 +14,7 @@ class FakeReactor:
         self.running = False
         self.gids_set = []
         self.ports_set = []
+        self.limits_set = []
         self.detached = []
         self._gone = []
         self._next = 1
@@ -43,6 +44,9 @@ class FakeReactor:
 
     def set_port(self, number, up, mtus):
         self.ports_set.append((number, up))
+
+    def set_limits(self, number, limits):
+        self.limits_set.append((number, dict(limits)))
 
     def set_polling(self, mode):
         self.polling = mode

@@ -48,7 +48,7 @@ def main(arguments=None):
         policies = Policies.of_file(options.policy) if options.policy else Policies()
         asyncio.run(serve(paths, policies, options.polling, map_of(options), key_of(options.key),
                           shlex.split(options.device_files), options.nic, options.userfaultfd, options.held,
-                          options.link))
+                          options.link, options.policy))
     except (PlaceTaken, ValueError, OSError) as error:
         log.debug("cannot start", exc_info=True)
         sys.exit(f"freeflow router: {_told(error)}")
@@ -84,7 +84,7 @@ def key_of(path):
 
 
 async def serve(paths, policies, polling, where=None, key=None, device_files=None, nic="auto", userfaultfd="auto",
-                held=False, link="udp"):
+                held=False, link="udp", policy_file=None):
     """From the first file to the last: what is set up here is taken down here, in reverse. held: see private.py."""
     from ffr.reactor.reactor import Reactor  # here, so that the command line's mistakes are told without it
     stopped = asyncio.Event()
@@ -108,7 +108,7 @@ async def serve(paths, policies, polling, where=None, key=None, device_files=Non
         nics = Backends(reactor, nic, link, key)
         reactor.start()
         undo.callback(reactor.stop)
-        router = Router(paths, reactor, counters, policies, stopped, nics, key, device_files, userfaultfd)
+        router = Router(paths, reactor, counters, policies, stopped, nics, key, device_files, userfaultfd, policy_file)
         undo.callback(router.close)
         router.use_map(**(where or {}))
         await router.start()

@@ -22,6 +22,7 @@ from ffr.map import static
 from ffr.map.embedded import Store
 from ffr.map.hosts import HERE, HostMap
 from ffr.control.port_counters import PortCounters
+from ffr.control.policy_file import PolicyFile
 from ffr.control.registry import Registry
 from ffr.control.server import SessionServer
 from ffr.control.sessions import Sessions
@@ -38,15 +39,18 @@ LABELS_MAX, LABEL_LENGTH_MAX = 16, 256  # of a container: 4 KiB, for 1024 of the
 class Router:
     """Runs in an asyncio loop, in the thread beside the reactor's."""
 
-    def __init__(self, paths, reactor, counters, policies, stopped, nics, key=None, device_files=None, userfaultfd="auto"):
+    def __init__(self, paths, reactor, counters, policies, stopped, nics, key=None, device_files=None, userfaultfd="auto",
+                 policy_file=None):
         """`stopped`: the asyncio.Event that ends the router. `nics`: ffr.nic.backends.Backends. `key`: what the hosts' brokers
-        of TCP mode know each other by, bytes. `device_files`: see device_files.py. `userfaultfd`: "off" hands none out."""
+        of TCP mode know each other by, bytes. `device_files`: see device_files.py. `userfaultfd`: "off" hands none out.
+        `policy_file`: where `policies` are from, to be followed."""
         self.paths, self.reactor, self.counters = paths, reactor, counters
         self.registry = Registry()
         self.registry.add_host(Namespace.own(), addresses.own())
         self.port_counters = PortCounters(paths.port_counters, counters.segment.session,
                                           lambda: counters.segment.counters()["busy_passes"])
         self.sessions = Sessions(reactor, policies, self.port_counters.ended)
+        self.policy_file = PolicyFile(policy_file, self.sessions.set_policy)
         self.tcp = TcpMode(paths.tcp_socket, self.registry, key)
         self.hosts = HostMap()
         self.nics = nics
@@ -59,7 +63,7 @@ class Router:
         self.userfaultfd = Userfaultfd(userfaultfd)
         self._stopped = stopped
         self._control = ControlServer(paths.control_socket, self._ops())
-        self._watching = self._mapper = None
+        self._watching = self._watching_policy = self._mapper = None
         self._server = SessionServer(asyncio.get_running_loop(), paths.session_socket, self.admission, self.sessions,
                                      counters.segment, self.following.hasten, self.userfaultfd)
 
@@ -76,6 +80,7 @@ class Router:
         asyncio.get_running_loop().add_reader(self.reactor.reaped_fd, self._on_reaped)
         self._mapper = Mapper(asyncio.get_running_loop(), self.reactor, self.sessions.process_of)
         self._watching = asyncio.create_task(self.watch_neighbours())
+        self._watching_policy = asyncio.create_task(self.policy_file.watch())
         self.following.add(self.registry.host)
         self.files.start()
         self.port_counters.start()
@@ -94,6 +99,7 @@ class Router:
         asyncio.get_running_loop().remove_reader(self.reactor.reaped_fd)
         if self._watching:
             self._watching.cancel()
+            self._watching_policy.cancel()
             self._mapper.close()
         self.following.close()
         self.files.close()
@@ -191,6 +197,15 @@ class Router:
     def container_list(self):
         return {"containers": [container.describe() for container in self.registry]}
 
+    def policy_show(self, container=None):
+        """What is in force, and which record says it; with `container`, its sessions' limits."""
+        said = {"file": self.policy_file.path, "error": self.policy_file.error}
+        if container is not None:
+            known = self.registry.named(container)
+            limits, records = self.sessions.limits_of(known)
+            said |= {"container": known.name, "tenant": known.tenant, "sessions": limits, "records": records}
+        return said
+
     def set_polling(self, mode):
         if mode not in MODES:
             raise Refused(errno.EINVAL, f"unknown polling mode {mode!r}; known are {', '.join(MODES)}")
@@ -254,6 +269,7 @@ class Router:
             "container.list": (self.container_list, {}),
             "hosts.set": (self.set_hosts, {"hosts": dict}),
             "faults": (self.set_faults, {"plan": dict}),
+            "policy.show": (self.policy_show, {"container?": str}),
             "polling": (self.set_polling, {"mode": str}),
             "sessions": (lambda: {"sessions": self.sessions.describe()}, {}),
             "stop": (self.stop, {}),

@@ -62,6 +62,23 @@ class Sessions:
             except TimeoutError as error:  # the next change brings it along
                 log.warning("session %d hears nothing of its container's addresses: %s", number, error)
 
+    def set_policy(self, settings):
+        """Other policies; sessions that exist follow, and keep what they have. Raises ValueError, having changed nothing."""
+        self.reap()
+        before = {number: dict(grant.limits) for number, (_, grant, _, _) in self._open.items()}
+        self._policies.replace(settings, [(container, grant) for container, grant, _, _ in self._open.values()])
+        for number, (_, grant, _, _) in self._open.items():
+            if grant.limits == before[number]:
+                continue
+            try:
+                self._reactor.set_limits(number, grant.limits)
+            except TimeoutError as error:
+                log.warning("session %d keeps its limits: %s", number, error)
+
+    def limits_of(self, container):
+        """(limits of each of its sessions, by number; which record says what)."""
+        return {number: self._open[number][1].limits for number in container.sessions}, self._policies.records(container)
+
     def reap(self):
         """Forgets the sessions that the reactor has ended."""
         for number in self._reactor.reaped():

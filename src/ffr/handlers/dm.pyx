@@ -22,7 +22,7 @@ cdef int alloc_dm(ffr_router *r, uint32_t session, const void *body, void *reply
     cdef uint32_t index, pages
     if not owns_channel(r, session, c.context, True) or c.length == 0:
         return EINVAL
-    if c.length > s.limit.dm_bytes - s.dm_bytes:             # never negative
+    if s.dm_bytes > s.limit.dm_bytes or c.length > s.limit.dm_bytes - s.dm_bytes:   # the limit may have been lowered
         return ENOMEM
     pages = pages_of(c.length)
     index = object_with_ring(r, FFR_DM, session, pages, &a.offset)

@@ -60,6 +60,15 @@ class Policy(ABC):
         to be others than in `limits`, lower, or higher up to ROUTER_LIMITS, {} when it does not mind; raises ffr.errors.Refused, having reserved nothing.
         What it reserves for the session is given back by release()."""
 
+    @abstractmethod
+    def keep(self, container, limits):
+        """The settings have changed, and a session of `container` exists: as narrow, but it never refuses, since what exists
+        stays. Its segments keep their sizes, whatever this says of them."""
+
+    def records(self, container):
+        """For people: limit -> the record that says it, such as quota.session, of those that this policy sets."""
+        return {}
+
     def release(self, container, limits):
         """A session is gone, or was not made after all. `limits`: as they were after this policy's narrow()."""
 

@@ -39,9 +39,18 @@ class Quota(Policy):
         tenant = container.tenant
         if self._open[tenant] >= self._most.get(tenant, float("inf")):
             raise Refused(errno.ENOMEM, f"tenant {tenant!r} has its {self._most[tenant]} sessions already")
-        self._open[tenant] += 1
-        part = self._parts.get(tenant, {})
+        return self.keep(container, limits)
+
+    def keep(self, container, limits):
+        self._open[container.tenant] += 1
+        part = self._parts.get(container.tenant, {})
         return self._session | {key: min(most, self._session.get(key, limits[key])) for key, most in part.items()}
+
+    def records(self, container):
+        part = self._parts.get(container.tenant, {})
+        tenant = f"quota.tenants.{container.tenant}"
+        return dict.fromkeys(self._session, SESSION) | {key: tenant for key, most in part.items()
+                                                        if most <= self._session.get(key, most)}
 
     def release(self, container, limits):
         self._open[container.tenant] -= 1

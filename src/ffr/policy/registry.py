@@ -1,16 +1,21 @@
 """The policies, in the order in which they are asked. To add one: its line here (see base.py for the contract)."""
 
+import os
+import stat
 import tomllib
 from dataclasses import dataclass, field
 
 from ffr.errors import Refused
 from ffr.policy.base import SESSION_LIMITS, table
 from ffr.policy.memory import segment_bytes
-from ffr.policy.quota import Quota
+from ffr.policy.quota import SIZES, Quota
 
 POLICIES = {
     "quota": Quota,
 }
+
+
+FILE_MAX = 1 << 20  # bytes: some ten thousand tenants
 
 
 @dataclass
@@ -18,6 +23,7 @@ class Grant:
     """What one session was admitted with."""
 
     limits: dict
+    memory_bytes: int | None = None  # what the program's control groups and the machine allow
     asked: list = field(default_factory=list)  # (policy, the limits after it), for giving back
 
 
@@ -26,26 +32,33 @@ class Policies:
 
     def __init__(self, settings=None):
         """`settings`: the policy file's tables, one per policy. Raises ValueError."""
-        settings = dict(settings or {})
-        self._chain = [policy(table(name, settings.pop(name, {}))) for name, policy in POLICIES.items()]
-        if settings:
-            raise ValueError(f"unknown policies: {', '.join(sorted(settings))}; known are {', '.join(POLICIES)}")
+        self._chain = _chain(settings)
 
     @classmethod
     def of_file(cls, path):
         """Raises ValueError or OSError, with the path in their text."""
-        with open(path, "rb") as file:
-            try:
-                return cls(tomllib.load(file))
-            except ValueError as error:
-                raise ValueError(f"{path}: {error}") from None
+        return cls(settings_of(path))
+
+    def replace(self, settings, grants):
+        """Other settings from now on. `grants`: (container, Grant) of each session that exists; their limits follow. Raises
+        ValueError, having changed nothing."""
+        self._chain = _chain(settings)
+        for container, grant in grants:
+            sizes = {key: grant.limits[key] for key in SIZES}
+            grant.limits, grant.asked = _start(grant.memory_bytes), []
+            for policy in self._chain:
+                grant.limits |= policy.keep(container, dict(grant.limits))
+                grant.asked.append((policy, dict(grant.limits)))
+            grant.limits |= sizes
+
+    def records(self, container):
+        """For people: limit -> the record that says it. What is not in it has its default."""
+        return {key: record for policy in self._chain for key, record in policy.records(container).items()}
 
     def admit(self, container, memory_bytes=None):
         """The Grant of a new session. memory_bytes: what its program's control groups and the machine allow it to register,
         when no policy says otherwise. Raises Refused when a policy does; then nothing stays reserved."""
-        grant = Grant(dict(SESSION_LIMITS))
-        if memory_bytes is not None:
-            grant.limits["pinned_bytes"] = min(grant.limits["pinned_bytes"], memory_bytes)
+        grant = Grant(_start(memory_bytes), memory_bytes)
         for policy in self._chain:
             try:
                 grant.limits |= policy.narrow(container, dict(grant.limits))
@@ -62,3 +75,35 @@ class Policies:
         """The session is gone, or was not made after all. Once per grant."""
         for policy, limits in grant.asked:
             policy.release(container, limits)
+
+
+def settings_of(path):
+    """The tables of a policy file. Raises ValueError or OSError, with the path in their text."""
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:  # a FIFO is not waited for
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise ValueError(f"{path}: not a file")
+        text = file.read(FILE_MAX + 1)
+    if len(text) > FILE_MAX:
+        raise ValueError(f"{path}: more than {FILE_MAX} bytes")
+    try:
+        settings = tomllib.loads(text.decode())
+        _chain(settings)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: {error}") from None
+    return settings
+
+
+def _chain(settings):
+    settings = dict(settings or {})
+    chain = [policy(table(name, settings.pop(name, {}))) for name, policy in POLICIES.items()]
+    if settings:
+        raise ValueError(f"unknown policies: {', '.join(sorted(settings))}; known are {', '.join(POLICIES)}")
+    return chain
+
+
+def _start(memory_bytes):
+    """The limits before any policy was asked."""
+    limits = dict(SESSION_LIMITS)
+    if memory_bytes is not None:
+        limits["pinned_bytes"] = min(limits["pinned_bytes"], memory_bytes)
+    return limits

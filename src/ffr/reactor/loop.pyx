@@ -17,7 +17,7 @@ from ffr.mem.mappings cimport mapping_take_unwanted
 from ffr.nic.base cimport nics_deadline
 from ffr.objects.qp cimport qp_rest
 from ffr.reactor.rounds cimport attach, pass_once
-from ffr.reactor.state cimport (ADMIN_ATTACH, ADMIN_GIDS, ADMIN_MAPPED, ADMIN_NONE, ADMIN_PORT, ADMIN_TAKEN, ADMIN_WANTED,
+from ffr.reactor.state cimport (ADMIN_ATTACH, ADMIN_GIDS, ADMIN_LIMITS, ADMIN_MAPPED, ADMIN_NONE, ADMIN_PORT, ADMIN_TAKEN, ADMIN_WANTED,
                                 DROPPED_MAX, STAND_INS_MAX, TAKEN_MAX)
 from ffr.state cimport (FFR_CHANNEL, FFR_CQ, FFR_FASTPATH, FFR_LOWCPU, FFR_MR, FFR_NONE, FFR_PD, FFR_QP, ffr_router, ffr_session)
 
@@ -79,6 +79,12 @@ cdef void change_port(ffr_loop *l, ffr_session *s) noexcept nogil:
         tell_contexts(l.r, s, IBV_EVENT_PORT_ERR if s.port_down else IBV_EVENT_PORT_ACTIVE)
 
 
+cdef void change_limits(ffr_loop *l, ffr_session *s, uint32_t number) noexcept nogil:
+    """Between two commands, so each sees one set of limits. What is beyond the new ones stays."""
+    s.limit = l.admin_limit
+    (<ff_session *>l.r.view[number].control).pinned_limit = s.limit.pinned_bytes
+
+
 cdef void hand_out(ffr_loop *l) noexcept nogil:
     """What the mapper is to do next."""
     cdef ffr_router *r = l.r
@@ -107,6 +113,8 @@ cdef void obey(ffr_loop *l) noexcept nogil:
             change_gids(l, s)
         elif op == ADMIN_PORT:
             change_port(l, s)
+        elif op == ADMIN_LIMITS:
+            change_limits(l, s, l.admin_session)
         elif op == ADMIN_MAPPED:
             answer_later(l.r, l.admin_session, l.found)
         else:

@@ -18,7 +18,7 @@ from ffcore.stats cimport (FF_STATS_MAGIC, FF_STATS_NAME, FF_STATS_QPS, FF_STATS
                            ff_qp_stats, ff_session_stats, ff_stats_header)
 from ffr.cm.channels cimport cm_begin
 from ffr.reactor.loop cimport loop_run, loop_stand_in
-from ffr.reactor.state cimport (ADMIN_ATTACH, ADMIN_DETACH, ADMIN_GIDS, ADMIN_MAPPED, ADMIN_NONE, ADMIN_PORT, ADMIN_WANTED,
+from ffr.reactor.state cimport (ADMIN_ATTACH, ADMIN_DETACH, ADMIN_GIDS, ADMIN_LIMITS, ADMIN_MAPPED, ADMIN_NONE, ADMIN_PORT, ADMIN_WANTED,
                                 NEIGHBOURS_MAX, STAND_INS_MAX, ffr_loop)
 from ffr.mem.nothing cimport nothing_map, nothing_unmap
 from ffr.mem.region cimport region_map, region_unmap, uffd_open
@@ -26,7 +26,7 @@ from ffr.nic.registry cimport nics_fill
 from ffcore.control cimport FF_EXTENT_SHARED
 from ffr.state cimport (FFR_ADAPTIVE, FFR_CHANNELS, FFR_CONTROL_MAX, FFR_CQ, FFR_FASTPATH, FFR_KINDS, FFR_LATER_ASKED,
                         FFR_LOWCPU, FFR_MAPPINGS, FFR_MCAST_BUCKETS, FFR_MR, FFR_NONE, FFR_PD, FFR_PORT_MTU, FFR_QP,
-                        FFR_SESSIONS, FFR_STATE_MAGIC, FFR_STATE_VERSION, ffr_later, ffr_mapped, ffr_router, ffr_session,
+                        FFR_SESSIONS, FFR_STATE_MAGIC, FFR_STATE_VERSION, ffr_later, ffr_limits, ffr_mapped, ffr_router, ffr_session,
                         ffr_state, ffr_view)
 import ffr.mem.guard  # installs the SIGBUS handler
 
@@ -45,6 +45,22 @@ cdef extern from "ffr/reactor/loop.h" nogil:
 POLLING = {"adaptive": FFR_ADAPTIVE, "fastpath": FFR_FASTPATH, "lowcpu": FFR_LOWCPU}
 ADMIN_WAIT_S = 5.0
 CONTROL_DESCRIPTORS = 1500  # of the control thread: 1024 handshakes, containers' namespaces, its own sockets
+
+
+cdef ffr_limits _limits_of(limits) except *:
+    cdef ffr_limits l
+    l.max_qp = min(limits["max_qp"], FF_QPS_PER_SESSION)
+    l.max_cq = limits["max_cq"]
+    l.max_mr = limits["max_mr"]
+    l.max_pd = limits["max_pd"]
+    l.max_channels = limits["max_channels"]
+    l.max_ah = limits["max_ah"]
+    l.max_mcast = limits["max_mcast"]
+    l.max_srq = limits["max_srq"]
+    l.max_xrcd = limits["max_xrcd"]
+    l.dm_bytes = limits["dm_bytes"]
+    l.pinned_bytes = limits["pinned_bytes"]
+    return l
 
 
 cdef class Reactor:
@@ -290,17 +306,7 @@ cdef class Reactor:
         cdef ff_session_stats *row = &self.r.session_stats[number]
         cdef int kind
         s.pid = pid
-        s.limit.max_qp = min(limits["max_qp"], FF_QPS_PER_SESSION)
-        s.limit.max_cq = limits["max_cq"]
-        s.limit.max_mr = limits["max_mr"]
-        s.limit.max_pd = limits["max_pd"]
-        s.limit.max_channels = limits["max_channels"]
-        s.limit.max_ah = limits["max_ah"]
-        s.limit.max_mcast = limits["max_mcast"]
-        s.limit.max_srq = limits["max_srq"]
-        s.limit.max_xrcd = limits["max_xrcd"]
-        s.limit.dm_bytes = limits["dm_bytes"]
-        s.limit.pinned_bytes = limits["pinned_bytes"]
+        s.limit = _limits_of(limits)
         for kind in range(FFR_KINDS):
             s.first[kind] = FFR_NONE
         memset(s.bell_qp, 0xff, FF_QPS_PER_SESSION * sizeof(uint32_t))
@@ -354,6 +360,11 @@ cdef class Reactor:
         for i, mtu in enumerate(mtus[:FF_GID_TABLE]):
             self.loop.admin_mtu[i] = mtu
         self._ask(ADMIN_PORT, number, not up)
+
+    def set_limits(self, uint32_t number, limits):
+        """Replaces a session's limits, as attach takes them. What it has stays; what would be beyond them gets ENOMEM."""
+        self.loop.admin_limit = _limits_of(limits)
+        self._ask(ADMIN_LIMITS, number)
 
     @property
     def reaped_fd(self):

@@ -4,7 +4,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from ffcore.shm cimport FF_GID_TABLE, ff_a32, ff_a64
 from ffcore.stats cimport ff_stats_header
-from ffr.state cimport ffr_later, ffr_mapped, ffr_router
+from ffr.state cimport ffr_later, ffr_limits, ffr_mapped, ffr_router
 
 
 cdef enum:
@@ -21,6 +21,7 @@ cdef enum admin_op:
     ADMIN_DETACH     # argument: a session to end
     ADMIN_GIDS       # arguments: a session, and its new GID table
     ADMIN_PORT       # arguments: a session, whether its port is down (admin_error), and its links' MTUs
+    ADMIN_LIMITS     # arguments: a session, and its new limits
     ADMIN_WANTED     # the loop says what is to be mapped and unmapped: taken, dropped
     ADMIN_MAPPED     # arguments: a session, and what has been mapped for its command (found)
     ADMIN_TAKEN      # the loop is at it: too late to withdraw
@@ -37,6 +38,7 @@ ctypedef struct ffr_loop:
     uint32_t admin_gid_count
     uint8_t admin_gid[FF_GID_TABLE][16]
     uint32_t admin_mtu[FF_GID_TABLE]
+    ffr_limits admin_limit
     ffr_later *found          # kept says afterwards whose the mappings are
     uint32_t taken_count
     uint32_t taken_session[TAKEN_MAX]

@@ -16,6 +16,8 @@ COMMANDS = {
     "container remove": "container_remove",
     "container list": "container_list",
     "cdi generate": "cdi_generate",
+    "policy show": "policy_show",
+    "policy check": "policy_check",
     "polling": "polling_set",
     "top": "top",
     "device-plugin": "device_plugin",
@@ -35,6 +37,7 @@ COMMANDS = {
 # First words that gather several commands.
 GROUPS = {
     "lab": "Hosts and containers on this machine, to try things in.",
+    "policy": "What sessions and tenants may use.",
     "cdi": "FreeFlow as a device of Podman, Docker and containerd.",
     "container": "Tell the router whose network namespace is whose.",
 }

@@ -83,3 +83,16 @@ def test_end_all_tells_the_programs_the_error(container, pair):
     sessions.end_all(container, errno.ENODEV)
     sessions.reap()
     assert reactor.detached == [(number, errno.ENODEV)] and not container.sessions
+
+
+def test_other_policies_reach_the_reactor_for_the_sessions_that_they_concern(container, pair):
+    reactor = FakeReactor()
+    sessions = Sessions(reactor, Policies())
+    number, _, segments = sessions.open(container, pair[0], 1)
+    segments.close()
+    sessions.set_policy({"quota": {"session": {"max_qp": 3}}})
+    assert [(told, limits["max_qp"]) for told, limits in reactor.limits_set] == [(number, 3)]
+    sessions.set_policy({"quota": {"tenants": {"green": {"sessions": 3}}, "session": {"max_qp": 3}}})  # another tenant
+    assert len(reactor.limits_set) == 1
+    limits, records = sessions.limits_of(container)
+    assert limits[number]["max_qp"] == 3 and records == {"max_qp": "quota.session"}

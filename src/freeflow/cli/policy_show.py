@@ -1,0 +1,31 @@
+"""freeflow policy show"""
+
+import json
+
+import click
+
+from freeflow.cli.options import json_option, router_options
+from freeflow.control import Control
+
+
+@click.command("show", short_help="The policy in force, and whose limit is from which record.")
+@click.argument("container", required=False)
+@json_option
+@router_options
+def command(container, as_json, directory, name):
+    """Which policy file is in force, and whether a later content of it was refused. With CONTAINER: the limits of each of its
+    sessions, and the record of the file that says each; without a record it is the default."""
+    with Control(directory, name) as router:
+        said = router.call("policy.show", **({"container": container} if container else {}))
+    if as_json:
+        click.echo(json.dumps(said, indent=1))
+        return
+    click.echo(f"policy: {said['file'] or 'none (freeflow router --policy FILE)'}")
+    if said["error"]:
+        click.echo(f"refused, the last good one stays: {said['error']}")
+    if container and not said["sessions"]:
+        click.echo(f"{said['container']}, tenant {said['tenant']}: no session now")
+    for number, limits in said.get("sessions", {}).items():
+        click.echo(f"session {number} of {said['container']}, tenant {said['tenant']}:")
+        for key, most in limits.items():
+            click.echo(f"  {key:14} {most:>15}  {said['records'].get(key, 'default')}")
