@@ -1,12 +1,15 @@
 /* What the application does to its address space while memory is registered: the address may be somebody else's. */
 #include "memory_test.h"
 
-enum { BIG = 64 << 20, SMALL = 16 * PAGE };
+enum { BIG = 64 << 20, SMALL = 16 * PAGE, WINDOW = 2 << 20 };
 
 static uint8_t *map(uint64_t length, int fill)
 {
-	uint8_t *p = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	CHECK(p != MAP_FAILED);
+	uint8_t *p;
+	do { /* one window: across the border of two it may have two extents, rightly */
+		p = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		CHECK(p != MAP_FAILED);
+	} while ((uint64_t)p % WINDOW + length > WINDOW);
 	memset(p, fill, length);
 	return p;
 }

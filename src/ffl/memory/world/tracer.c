@@ -335,25 +335,6 @@ static int stop_once(int allow)
 	return result;
 }
 
-static int forbidden;
-
-void ff_tracer_forbid(int forbid) { forbidden = forbid; }
-
-int ff_tracer_stop(char *reason, uint32_t size)
-{
-	int result = forbidden ? EACCES : make_room();
-	if (result == 0)
-		result = stop_once(0);
-	if (result == EPERM)
-		result = stop_once(1);
-	if (result == EAGAIN) {
-		char name[32] = "";
-		ff_threads_name(room->culprit, name, sizeof name);
-		snprintf(reason, size, "thread %u (%s) did not stop within %d ms", room->culprit, name, STOP_MS_MAX);
-	}
-	return result;
-}
-
 int ff_tracer_is_stopped(void)
 {
 	return tracer > 0 && ff_load32_acquire(&room->step) == STEP_STOPPED; /* with say */
@@ -371,6 +352,26 @@ void ff_tracer_resume(void)
 		say(&room->answer, ANSWER_FINISH);
 		end();
 	}
+}
+
+static int forbidden;
+
+void ff_tracer_forbid(int forbid) { forbidden = forbid; }
+
+int ff_tracer_stop(char *reason, uint32_t size)
+{
+	ff_tracer_resume(); /* one that let go for a fork may be on its way out still: the kernel would clear `alive` under the next */
+	int result = forbidden ? EACCES : make_room();
+	if (result == 0)
+		result = stop_once(0);
+	if (result == EPERM)
+		result = stop_once(1);
+	if (result == EAGAIN) {
+		char name[32] = "";
+		ff_threads_name(room->culprit, name, sizeof name);
+		snprintf(reason, size, "thread %u (%s) did not stop within %d ms", room->culprit, name, STOP_MS_MAX);
+	}
+	return result;
 }
 
 void ff_tracer_child(void) { tracer = 0; }
