@@ -113,6 +113,21 @@ def router(here):
                        f"{status['containers']} network namespaces, this host's among them, {status['sessions']} sessions")
 
 
+def policy(here):
+    """Whether the policy file as it is now is the one in force, to the router's owner."""
+    try:
+        with Control(here.directory, here.name) as control:
+            said = control.call("policy.show")
+    except FreeFlowError:
+        return None
+    if not said["file"]:
+        return None
+    if said["error"]:
+        return finding(WARN, f"its last change was refused, the policy before it stays: {said['error']}",
+                       f"mend it; `freeflow policy check {said['file']}` tries it without the router")
+    return finding(OK, f"{said['file']} is in force")
+
+
 def map_of_hosts(here):
     """Whether this host and others find each other's containers; what the router says of it, to its owner."""
     try:
@@ -415,5 +430,5 @@ def _limit(amount):
     return f"{amount / GIB:.1f} GiB"
 
 
-CHECKS = [session, router, labs, map_of_hosts, traffic_path, tcp_mode, library, programs, device_files, kernel,
+CHECKS = [session, router, policy, labs, map_of_hosts, traffic_path, tcp_mode, library, programs, device_files, kernel,
           userfaultfd, limits, cgroup]

@@ -11,6 +11,8 @@ from programs import program
 from router_process import RouterProcess, eventually
 
 from freeflow import launch
+from freeflow.doctor import WARN, Here
+from freeflow.doctor import policy as what_doctor_says
 
 WAIT_S = 30
 LOW = "[quota.session]\nmax_qp = 2\ndm_bytes = 4096\npinned_bytes = 2097152\n"
@@ -59,6 +61,12 @@ def put(path, text):
     beside.replace(path)
 
 
+def doctor(router):
+    """What it says of the policy."""
+    found = what_doctor_says(Here(router.directory, "router"))
+    return f"{found.state} {found.text} {found.cure}"
+
+
 def in_force(router, key, most):
     """Every session of the host's has that limit."""
     sessions = router.ask("policy.show", container="host")["sessions"].values()
@@ -86,11 +94,13 @@ def test_a_wrong_content_is_told_and_the_last_good_one_stays(router, policy, wro
     with Program(router) as running:
         policy.unlink() if wrong is None else put(policy, wrong)
         assert eventually(lambda: words in (router.ask("policy.show")["error"] or ""), WAIT_S)
+        found = doctor(router)
+        assert found.startswith(WARN) and words in found and "policy check" in found
         assert "the last good one stays" in router.log.read_text() and str(policy) in router.log.read_text()
         assert in_force(router, "max_qp", 9) and running.do("Q" * 10) == [0] * 9 + [errno.ENOMEM]
         put(policy, LOW)
         assert eventually(lambda: in_force(router, "max_qp", 2), WAIT_S)
-        assert router.ask("policy.show")["error"] is None
+        assert router.ask("policy.show")["error"] is None and "is in force" in doctor(router)
 
 
 def freeflow(*words):
