@@ -49,5 +49,5 @@ def table(containers):
     for container in containers:
         counts = container["counters"]
         address = container["ip"] if container["alive"] else f"{container['ip']} (dead)"
-        shown.add_row(container["name"], address, *(scaled(counts.get(name, 0)) for name in COLUMNS))
+        shown.add_row(container["name"], address, *(scaled(counts.get(name, 0), 1024 if name == "pinned_bytes" else 1000) for name in COLUMNS))
     return shown
