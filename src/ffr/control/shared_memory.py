@@ -10,6 +10,7 @@ import fcntl
 import mmap
 import os
 import signal
+import stat
 from dataclasses import dataclass
 
 from ffcore.handshake import WHY
@@ -62,6 +63,8 @@ def find(pid, pidfd, address, length, writable):
             raise _changed()
         if (system := _file_system(pid, device)) is None:
             raise NotShared(errno.EOPNOTSUPP, "FILE_SYSTEM", f"device {device[0]}:{device[1]} is no tmpfs or hugetlbfs")
+        if not stat.S_ISREG(os.fstat(path).st_mode):
+            raise NotShared(errno.EOPNOTSUPP, "FILE_SYSTEM", "it is no file, but a device's node in one")
         _still_there(pidfd)  # what was looked at under its number was this process's
         fd = _open(path)
     finally:
@@ -185,30 +188,41 @@ def _unseen(error):
 
 # ---- file systems ----
 
-_own = {}  # device of the kernel's own mounts -> file system
+_own = {}  # device of the kernel's own mounts -> file system; whole, or empty: registrations look at it side by side
 
 
 def _file_system_of_own(device):
     """Of the mounts that nobody sees: what memfd_create makes files on, and SysV and shared anonymous memory."""
+    global _own
     if not _own:
-        for fd, name in _examples():
-            _own[mappings.identify(fd)[:2]] = name
-            os.close(fd)
+        _own = _look_at_examples()
     return _own.get(device)
 
 
-def _examples():
-    yield os.memfd_create("freeflow-look", os.MFD_CLOEXEC), "tmpfs"
+def _look_at_examples():
+    found = {}
+    for flags, name in _kinds():
+        try:
+            fd = os.memfd_create("freeflow-look", os.MFD_CLOEXEC | flags)
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+                raise  # for now: the next registration looks again
+            continue  # the kernel lists a size that it has no pages of
+        found[mappings.identify(fd)[:2]] = name
+        os.close(fd)
+    return found
+
+
+def _kinds():
+    """(flags of memfd_create, file system)."""
+    yield 0, "tmpfs"
     try:
         sizes = [name.removeprefix("hugepages-") for name in os.listdir("/sys/kernel/mm/hugepages")]
     except FileNotFoundError:
         return
     for size in sizes:
         shift = (int(size.removesuffix("kB")) << 10).bit_length() - 1
-        try:
-            yield os.memfd_create("freeflow-look", os.MFD_CLOEXEC | os.MFD_HUGETLB | shift << os.MFD_HUGE_SHIFT), "hugetlbfs"
-        except OSError:
-            continue  # the kernel lists a size that it has no pages of
+        yield os.MFD_HUGETLB | shift << os.MFD_HUGE_SHIFT, "hugetlbfs"
 
 
 def _file_system(pid, device):

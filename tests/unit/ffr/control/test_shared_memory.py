@@ -10,6 +10,7 @@ import os
 import tempfile
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -78,6 +79,39 @@ def test_what_is_refused_says_why(memfd, pidfd):
             assert why(at) == (WHY["FILE_SYSTEM"], errno.EOPNOTSUPP)
     assert why(4096) == (WHY["CHANGED"], errno.EFAULT)
     assert why(4096, pid=1 << 30) == (WHY["UNSEEN"], errno.EOPNOTSUPP)
+
+
+def test_first_registrations_side_by_side_know_every_file_system(monkeypatch, memfd):
+    """Each has a thread of its own, and the first of them all learns which devices are memory."""
+    memory = mappings.identify(memfd)[:2]
+    huge = os.memfd_create("huge", os.MFD_HUGETLB)
+    huge_pages = mappings.identify(huge)[:2]
+    os.close(huge)
+    real = os.memfd_create
+
+    def slow(*words):
+        time.sleep(0.05)
+        return real(*words)
+    monkeypatch.setattr(os, "memfd_create", slow)
+    monkeypatch.setattr(shared_memory, "_own", {})
+    with ThreadPoolExecutor(8) as pool:
+        asked = []
+        for _ in range(8):
+            asked.append(pool.submit(shared_memory._file_system_of_own, huge_pages))
+            time.sleep(0.02)
+        assert [one.result() for one in asked] == ["hugetlbfs"] * len(asked)
+    assert shared_memory._file_system_of_own(memory) == "tmpfs"
+
+
+def test_a_shortage_of_descriptors_is_not_remembered_as_the_answer(monkeypatch, memfd):
+    def short(*words):
+        raise OSError(errno.EMFILE, "too many")
+    monkeypatch.setattr(shared_memory, "_own", {})
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "memfd_create", short)
+        with pytest.raises(OSError, match="too many"):
+            shared_memory._file_system_of_own(mappings.identify(memfd)[:2])
+    assert shared_memory._file_system_of_own(mappings.identify(memfd)[:2]) == "tmpfs"
 
 
 def test_the_text_of_the_maps_says_what_the_query_says(memfd):
