@@ -51,6 +51,14 @@ cdef inline bint ff_gid_is_empty(const uint8_t *gid) noexcept nogil:
     return (halves[0] | halves[1]) == 0
 
 
+cdef inline uint32_t ff_gid_hash(const uint8_t *gid, uint64_t salt) noexcept nogil:
+    """With a salt that is random, nobody can choose addresses that fall together."""
+    cdef uint64_t halves[2]
+    memcpy(halves, gid, 16)
+    halves[0] = (halves[0] ^ salt) * <uint64_t>0x9E3779B97F4A7C15
+    return <uint32_t>((halves[0] ^ halves[0] >> 32 ^ halves[1]) * <uint64_t>0xD6E8FEB86659FD93 >> 32)
+
+
 cdef inline bint ff_gid_is_ipv4(const uint8_t *gid) noexcept nogil:
     """::ffff:a.b.c.d"""
     cdef uint32_t i, nonzero = 0

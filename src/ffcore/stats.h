@@ -45,7 +45,8 @@ struct ff_session_stats {
 	uint64_t commands;
 	char container[FF_STATS_NAME]; /* UTF-8, NUL-padded */
 	uint64_t drops; /* UC and UD messages to it that were dropped, and its own that led nowhere */
-	uint64_t reserved[2];
+	uint64_t denied; /* what the rules of reach kept it from, or others from it */
+	uint64_t reserved[1];
 };
 static_assert(sizeof(struct ff_session_stats) == 216, "session row");
 

@@ -63,7 +63,8 @@ cdef extern from "ffcore/stats.h" nogil:
         uint64_t commands
         char container[48]  # FF_STATS_NAME
         uint64_t drops
-        uint64_t reserved[2]
+        uint64_t denied
+        uint64_t reserved[1]
 
     ctypedef struct ff_qp_stats "struct ff_qp_stats":
         uint32_t qpn

@@ -12,9 +12,10 @@
 #include "ffcore/control.h"
 #include "ffcore/shm.h"
 #include "ffcore/stats.h"
+#include "ffr/reach.h"
 
 #define FFR_STATE_MAGIC 0x74734646u
-#define FFR_STATE_VERSION 9u
+#define FFR_STATE_VERSION 10u
 #define FFR_NONE 0xffffffffu
 #define FFR_NO_CONTEXT 0xfffffffeu /* what belongs to none, but to its session */
 
@@ -83,6 +84,7 @@ struct ffr_session {
 	uint32_t port_down;
 	uint32_t contexts;
 	uint32_t share; /* its container's */
+	uint32_t party; /* ... and whom that may reach: reach.h */
 	uint8_t gid[FF_GID_TABLE][16];
 	uint32_t link_mtu[FF_GID_TABLE]; /* bytes that the interface with that address carries; 0: not known */
 	uint64_t guid; /* the device's, in memory as verbs has it */
@@ -472,6 +474,7 @@ struct ffr_router {
 	struct ff_stats_header *stats;
 	struct ff_session_stats *session_stats;
 	struct ff_qp_stats *qp_stats;
+	struct ffr_reach *reach;
 	uint64_t now_ns;
 	uint64_t key_seed;
 	uint8_t *zeroes, *sink; /* what is behind a null MR; see mem/nothing.pyx */

@@ -6,6 +6,7 @@ from ffcore.control cimport ff_ah_attr, ff_body, ff_cap, ff_extent, ff_qp_attr
 from ffcore.grh cimport ff_gid_is_empty
 from ffr.cm.state cimport ffr_cm_channel, ffr_cm_event, ffr_cm_group, ffr_cm_id, ffr_cm_tables
 from ffcore.stats cimport ff_qp_stats, ff_session_stats, ff_stats_header
+from ffr.reach cimport ffr_reach
 
 
 cdef extern from "ffr/state.h" nogil:
@@ -118,6 +119,7 @@ cdef extern from "ffr/state.h" nogil:
         uint64_t guid
         uint32_t contexts
         uint32_t share
+        uint32_t party
         uint8_t gid[16][16]
         ffr_limits limit
         uint64_t pinned
@@ -431,6 +433,7 @@ cdef extern from "ffr/state.h" nogil:
         ff_stats_header *stats
         ff_session_stats *session_stats
         ff_qp_stats *qp_stats
+        ffr_reach *reach
         uint64_t now_ns
         uint64_t key_seed
         uint8_t *zeroes

@@ -50,10 +50,11 @@ cdef int await_reply(ffl_session *s, uint32_t seq) noexcept nogil:
 
 
 cdef void report(uint16_t op, int error) noexcept nogil:
-    """Wrong arguments are the program's own affair; what the host refuses is for whoever runs the program."""
+    """Wrong arguments are the program's own affair; what the host refuses is for whoever runs the program. EACCES, whom one may not
+    reach, the verb tells, which knows the address."""
     if error == errno.ENOMEM:
         ff_log(FF_LOG_WARN, b"%s: a limit of this container is reached (`freeflow doctor` says more)", ff_verb_of(op))
-    elif error == errno.EPERM or error == errno.EACCES:
+    elif error == errno.EPERM:
         ff_log(FF_LOG_WARN, b"%s: this host's policy forbids it (`freeflow doctor` says more)", ff_verb_of(op))
     else:
         ff_log(FF_LOG_DEBUG, b"%s (%u): %s", ff_verb_of(op), op, strerror(error))

@@ -8,7 +8,7 @@ from ffcore.control cimport (FF_CMD_CREATE_AH, FF_CMD_DESTROY_AH, FF_CMD_QUERY_G
                              ff_reply_handle)
 from ffcore.grh cimport ff_gid_is_ipv4, ff_gid_is_multicast, ff_grh, ff_grh_fields, ff_grh_read
 from ffl.verbs.ah_attr cimport ah_out
-from ffl.verbs.qp_api cimport ff_gid_explain
+from ffl.verbs.qp_api cimport ff_gid_explain, ff_reach_explain
 from ffl.session.call_api cimport ff_call, ff_call_end_of, ff_call_new
 from ffl.kernel cimport fail
 from ffl.objects cimport context_of, ffl_ah
@@ -29,6 +29,9 @@ cdef public ibv_ah *ffv_ibv_create_ah(ibv_pd *pd, ibv_ah_attr *attr) noexcept no
         if errno.errno == errno.EINVAL and attr.is_global:
             ff_gid_explain(pd.context, b"ibv_create_ah", attr.grh.sgid_index)
             errno.errno = errno.EINVAL
+        elif errno.errno == errno.EACCES:
+            ff_reach_explain(b"ibv_create_ah", request.attr.dgid)
+            errno.errno = errno.EACCES
         return NULL
     ah.base.context = pd.context
     ah.base.pd = pd

@@ -5,6 +5,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memcmp, memcpy, memset
 
 from ffcore.control cimport FF_CMD_QUERY_GIDS, ff_reply_gids
+from ffcore.grh cimport ff_gid_is_ipv4
 from ffcore.shm cimport FF_GID_TABLE
 from ffl.session.call_api cimport ff_call
 from ffl.kernel cimport fail
@@ -25,6 +26,9 @@ cdef extern from "<netinet/in.h>" nogil:
         in_addr sin_addr
     struct sockaddr_in6:
         in6_addr sin6_addr
+
+cdef extern from "<arpa/inet.h>" nogil:
+    const char *inet_ntop(int family, const void *address, char *text, unsigned int size)
 
 cdef extern from "<ifaddrs.h>" nogil:
     struct ifaddrs:
@@ -117,6 +121,17 @@ cdef public void ff_gid_explain(ibv_context *context, const char *verb, uint32_t
     else:
         ff_log(FF_LOG_WARN, b"%s: GID index %u is not in use here: take %u (NCCL_IB_GID_INDEX, UCX_IB_GID_INDEX, perftest -x;"
                b" `show_gids` or /sys/class/infiniband lists them)", verb, index, used)
+
+
+cdef public void ff_reach_explain(const char *verb, const uint8_t *gid) noexcept nogil:
+    """The verb was refused with EACCES: whom it would reach."""
+    cdef char address[46]                    # INET6_ADDRSTRLEN
+    if ff_gid_is_ipv4(gid):
+        inet_ntop(AF_INET, gid + 12, address, sizeof(address))
+    else:
+        inet_ntop(AF_INET6, gid, address, sizeof(address))
+    ff_log(FF_LOG_WARN, b"%s: no rule of reach lets this container talk to %s, which is another tenant's or no container's"
+           b" (`freeflow policy show`, [[reach.allow]] of the router's policy file)", verb, address)
 
 
 cdef public int ffv_ibv_query_gid(ibv_context *context, uint8_t port_num, int index, ibv_gid *gid) noexcept nogil:

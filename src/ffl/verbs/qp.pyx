@@ -16,7 +16,7 @@ from ffl.session.handles_api cimport ff_handle_put, ff_handle_retire
 from ffl.kernel cimport fail
 from ffl.session.log_api cimport FF_LOG_WARN, ff_log
 from ffl.objects cimport FFL_CONNECTED, FFL_DATAGRAM, FFL_QP, FFL_XRC, context_of, ffl_cq, ffl_qp
-from ffl.verbs.qp_api cimport ff_create_xrc_recv, ff_gid_explain
+from ffl.verbs.qp_api cimport ff_create_xrc_recv, ff_gid_explain, ff_reach_explain
 from ffl.session.session_api cimport ff_session_get
 from ffl.ibv cimport (IBV_QP_AV, IBV_QP_INIT_ATTR_CREATE_FLAGS, IBV_QP_INIT_ATTR_PD,
                         IBV_QP_INIT_ATTR_SEND_OPS_FLAGS, IBV_QP_STATE, IBV_QPS_RESET, IBV_QPT_UC,
@@ -280,6 +280,8 @@ cdef public int ffv_ibv_modify_qp(ibv_qp *qp, ibv_qp_attr *attr, int mask) noexc
                reply.mtu_max)
     elif error == errno.EINVAL and mask & IBV_QP_AV and attr.ah_attr.is_global:
         ff_gid_explain(qp.context, b"ibv_modify_qp", attr.ah_attr.grh.sgid_index)
+    elif error == errno.EACCES:
+        ff_reach_explain(b"ibv_modify_qp", request.attr.ah.dgid)
     if error:
         return fail(error)
     qp.state = <ibv_qp_state>reply.qp_state

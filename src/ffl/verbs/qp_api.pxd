@@ -22,6 +22,8 @@ cdef extern ibv_qp *ff_open_qp(ibv_context *context, ibv_qp_open_attr *attr) noe
 
 # A QP's or an address handle's path was refused (EINVAL): a line, where the GID's index is the reason
 cdef extern void ff_gid_explain(ibv_context *context, const char *verb, uint32_t index) noexcept nogil
+# ... (EACCES): a line, whom it would have reached
+cdef extern void ff_reach_explain(const char *verb, const uint8_t *gid) noexcept nogil
 
 # The index of the interface that has the GID's address, or 0
 cdef extern uint32_t ff_gid_interface(const uint8_t *gid) noexcept nogil

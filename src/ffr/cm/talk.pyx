@@ -13,6 +13,7 @@ from ffr.cm.state cimport *
 from ffr.cm.timers cimport timer_due, timer_set
 from ffr.ibv cimport IBV_QPT_RC, IBV_QPT_UC, IBV_QPT_UD
 from ffr.nic.base cimport nic_send_mad
+from ffr.objects.reach cimport reach_deny, reach_from, reach_to
 from ffr.state cimport FFR_NONE
 
 
@@ -115,6 +116,20 @@ cdef void talk_address(ffr_router *r, uint32_t id, cm_message *m) noexcept nogil
         ip_header_emit(&a.here, &a.there, m.private_data)
 
 
+cdef void deny(ffr_router *r, uint32_t id, bint datagram) noexcept nogil:
+    """The request is not sent: it is answered here as the peer's host would."""
+    cdef ffr_cm_id *a = &r.state.cm_id[id]
+    cdef cm_message answer
+    cdef cm_step step
+    reach_deny(r, a.o.session, a.dgid, False)
+    memset(&answer, 0, sizeof(answer))
+    answer.type = CM_SIDR_REP if datagram else CM_REJ
+    answer.reason = CM_SIDR_REJECT if datagram else CM_REJ_CONSUMER
+    step_begin(&step)
+    machine_take(&a.c, &answer, r.now_ns, &step)
+    carry(r, id, &step, &answer)
+
+
 cdef int talk_connect(ffr_router *r, uint32_t id, cm_message *message) noexcept nogil:
     cdef ffr_cm_id *a = &r.state.cm_id[id]
     cdef cm_step step
@@ -122,8 +137,13 @@ cdef int talk_connect(ffr_router *r, uint32_t id, cm_message *message) noexcept 
     step_begin(&step)
     a.c.near = not r.wire_only and share_of(r, a.dgid) != FFR_NONE
     error = machine_connect(&a.c, message, r.now_ns, &step)
-    if error or carry(r, id, &step, NULL):
+    if error:
         return error
+    if not reach_to(r, a.o.session, a.dgid):
+        deny(r, id, message.type == CM_SIDR_REQ)
+        return 0
+    if carry(r, id, &step, NULL):
+        return 0
     machine_unreachable(&a.c, -EHOSTUNREACH, &step)
     talk_carry(r, id, &step)
     return 0
@@ -194,6 +214,10 @@ cdef void request(ffr_router *r, cm_message *m) noexcept nogil:
     if listener == FFR_NONE:
         refuse(r, m, CM_REJ_INVALID_SERVICE)
         return
+    if not reach_from(r, m.sgid, r.state.cm_id[listener].o.session):
+        reach_deny(r, r.state.cm_id[listener].o.session, m.sgid, True)
+        refuse(r, m, CM_REJ_CONSUMER)
+        return
     if not suits(&r.state.cm_id[listener], m) or r.state.cm_id[listener].room == 0:
         refuse(r, m, CM_REJ_CONSUMER)
         return
@@ -256,6 +280,13 @@ cdef void talk_hear(ffr_router *r, const uint8_t *mad, const uint8_t *sgid, cons
 
 
 # ---- ends ----
+
+cdef void talk_part(ffr_router *r, uint32_t id) noexcept nogil:
+    cdef cm_step step
+    step_begin(&step)
+    if machine_disconnect(&r.state.cm_id[id].c, r.now_ns, &step) == 0:
+        carry(r, id, &step, NULL)
+
 
 cdef void end_one(ffr_router *r, uint32_t id) noexcept nogil:
     cdef cm_step step

@@ -8,6 +8,7 @@ import errno
 from collections import OrderedDict
 
 from ffcore.stats import NAME_BYTES_MAX
+from ffr.map.tenants import DEFAULT_TENANT, RESERVED_TENANTS
 from ffr.network import addresses as ip
 from ffr.control.container import HOST, Container
 from ffr.errors import Refused
@@ -50,7 +51,7 @@ class Registry:
         """Why that namespace could not be registered, or None."""
         return self._refusals.get(namespace_id)
 
-    def add(self, name, namespace, texts, tenant="default", allowed=()):
+    def add(self, name, namespace, texts, tenant=DEFAULT_TENANT, allowed=()):
         """Registers, and takes over `namespace`; the same again changes nothing. allowed: networks out of which it may
         give itself addresses; then `texts`, those granted, may be empty. What another container took so, it loses. Raises
         Refused, and closes the namespace."""
@@ -133,6 +134,8 @@ class Registry:
         for what, text in (("name", name), ("tenant", tenant)):
             if not text.isprintable() or not 0 < len(text.encode()) <= NAME_BYTES_MAX or " " in text:
                 raise Refused(errno.EINVAL, f"{what} {text!r}: 1 to {NAME_BYTES_MAX} bytes, printable, no spaces")
+        if tenant in RESERVED_TENANTS:
+            raise Refused(errno.EINVAL, f"no tenant can be called {tenant!r}: rules of reach mean something else by it")
         try:
             return ip.parse(texts) if texts or not allowed else (), ip.networks(allowed)
         except ValueError as error:

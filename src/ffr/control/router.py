@@ -21,12 +21,14 @@ from ffr.control.identity import Namespace
 from ffr.map import static
 from ffr.map.embedded import Store
 from ffr.map.hosts import HERE, HostMap
+from ffr.control.parties import Parties
 from ffr.control.port_counters import PortCounters
 from ffr.control.policy_file import PolicyFile
 from ffr.control.registry import Registry
 from ffr.control.server import SessionServer
 from ffr.control.sessions import Sessions
 from ffr.control.userfaultfd import Userfaultfd
+from ffr.reactor.reach import Reach
 from ffr.tcp.mode import TcpMode
 
 log = logging.getLogger(__name__)
@@ -45,14 +47,16 @@ class Router:
         of TCP mode know each other by, bytes. `device_files`: see device_files.py. `userfaultfd`: "off" hands none out.
         `policy_file`: where `policies` are from, to be followed."""
         self.paths, self.reactor, self.counters = paths, reactor, counters
+        self.policies = policies
         self.registry = Registry()
         self.registry.add_host(Namespace.own(), addresses.own())
         self.port_counters = PortCounters(paths.port_counters, counters.segment.session,
                                           lambda: counters.segment.counters()["busy_passes"])
-        self.sessions = Sessions(reactor, policies, self.port_counters.ended)
-        self.policy_file = PolicyFile(policy_file, self.sessions.set_policy)
-        self.tcp = TcpMode(paths.tcp_socket, self.registry, key)
         self.hosts = HostMap()
+        self.parties = Parties(Reach(reactor), policies, self.hosts)
+        self.sessions = Sessions(reactor, policies, self._on_ended, self.parties.number_of)
+        self.policy_file = PolicyFile(policy_file, self._use_policy)
+        self.tcp = TcpMode(paths.tcp_socket, self.registry, key)
         self.nics = nics
         self.following = Following(self.registry, self.hosts, self._on_followed)
         self.files = DeviceFiles(device_files, paths)
@@ -63,7 +67,7 @@ class Router:
         self.userfaultfd = Userfaultfd(userfaultfd)
         self._stopped = stopped
         self._control = ControlServer(paths.control_socket, self._ops())
-        self._watching = self._watching_policy = self._mapper = None
+        self._watching, self._mapper = [], None
         self._server = SessionServer(asyncio.get_running_loop(), paths.session_socket, self.admission, self.sessions,
                                      counters.segment, self.following.hasten, self.userfaultfd)
 
@@ -79,13 +83,14 @@ class Router:
         """The control socket first: when a program finds the session socket, everything else is there."""
         asyncio.get_running_loop().add_reader(self.reactor.reaped_fd, self._on_reaped)
         self._mapper = Mapper(asyncio.get_running_loop(), self.reactor, self.sessions.process_of)
-        self._watching = asyncio.create_task(self.watch_neighbours())
-        self._watching_policy = asyncio.create_task(self.policy_file.watch())
+        self._watching = [asyncio.create_task(watch()) for watch in (self.watch_neighbours, self.policy_file.watch, self.parties.watch)]
+        self.parties.add(self.registry.host)
         self.following.add(self.registry.host)
         self.files.start()
         self.port_counters.start()
         self.port_counters.add(self.registry.host)
         await self._control.start()
+        self.tcp.set_reach(self.policies.reach)
         self.tcp.start()
         self.store.start()
         restored.restore(self.paths.containers, self.container_add, self.container_files)
@@ -97,10 +102,11 @@ class Router:
 
     def close(self):
         asyncio.get_running_loop().remove_reader(self.reactor.reaped_fd)
-        if self._watching:
-            self._watching.cancel()
-            self._watching_policy.cancel()
+        for task in self._watching:
+            task.cancel()
+        if self._mapper:
             self._mapper.close()
+        self.parties.close()
         self.following.close()
         self.files.close()
         self.port_counters.close()
@@ -129,6 +135,11 @@ class Router:
         """pid: of a process whose file system has the device's files, which follow then. labels, member: see Container."""
         _check_labels(labels or {})
         container = self.registry.add(name, open_namespace(netns), addresses, tenant, allow)
+        try:
+            self.parties.add(container)
+        except Refused:
+            self.registry.remove(name)
+            raise
         container.labels = labels or container.labels
         if member:
             _add_member(container, member)
@@ -162,6 +173,7 @@ class Router:
         self.tcp.remove(container)
         self.hosts.gone(container.addresses)
         self.store.release(container.addresses)
+        self.parties.remove(container)
         self.following.again(container.granted + container.taken)
         log.info("container %s: removed", name)
         return {}
@@ -177,6 +189,7 @@ class Router:
 
     def _announce(self, container):
         """To whoever sends to its addresses."""
+        self.parties.add(container)
         self.nics.container_add(container)
         self.hosts.here(container.addresses)
         self.store.claim(container)
@@ -190,6 +203,7 @@ class Router:
             self.store.release(lost)
             self._announce(container)
         else:
+            self.parties.add(container)
             self.tcp.add(container)
         self.sessions.set_gids(container)
         log.info("container %s: now %s", container.name, ", ".join(map(str, container.addresses)))
@@ -203,7 +217,8 @@ class Router:
         if container is not None:
             known = self.registry.named(container)
             limits, records = self.sessions.limits_of(known)
-            said |= {"container": known.name, "tenant": known.tenant, "sessions": limits, "records": records}
+            said |= {"container": known.name, "tenant": known.tenant, "sessions": limits, "records": records,
+                     "reach": self.parties.reaches(known)}
         return said
 
     def set_polling(self, mode):
@@ -225,9 +240,9 @@ class Router:
         """Replaces the map. Connections that exist stay where they are; new ones follow it."""
         if self.store.name != Store.name:
             raise Refused(errno.EPERM, f"the map comes from {self.store.name}")
-        own, elsewhere = static.parse(hosts, addresses.own())
+        own, elsewhere, tenants = static.parse(hosts, addresses.own())
         self._settle(own)
-        self.hosts.replace(elsewhere)
+        self.hosts.replace(elsewhere, tenants)
         log.info("%d other hosts, %d virtual addresses; this one is %s, RoCE MTU %d", len(self.hosts.others()),
                  len(elsewhere), own, self.nics.mtu)
         return {"address": str(own), "mtu": self.nics.mtu}
@@ -284,10 +299,22 @@ class Router:
         self.files.refresh(container)
 
     def _on_moved(self, changes):
+        self.parties.moved([address for address, host in changes.items() if host])  # before anybody can be connected to it
         self.nics.moved(changes)
+        self.parties.moved([address for address, host in changes.items() if not host])
         self.tcp.hosts.moved(changes)
         self.nics.measure(self.hosts.others())
         self.following.again(address for address, host in changes.items() if host is not HERE)
+
+    def _use_policy(self, settings):
+        """Raises ValueError, having changed nothing."""
+        self.sessions.set_policy(settings)
+        self.parties.replaced()
+        self.tcp.set_reach(self.policies.reach)
+
+    def _on_ended(self, container, number):
+        self.port_counters.ended(container, number)
+        self.parties.ended(number)
 
     def _on_reaped(self):
         try:

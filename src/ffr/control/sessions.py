@@ -16,11 +16,13 @@ log = logging.getLogger(__name__)
 class Sessions:
     """The Python side of a session: its container and its grant. Everything else of it is the reactor's."""
 
-    def __init__(self, reactor, policies, on_ended=lambda container, number: None):
-        """on_ended: called before the number of a session that has ended is anybody else's."""
+    def __init__(self, reactor, policies, on_ended=lambda container, number: None, party_of=lambda container: 0):
+        """on_ended: called before the number of a session that has ended is anybody else's. party_of: the number of a
+        container's party."""
         self._reactor = reactor
         self._policies = policies
         self._on_ended = on_ended
+        self._party_of = party_of
         self._late = set()  # numbers that the reactor had no time to hear new limits of
         self._open = {}  # number -> (container, Grant, pid, pidfd)
 
@@ -112,7 +114,7 @@ class Sessions:
             for fd in (sock.fileno(), *segments.fds):
                 given.append(os.dup(fd))  # close-on-exec, as all of Python's
             number = self._reactor.attach(*given, container.gids, limits, container.name, pid, container.guid,
-                                          container.port_up, container.mtus)
+                                          container.port_up, container.mtus, self._party_of(container))
             undo.pop_all()
         return number, segments
 

@@ -1,8 +1,10 @@
-from libc.errno cimport EINVAL, ENOMEM
+from libc.errno cimport EACCES, EINVAL, ENOMEM
 
 from ffcore.control cimport ff_cmd_create_ah, ff_cmd_handle, ff_reply_handle
+from ffcore.grh cimport ff_gid_is_multicast
 from ffr.handlers.base cimport owns_ah
 from ffr.objects.memory cimport pd_context
+from ffr.objects.reach cimport reach_deny, reach_to
 from ffr.state cimport FFR_AH, FFR_NONE, ffr_session, has_gid, object_free, object_new
 
 
@@ -15,6 +17,9 @@ cdef int create_ah(ffr_router *r, uint32_t session, const void *body, void *repl
         return EINVAL
     if not c.attr.is_global or c.attr.port_num != 1 or not has_gid(s, c.attr.sgid_index):
         return EINVAL                        # RoCE has no LIDs: an address is a GID
+    if not ff_gid_is_multicast(c.attr.dgid) and not reach_to(r, session, c.attr.dgid):
+        reach_deny(r, session, c.attr.dgid, False)
+        return EACCES
     if s.count[FFR_AH] >= s.limit.max_ah:
         return ENOMEM
     index = object_new(r, FFR_AH, session)

@@ -1,4 +1,4 @@
-from libc.errno cimport EBUSY, EINVAL, ENOMEM, EOPNOTSUPP
+from libc.errno cimport EACCES, EBUSY, EINVAL, ENOMEM, EOPNOTSUPP
 from libc.stdint cimport uint64_t
 
 from ffcore.control cimport (FF_NO_HANDLE, FF_QP_OPENED, ff_cap, ff_cmd_create_qp, ff_cmd_handle, ff_cmd_modify_qp, ff_qp_attr,
@@ -22,6 +22,7 @@ from ffr.ibv cimport (IBV_ACCESS_HUGETLB, IBV_ACCESS_LOCAL_WRITE, IBV_ACCESS_MW_
 from ffr.mem.region cimport object_with_ring, pages_of
 from ffr.nic.base cimport nic_enter, nic_for, nic_mtu
 from ffr.objects.qp cimport qp_activate, qp_error, qp_event, qp_reset, qp_set_state, qp_unlist
+from ffr.objects.reach cimport reach_both, reach_deny
 from ffr.objects.srq cimport srq_feed
 from ffr.state cimport FFR_MAX_RD_ATOMIC, FFR_MAX_WR, FFR_NONE, FFR_QP, FFR_RUN, ffr_qp, ffr_session, has_gid
 
@@ -259,6 +260,9 @@ cdef int modify_qp(ffr_router *r, uint32_t session, const void *body, void *repl
     if mask & IBV_QP_PATH_MTU and mask & IBV_QP_AV and 128 << c.attr.path_mtu > nic_mtu(r, session, &c.attr.ah):
         (<ff_reply_state *>reply).mtu_max = nic_mtu(r, session, &c.attr.ah)
         return EINVAL
+    if mask & IBV_QP_AV and not reach_both(r, session, c.attr.ah.dgid):
+        reach_deny(r, session, c.attr.ah.dgid, False)
+        return EACCES
     take_values(&q.attr, mask, &c.attr)
     q.retries = q.attr.retry_cnt
     q.rnr_retries = q.attr.rnr_retry

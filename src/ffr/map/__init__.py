@@ -3,6 +3,7 @@
     hosts     the map as the router uses it: lookups, and who hears of changes
     static    a map written down: the TOML file of `freeflow router --hosts`, the op hosts.set
     embedded  the contract of a store, and the one of a single host
+    tenants   names of tenants that mean something
     records   what hosts say of themselves and of their containers in etcd: keys and values, checked
     claims    all records together, and by which rule an address that two hosts claim is one host's
     settings  where etcd is, and how it is spoken to

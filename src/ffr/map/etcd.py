@@ -50,7 +50,7 @@ class EtcdStore(Store):
             await self._session.leave()
 
     def claim(self, container):
-        self._wanted.add(container.name, container.addresses)
+        self._wanted.add(container.name, container.addresses, container.tenant)
 
     def release(self, addresses):
         self._wanted.remove(addresses)
@@ -114,10 +114,12 @@ class EtcdStore(Store):
         return None if owner == self._own else owner
 
     async def _tell(self, changes):
+        tenants = {address: self._claims.claim(host, address).tenant for address, host in changes.items()
+                   if host is not None and self._claims.claim(host, address)}
         changes = list(changes.items())
         self._beyond = 0
         for start in range(0, len(changes), BATCH):
-            self._beyond += self._hosts.move(dict(changes[start:start + BATCH]))
+            self._beyond += self._hosts.move(dict(changes[start:start + BATCH]), tenants)
             await asyncio.sleep(0)
         if self._beyond:
             log.error("%d addresses are not reached: the map of hosts is full", self._beyond)

@@ -7,6 +7,10 @@ On a single host it is all there is (the embedded store): what is registered her
 Several hosts fill it from a file (static.py) or from etcd (etcd.py).
 """
 
+from types import MappingProxyType
+
+from ffr.map.tenants import DEFAULT_TENANT, HOST_TENANT
+
 HERE = "here"  # in a change: the address is a container's of this host
 ADDRESSES_MAX = 32768  # virtual addresses elsewhere: half of the places of the NIC's table (ROCE_GIDS)
 
@@ -18,6 +22,7 @@ class HostMap:
         self.own = None  # this host's address on the underlay; None while there is no other host
         self._here = set()
         self._elsewhere = {}  # virtual address -> host
+        self._tenants = {}  # of those: virtual address -> tenant, where it is another one than DEFAULT_TENANT
         self._listeners = []
         self._contested = []
 
@@ -34,6 +39,11 @@ class HostMap:
     def is_elsewhere(self, address):
         """Whether another host claims it, whatever is here."""
         return address in self._elsewhere
+
+    def tenant_of(self, address):
+        """Whose an address is that another host claims: "host", that host's own; or None, when none claims it."""
+        host = self._elsewhere.get(address)
+        return HOST_TENANT if host == address and host is not None else host and self._tenants.get(address, DEFAULT_TENANT)
 
     def others(self):
         """{other host: how many virtual addresses are behind it}."""
@@ -72,17 +82,22 @@ class HostMap:
         self._here -= left
         self._tell({address: self._elsewhere.get(address) for address in left})
 
-    def move(self, changes):
-        """{virtual address: the other host that has it, or None}. What is beyond ADDRESSES_MAX is left out; returns how
-        many those were."""
+    def move(self, changes, tenants=MappingProxyType({})):
+        """{virtual address: the other host that has it, or None}, and {virtual address: tenant}, where that is not
+        DEFAULT_TENANT. What is beyond ADDRESSES_MAX is left out; returns how many those were."""
         moved, contested, refused = {}, [], 0
         for address, host in changes.items():
-            if self._elsewhere.get(address) == host:
+            tenant = tenants.get(address, DEFAULT_TENANT)
+            if self._elsewhere.get(address) == host and (host is None or self._tenants.get(address, DEFAULT_TENANT) == tenant):
                 continue
+            self._tenants.pop(address, None)
+            if host is not None and tenant != DEFAULT_TENANT:
+                self._tenants[address] = tenant
             if host is None:
                 del self._elsewhere[address]
             elif address not in self._elsewhere and len(self._elsewhere) >= ADDRESSES_MAX:
                 refused += 1
+                self._tenants.pop(address, None)
                 continue
             else:
                 self._elsewhere[address] = host
@@ -96,9 +111,9 @@ class HostMap:
                 function(contested)
         return refused
 
-    def replace(self, elsewhere):
+    def replace(self, elsewhere, tenants=MappingProxyType({})):
         """As move, for a whole map: what is not in it is forgotten."""
-        return self.move(dict.fromkeys(self._elsewhere.keys() - elsewhere.keys()) | elsewhere)
+        return self.move(dict.fromkeys(self._elsewhere.keys() - elsewhere.keys()) | elsewhere, tenants)
 
     def _tell(self, changes):
         if changes:

@@ -1,7 +1,7 @@
 """What hosts say of themselves in etcd: keys and values, made and checked. Pure.
 
     PREFIX hosts/10.31.0.1                  {"name": "rack7-3", "instance": "9f…"}
-    PREFIX containers/10.31.0.1/10.32.1.1   {"name": "web", "since": 0}
+    PREFIX containers/10.31.0.1/10.32.1.1   {"name": "web", "since": 0, "tenant": "shop"}
 
 A host writes below its own address alone, so etcd's roles can hold it to that, and all of it is under its lease. Its
 own record is the last that it writes: whoever sees it sees all of the host's containers.
@@ -10,6 +10,7 @@ own record is the last that it writes: whoever sees it sees all of the host's co
 import json
 from dataclasses import dataclass
 
+from ffr.map.tenants import DEFAULT_TENANT, RESERVED_TENANTS
 from ffr.network import addresses as ip
 
 PREFIX = "/freeflow/"
@@ -36,6 +37,7 @@ class Claim:
     address: object
     name: str
     order: int  # which of two claims is the newer one: etcd's revision when the container came
+    tenant: str = DEFAULT_TENANT
 
 
 def host_key(prefix, host):
@@ -50,9 +52,9 @@ def host_value(name, instance):
     return _value(name=name[:NAME_CHARACTERS_MAX], instance=instance)
 
 
-def claim_value(name, since=0):
+def claim_value(name, since=0, tenant=DEFAULT_TENANT):
     """`since`: a claim's order when it is written again because its lease was lost; the container did not come now."""
-    return _value(name=name, since=since)
+    return _value(name=name, since=since, **({} if tenant == DEFAULT_TENANT else {"tenant": tenant}))
 
 
 def parse(prefix, key, value, created):
@@ -62,7 +64,7 @@ def parse(prefix, key, value, created):
     if kind == "hosts" and len(rest) == 1:
         return HostRecord(_address(rest[0]), _text(fields, "name"), _text(fields, "instance"))
     if kind == "containers" and len(rest) == 2:
-        return Claim(_address(rest[0]), _address(rest[1]), _text(fields, "name"), _order(fields, created))
+        return Claim(_address(rest[0]), _address(rest[1]), _text(fields, "name"), _order(fields, created), _tenant(fields))
     raise BadRecord("no such kind of record")
 
 
@@ -113,6 +115,13 @@ def _text(fields, name):
     if not isinstance(text, str) or not text.isprintable() or not 0 < len(text) <= NAME_CHARACTERS_MAX:
         raise BadRecord(f"`{name}`: 1 to {NAME_CHARACTERS_MAX} printable characters are needed")
     return text
+
+
+def _tenant(fields):
+    tenant = _text({"tenant": DEFAULT_TENANT} | fields, "tenant")
+    if tenant in RESERVED_TENANTS:
+        raise BadRecord(f"`tenant`: none can be called {tenant!r}")
+    return tenant
 
 
 def _order(fields, created):

@@ -9,6 +9,7 @@ import logging
 
 from ffr.map.claims import Claims
 from ffr.map.client import Client, EtcdError
+from ffr.map.tenants import DEFAULT_TENANT
 from ffr.map.records import BadRecord, HostRecord, claim_key, claim_value, host_key, host_value, parse
 
 log = logging.getLogger(__name__)
@@ -24,11 +25,11 @@ class Wanted:
         self.prefix, self.own, self.name, self.instance = prefix, own, name, instance
         self.lease = 0
         self.changed = asyncio.Event()
-        self._containers = {}  # virtual address -> container's name
+        self._containers = {}  # virtual address -> (container's name, tenant)
         self._since = {}  # virtual address -> order of the claim, once etcd has said it
 
-    def add(self, name, addresses):
-        self._containers |= dict.fromkeys(addresses, name)
+    def add(self, name, addresses, tenant=DEFAULT_TENANT):
+        self._containers |= dict.fromkeys(addresses, (name, tenant))
         self.changed.set()
 
     def remove(self, addresses):
@@ -44,8 +45,8 @@ class Wanted:
 
     def records(self):
         """{key: value}, the host's own last."""
-        made = {claim_key(self.prefix, self.own, address): claim_value(name, self._since.get(address, 0))
-                for address, name in self._containers.items()}
+        made = {claim_key(self.prefix, self.own, address): claim_value(name, self._since.get(address, 0), tenant)
+                for address, (name, tenant) in self._containers.items()}
         return made | {host_key(self.prefix, self.own): host_value(self.name, self.instance)}
 
     def is_ours(self, key):
@@ -122,7 +123,7 @@ class Session:
             old, new = (parse(self._settings.prefix, key, text, 1 << 62) for text in (there, value))
         except BadRecord:
             return False
-        return not isinstance(new, HostRecord) and old.name == new.name
+        return not isinstance(new, HostRecord) and (old.name, old.tenant) == (new.name, new.tenant)
 
     async def _watch(self, revision):
         async for events in self._client.watch(self._prefix, revision, self._began.set):

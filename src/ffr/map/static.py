@@ -1,4 +1,5 @@
-"""A map that is written down: {host address: [virtual addresses and small networks]}, as JSON or TOML has it."""
+"""A map that is written down: {host address: [virtual addresses and small networks]}, as JSON or TOML has it; instead of the
+list also {tenant: list}, where they are not all of one tenant."""
 
 import errno
 import ipaddress
@@ -7,6 +8,7 @@ import tomllib
 from ffr.errors import Refused
 from ffr.map.hosts import ADDRESSES_MAX
 from ffr.map.settings import Settings
+from ffr.map.tenants import DEFAULT_TENANT, RESERVED_TENANTS
 
 NETWORK_MAX = 4096  # addresses of one network that stands for its containers
 
@@ -31,25 +33,27 @@ def load(path):
 
 
 def parse(hosts, own):
-    """(this host's address, {virtual address: its host} of the others, host addresses among them). `own`: the
-    addresses of this machine, by which it finds itself. Raises Refused."""
-    wanted = _expanded(hosts)
+    """(this host's address, {virtual address: its host} of the others, host addresses among them, {virtual address: tenant}
+    where that is said). `own`: the addresses of this machine, by which it finds itself. Raises Refused."""
+    wanted, tenants = _expanded(hosts)
     mine = [address for address in wanted if address in own]
     if len(mine) != 1:
         count = f"{len(mine)} of these hosts are" if mine else "none of these hosts is"
         raise Refused(errno.EINVAL, f"{count} this one, and one must be: its addresses are {', '.join(map(str, own))}")
     return mine[0], {address: host for host, virtual in wanted.items() if host != mine[0]
-                     for address in virtual | {host}}
+                     for address in virtual | {host}}, tenants
 
 
 def _expanded(hosts):
-    wanted, owner = {}, {}
+    wanted, owner, tenants = {}, {}, {}
     try:
         for text, virtual in hosts.items():
-            if not isinstance(virtual, list):
-                raise ValueError(f"{text}: a list of addresses is needed")
             host = ipaddress.ip_address(text)
-            wanted[host] = set().union(*map(_network, virtual))
+            wanted[host] = set()
+            for tenant, part in _parts(text, virtual):
+                mine = set().union(*map(_network, part))
+                wanted[host] |= mine
+                tenants |= dict.fromkeys(mine, tenant)
             for address in wanted[host] | {host}:
                 if owner.setdefault(address, host) != host:
                     raise ValueError(f"{address} is on two hosts")
@@ -57,7 +61,18 @@ def _expanded(hosts):
                 raise Refused(errno.ENOSPC, f"the map of hosts has more than {ADDRESSES_MAX} addresses")
     except ValueError as error:
         raise Refused(errno.EINVAL, str(error)) from None
-    return wanted
+    return wanted, tenants
+
+
+def _parts(host, virtual):
+    """(tenant, addresses and networks)."""
+    parts = virtual if isinstance(virtual, dict) else {DEFAULT_TENANT: virtual}
+    for tenant, part in parts.items():
+        if not isinstance(part, list):
+            raise ValueError(f"{host}: a list of addresses is needed, or a table of such lists by their tenants")
+        if tenant in RESERVED_TENANTS:
+            raise ValueError(f"{host}: no tenant can be called {tenant!r}")
+    return parts.items()
 
 
 def _network(text):

@@ -26,6 +26,13 @@ def gid(address):
     return bytes(10) + b"\xff\xff" + address.packed
 
 
+def gid_network(network):
+    """The GIDs of a network's addresses, as an IPv6Network."""
+    if network.version == 6:
+        return network
+    return ipaddress.IPv6Network((gid(network.network_address), 96 + network.prefixlen))
+
+
 def own():
     """The global addresses of this process's network namespace: IPv4 before IPv6, interfaces in their order. A host
     without any has 127.0.0.1, so that programs on it reach each other. At most GID_TABLE of them."""

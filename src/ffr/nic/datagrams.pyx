@@ -10,6 +10,7 @@ from ffr.nic.message cimport (DONE, EMPTY, READY, STOPPED, UDP_HEADER, await_rec
                               wait_is_over)
 from ffr.objects.mcast cimport mcast_next
 from ffr.objects.qp cimport FFR_BATCH, FFR_TURN_BYTES, qp_sent, qp_shared
+from ffr.objects.reach cimport reach_to
 from ffr.objects.rq cimport rq_of
 from ffr.state cimport FFR_AHS, FFR_NONE, FFR_RUN, ffr_ah, ffr_qp, ffr_session, has_gid
 
@@ -112,6 +113,9 @@ cdef int multicast(ffr_router *r, uint32_t index, const ff_wqe *w, nic_datagram 
 cdef int send(ffr_router *r, uint32_t index, const ff_wqe *w, nic_datagram *d) noexcept nogil:
     if not has_gid(&r.state.session[r.state.qp[index].o.session], d.ah.attr.sgid_index):
         dropped(r, index)                    # the container has lost that address since the handle was made
+        return DONE
+    if not ff_gid_is_multicast(d.ah.attr.dgid) and not reach_to(r, r.state.qp[index].o.session, d.ah.attr.dgid):
+        dropped(r, index)                    # so it was when the handle was made: another rule, or another's address
         return DONE
     address(r, index, w, d)
     if ff_gid_is_multicast(d.ah.attr.dgid):

@@ -1,16 +1,11 @@
-from libc.stdint cimport uint64_t
-from libc.string cimport memcmp, memcpy
+from libc.string cimport memcmp
 
+from ffcore.grh cimport ff_gid_hash
 from ffr.state cimport FFR_MCAST_BUCKETS, FFR_NONE, ffr_mcast
 
 
 cdef uint32_t *bucket_of(ffr_router *r, const uint8_t *gid) noexcept nogil:
-    """The epoch is random, so that nobody can choose groups that fall into another's bucket."""
-    cdef uint64_t half[2]
-    memcpy(half, gid, 16)
-    half[0] = (half[0] ^ r.state.epoch) * <uint64_t>0x9E3779B97F4A7C15
-    half[0] = (half[0] ^ half[0] >> 32 ^ half[1]) * <uint64_t>0xD6E8FEB86659FD93
-    return &r.state.mcast_bucket[(half[0] >> 32) % FFR_MCAST_BUCKETS]
+    return &r.state.mcast_bucket[ff_gid_hash(gid, r.state.epoch) % FFR_MCAST_BUCKETS]
 
 
 cdef uint32_t mcast_next(ffr_router *r, const uint8_t *gid, uint32_t previous) noexcept nogil:

@@ -1,4 +1,4 @@
-"""The policies, in the order in which they are asked. To add one: its line here (see base.py for the contract)."""
+"""The policies of sessions, in the order in which they are asked. To add one: its line here (see base.py for the contract)."""
 
 import os
 import stat
@@ -9,6 +9,7 @@ from ffr.errors import Refused
 from ffr.policy.base import SESSION_LIMITS, table
 from ffr.policy.memory import segment_bytes
 from ffr.policy.quota import SIZES, Quota
+from ffr.policy.reach import Reach
 
 POLICIES = {
     "quota": Quota,
@@ -32,7 +33,7 @@ class Policies:
 
     def __init__(self, settings=None):
         """`settings`: the policy file's tables, one per policy. Raises ValueError."""
-        self._chain = _chain(settings)
+        self._chain, self.reach = _made(settings)
 
     @classmethod
     def of_file(cls, path):
@@ -42,7 +43,7 @@ class Policies:
     def replace(self, settings, grants):
         """Other settings from now on. `grants`: (container, Grant) of each session that exists; their limits follow. Raises
         ValueError, having changed nothing."""
-        self._chain = _chain(settings)
+        self._chain, self.reach = _made(settings)
         for container, grant in grants:
             sizes = {key: grant.limits[key] for key in SIZES}
             grant.limits, grant.asked = _start(grant.memory_bytes), []
@@ -87,18 +88,20 @@ def settings_of(path):
         raise ValueError(f"{path}: more than {FILE_MAX} bytes")
     try:
         settings = tomllib.loads(text.decode())
-        _chain(settings)
+        _made(settings)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: {error}") from None
     return settings
 
 
-def _chain(settings):
+def _made(settings):
+    """(the policies of sessions, the Reach)."""
     settings = dict(settings or {})
+    reach = Reach(table("reach", settings.pop("reach", {})))
     chain = [policy(table(name, settings.pop(name, {}))) for name, policy in POLICIES.items()]
     if settings:
-        raise ValueError(f"unknown policies: {', '.join(sorted(settings))}; known are {', '.join(POLICIES)}")
-    return chain
+        raise ValueError(f"unknown policies: {', '.join(sorted(settings))}; known are {', '.join([*POLICIES, 'reach'])}")
+    return chain, reach
 
 
 def _start(memory_bytes):

@@ -17,7 +17,8 @@ from ffr.mem.mappings cimport mapping_take_unwanted
 from ffr.nic.base cimport nics_deadline
 from ffr.objects.qp cimport qp_rest
 from ffr.reactor.rounds cimport attach, pass_once
-from ffr.reactor.state cimport (ADMIN_ATTACH, ADMIN_GIDS, ADMIN_LIMITS, ADMIN_MAPPED, ADMIN_NONE, ADMIN_PORT, ADMIN_TAKEN, ADMIN_WANTED,
+from ffr.reactor.reach cimport reach_obey
+from ffr.reactor.state cimport (ADMIN_ATTACH, ADMIN_GIDS, ADMIN_LIMITS, ADMIN_MAPPED, ADMIN_NONE, ADMIN_PORT, ADMIN_REACH, ADMIN_TAKEN, ADMIN_WANTED,
                                 DROPPED_MAX, STAND_INS_MAX, TAKEN_MAX)
 from ffr.state cimport (FFR_CHANNEL, FFR_CQ, FFR_FASTPATH, FFR_LOWCPU, FFR_MR, FFR_NONE, FFR_PD, FFR_QP, ffr_router, ffr_session)
 
@@ -108,6 +109,8 @@ cdef void obey(ffr_loop *l) noexcept nogil:
         attach(l, l.admin_session)
     elif op == ADMIN_WANTED:
         hand_out(l)
+    elif op == ADMIN_REACH:
+        reach_obey(l.r)
     elif s.used and not s.closing:
         if op == ADMIN_GIDS:
             change_gids(l, s)

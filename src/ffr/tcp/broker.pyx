@@ -17,6 +17,7 @@ from ffr.tcp.peers cimport *
 from ffr.tcp.remote cimport errands_free, errands_make, hear_peer, links_came, peer_lost
 from ffr.tcp.serve cimport idle_ms, keep_house, serve
 from ffr.tcp.state cimport *
+from ffr.tcp.reach cimport REACH_PAIRS, reach_take
 from ffr.tcp.tables cimport *
 
 cdef extern from "ffr/tcp/kernel.h" nogil:
@@ -151,6 +152,22 @@ cdef class Broker:
             index = container_of(&self.b, device, inode)
             if index != NONE:
                 container_drop(&self.b, index)
+
+    def set_reach(self, pairs):
+        """(client's tenant, server's), numbers, of those that may connect although they are not the same; ANY (0): any.
+        Connections that exist stay. Raises ValueError, MemoryError."""
+        cdef uint64_t *made
+        cdef uint32_t i
+        pairs = sorted(set(pairs))
+        if len(pairs) > REACH_PAIRS:
+            raise ValueError(f"{len(pairs)} pairs of tenants, more than {REACH_PAIRS}")
+        made = <uint64_t *>calloc(len(pairs) + 1, 2 * sizeof(uint64_t))
+        if made == NULL:
+            raise MemoryError
+        for i, (client, server) in enumerate(pairs):
+            made[2 * i], made[2 * i + 1] = client, server
+        with Locked(self):
+            reach_take(&self.b, made, len(pairs))
 
     # ---- other hosts ----
 

@@ -9,6 +9,8 @@ from ffr.tcp.hosts import Hosts
 
 log = logging.getLogger(__name__)
 
+ANY = 0  # of tenants' numbers
+
 
 class TcpMode:
     """Without the rights that it needs (CAP_SYS_ADMIN, to look into containers' namespaces) it serves nobody, and
@@ -44,6 +46,16 @@ class TcpMode:
 
     def remove(self, container):
         self._broker.remove_container(container.namespace.id.device, container.namespace.id.inode)
+
+    def set_reach(self, reach):
+        """reach: the ffr.policy.reach.Reach that holds now. Its rules about networks let nobody connect here: those stay on
+        the network that they have."""
+        pairs = {(_number(a) if a else ANY, _number(b) if b else ANY) for a, b in reach.tenants()}
+        try:
+            self._broker.set_reach(pairs)
+        except ValueError as error:
+            log.error("TCP mode leaves other tenants' connections on the overlay: %s", error)
+            self._broker.set_reach(())
 
     def status(self):
         """Connects by outcome, what is under way (broker.pyx: counters), and which other hosts are linked."""

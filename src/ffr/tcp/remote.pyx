@@ -8,6 +8,7 @@ from ffr.tcp.kernel cimport send_reply
 from ffr.tcp.link cimport link_become, link_hold, link_lock, link_name
 from ffr.tcp.peers cimport *
 from ffr.tcp.state cimport *
+from ffr.tcp.reach cimport reach_allows
 from ffr.tcp.tables cimport *
 
 cdef extern from "ffr/tcp/kernel.h" nogil:
@@ -322,7 +323,7 @@ cdef uint32_t accept_offer(broker *b, uint32_t peer, ffr_peer_message *m) noexce
     if server == NONE:
         m.reason = FF_TCP_NO_CONTAINER
         return NONE
-    if b.containers[server].tenant != m.tenant:
+    if not reach_allows(b, m.tenant, b.containers[server].tenant):
         return NONE
     m.reason = FF_TCP_QUOTA
     if b.pendings >= b.pending_limit or b.peers[peer].pending >= b.pending_limit // PENDING_SHARE:

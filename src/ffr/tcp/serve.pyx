@@ -8,6 +8,7 @@ from ffr.tcp.link cimport link_hold, link_left, link_lock, link_name, link_pair
 from ffr.tcp.peers cimport channel_flush, links_sweep, place_of
 from ffr.tcp.remote cimport (errands_expire, is_remote, peer_lost, remote_connect, remote_settle)
 from ffr.tcp.state cimport *
+from ffr.tcp.reach cimport reach_allows
 from ffr.tcp.tables cimport *
 
 cdef extern from "ffr/tcp/kernel.h" nogil:
@@ -184,7 +185,7 @@ cdef uint32_t refusal(broker *b, session *s, ff_tcp_request *ask, uint32_t serve
     cdef container *c = &b.containers[s.container]
     if server == NONE:
         return FF_TCP_NO_CONTAINER
-    if b.containers[server].tenant != c.tenant:
+    if not reach_allows(b, c.tenant, b.containers[server].tenant):
         return FF_TCP_REFUSED
     if is_privileged(s):
         return FF_TCP_PRIVILEGED

@@ -155,6 +155,8 @@ cdef struct broker:
     int quiet_diag            # NETLINK_SOCK_DIAG socket in that one, or -1
     bint stopping
     container *containers
+    uint64_t *reach           # pairs of tenants (client, server) that rules let connect, sorted
+    uint32_t reach_pairs
     address_slot *by_address
     listener *listeners
     uint32_t *listener_heads

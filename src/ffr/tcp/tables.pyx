@@ -55,6 +55,7 @@ cdef void tables_free(broker *b) noexcept nogil:
         for i in range(SESSIONS):
             if b.sessions[i].fd >= 0:
                 close(b.sessions[i].fd)
+    free(b.reach)
     free(b.containers)
     free(b.by_address)
     free(b.listeners)

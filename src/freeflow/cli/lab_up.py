@@ -24,7 +24,11 @@ from freeflow.lab import model
               help="What carries connections between hosts: RoCEv2 over UDP, or the routers' TCP streams.")
 @click.option("--overlay", type=click.Choice(model.OVERLAYS), default="bridge", show_default=True,
               help="How the containers' ordinary network crosses the wire.")
-def command(hosts, containers, mode, nic, link, overlay):
+@click.option("--tenants", metavar="NAME,…", default="default", show_default=True,
+              help="Whose the containers are: of each host's the first is the first one's, and so on in turn.")
+@click.option("--policy", type=click.Path(exists=True, dir_okay=False, resolve_path=True),
+              help="A policy file, which the routers follow.")
+def command(hosts, containers, mode, nic, link, overlay, tenants, policy):
     """Make a lab: HOSTS network namespaces joined by a wire, each with a router, and CONTAINERS containers in each.
 
     Container h1c2 has 10.32.1.2, host h1 10.31.0.1. FREEFLOW_LAB names the lab (default: lab), so that several can
@@ -36,7 +40,7 @@ def command(hosts, containers, mode, nic, link, overlay):
     if nic == "verbs":
         raise click.UsageError(f"--nic verbs is not available yet: {', '.join(NICS)} are")
     from freeflow.lab.up import up
-    plan = model.Plan(lab_name(), hosts, containers, overlay, wire_mtu(), nic, link)
+    plan = model.Plan(lab_name(), hosts, containers, overlay, wire_mtu(), nic, link, tuple(tenants.split(",")), policy)
     record = up(plan, say=lambda text: click.echo(f"lab: {text}", err=True))
     if plan.etcd_url:
         click.echo(f"etcd  {plan.etcd_url}   pid {record.processes[model.ETCD].pid}")

@@ -14,7 +14,8 @@ from freeflow.control import Control
 @router_options
 def command(container, as_json, directory, name):
     """Which policy file is in force, and whether a later content of it was refused. With CONTAINER: the limits of each of its
-    sessions, and the record of the file that says each; without a record it is the default."""
+    sessions, and the record of the file that says each; without a record it is the default; and which rules let it and others
+    reach each other."""
     with Control(directory, name) as router:
         said = router.call("policy.show", **({"container": container} if container else {}))
     if as_json:
@@ -23,6 +24,8 @@ def command(container, as_json, directory, name):
     click.echo(f"policy: {said['file'] or 'none (freeflow router --policy FILE)'}")
     if said["error"]:
         click.echo(f"refused, the last good one stays: {said['error']}")
+    for rule in said.get("reach", ()):
+        click.echo(f"reaches others, or they it, by {rule}")
     if container and not said["sessions"]:
         click.echo(f"{said['container']}, tenant {said['tenant']}: no session now")
     for number, limits in said.get("sessions", {}).items():

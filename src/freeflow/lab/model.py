@@ -35,6 +35,7 @@ class Container:
     lab: str
     host: int
     index: int
+    tenant: str = "default"
 
     @property
     def name(self):
@@ -112,8 +113,11 @@ class Plan:
     wire_mtu: int = 1500
     nic: str = "auto"
     link: str = "udp"
+    tenants: tuple = ("default",)  # of each host's containers, in turn
+    policy: str | None = None  # a file that the routers follow
 
     def __post_init__(self):
+        object.__setattr__(self, "tenants", tuple(self.tenants))  # a list, read from a record
         if not _LAB_NAME.fullmatch(self.name):
             raise FreeFlowError(f"lab name {self.name!r} (FREEFLOW_LAB): lower-case letters, digits and inner dashes, "
                                 "at most 32")
@@ -134,7 +138,8 @@ class Plan:
 
     @property
     def hosts(self):
-        return [Host(self.name, i, tuple(Container(self.name, i, j) for j in range(1, self.container_count + 1)))
+        return [Host(self.name, i, tuple(Container(self.name, i, j, self.tenants[(j - 1) % len(self.tenants)])
+                                        for j in range(1, self.container_count + 1)))
                 for i in range(1, self.host_count + 1)]
 
     @property

@@ -35,6 +35,7 @@ def start(directory, log, netns=None, name=ROUTER_NAME, command=None, variables=
 def options(plan):
     """Of `freeflow router`, on each host of a lab."""
     chosen = (["--nic", plan.nic] if plan.nic != "auto" else []) + (["--link", plan.link] if plan.link != "udp" else [])
+    chosen += ["--policy", str(plan.policy)] if plan.policy else []
     if plan.etcd_url:
         return [*chosen, "--etcd", plan.etcd_url, "--key", str(plan.key_path)]
     return [*chosen, "--hosts", str(plan.hosts_path)] if plan.nic in WIRED else chosen
@@ -69,7 +70,7 @@ def introduce(host, pids):
     with Control(str(host.router_directory), ROUTER_NAME) as router:
         for container in host.containers:
             router.call("container.add", name=container.name, netns=f"/proc/{pids[container.name]}/ns/net",
-                        addresses=[container.address], tenant="default", allow=[host.container_network],
+                        addresses=[container.address], tenant=container.tenant, allow=[host.container_network],
                         pid=pids[container.name])
 
 

@@ -12,14 +12,18 @@ from ffr.nic.base cimport NIC_NOWHERE, NIC_SENT, NIC_WAITS, nic_request
 from ffr.nic.message cimport OWN_QKEY, await_receiver, count, dropped, fault_is_local, owns, receives, take_receive
 from ffr.objects.mcast cimport mcast_next
 from ffr.objects.qp cimport qp_error, qp_received
+from ffr.objects.reach cimport reach_between
 from ffr.objects.rq cimport rq_of, rq_ready
 from ffr.state cimport FFR_NONE, FFR_QPS, ffr_ah, ffr_qp
 
 
 cdef bint welcome(ffr_router *r, uint32_t index, uint32_t to, const ff_wqe *w) noexcept nogil:
-    """Does this QP take datagrams, and those with this Q_Key?"""
+    """Does this QP take datagrams, from there, and those with this Q_Key?"""
     cdef const ffr_qp *p = &r.state.qp[to]
     cdef uint32_t qkey = r.state.qp[index].attr.qkey if w.qkey & <uint32_t>OWN_QKEY else w.qkey
+    if not reach_between(r, r.state.qp[index].o.session, p.o.session):
+        dropped(r, to)
+        return False
     if receives(p) and p.attr.qkey == qkey:
         return True
     if receives(p):

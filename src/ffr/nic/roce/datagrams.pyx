@@ -9,6 +9,7 @@ from ffcore.shm cimport FF_OP_SEND_IMM, FF_WQE_SOLICITED, ff_wqe
 from ffr.mem.guard cimport FFR_FAULT, guarded
 from ffr.ibv cimport IBV_QPS_RTR, IBV_QPS_RTS, IBV_QPT_UD, IBV_WC_LOC_PROT_ERR
 from ffr.objects.mcast cimport mcast_next
+from ffr.objects.reach cimport reach_from
 from ffr.nic.base cimport NIC_MAD_QKEY, NIC_MAD_QPN, NIC_MAD_SIZE, nic_mad_came, NIC_NO_ROOM, NIC_NOWHERE, NIC_SENT, nic_request
 from ffr.nic.message cimport OWN_QKEY, UDP_HEADER, dropped, local_of, owns
 from ffr.nic.roce.backlog cimport backlog_drop
@@ -166,9 +167,13 @@ cdef uint32_t receiver(roce_nic *n, const roce_packet *p, const uint8_t *dgid) n
     return index
 
 
-cdef void welcome(roce_nic *n, uint32_t index, roce_packet *p, const uint8_t *bytes, uint32_t size) noexcept nogil:
-    """To one QP, if it takes datagrams and has this Q_Key (9.8.3)."""
+cdef void welcome(roce_nic *n, uint32_t index, roce_packet *p, const uint8_t *sgid, const uint8_t *bytes,
+                  uint32_t size) noexcept nogil:
+    """To one QP, if it takes datagrams from there and has this Q_Key (9.8.3)."""
     cdef const ffr_qp *q = &n.router.state.qp[index]
+    if not reach_from(n.router, sgid, q.o.session):
+        dropped(n.router, index)
+        return
     if not roce_receives(q.state) or q.attr.qkey != p.qkey:
         if roce_receives(q.state):
             n.router.state.session[q.o.session].qkey_violations += 1
@@ -202,11 +207,11 @@ cdef void ud_take(roce_nic *n, roce_packet *p, const uint8_t *bytes, uint32_t si
     p.opcode = FF_UD | (p.opcode & FF_OPERATION_MASK)        # what was different is done
     p.grh = <const uint8_t *>&grh
     if not group:
-        welcome(n, index, p, bytes, size - FF_ICRC_SIZE)
+        welcome(n, index, p, f.sgid, bytes, size - FF_ICRC_SIZE)
         return
     index = mcast_next(n.router, f.dgid, FFR_NONE)
     while index != FFR_NONE:                 # bound: FFR_MCAST_QPS
-        welcome(n, n.router.state.mcast[index].qp, p, bytes, size - FF_ICRC_SIZE)
+        welcome(n, n.router.state.mcast[index].qp, p, f.sgid, bytes, size - FF_ICRC_SIZE)
         index = mcast_next(n.router, f.dgid, index)
 
 

@@ -10,7 +10,7 @@ import threading
 from libc.stdint cimport int32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
-from ffcore.grh cimport ff_gid_is_ipv4, ff_gid_is_multicast, ff_gid_of_ipv4
+from ffcore.grh cimport ff_gid_hash, ff_gid_is_ipv4, ff_gid_is_multicast, ff_gid_of_ipv4
 from ffcore.icrc cimport ff_icrc_flow_ipv4, ff_icrc_flow_ipv6
 from ffcore.roce cimport FF_ROCE_MAX_PACKET, FF_ROCE_PORT
 from ffcore.shm cimport ff_a32, ff_load32_acquire, ff_store32_release
@@ -42,16 +42,12 @@ cdef extern from "ffr/reactor/loop.h" nogil:
 
 # ---- the reactor's side ---------------------------------------------------------------------------------------------
 
-cdef inline uint32_t bucket(const uint8_t *gid) noexcept nogil:
-    """FNV-1a: GIDs of a subnet differ in their last byte."""
-    cdef uint32_t hash = 2166136261, i
-    for i in range(16):
-        hash = (hash ^ gid[i]) * 16777619
-    return (hash ^ hash >> 16) & (ROCE_GIDS - 1)
+cdef inline uint32_t bucket(const roce_nic *n, const uint8_t *gid) noexcept nogil:
+    return ff_gid_hash(gid, n.router.state.epoch) & (ROCE_GIDS - 1)
 
 
 cdef roce_gid *map_find(roce_nic *n, const uint8_t *gid) noexcept nogil:
-    cdef uint32_t at = bucket(gid), i
+    cdef uint32_t at = bucket(n, gid), i
     for i in range(ROCE_GIDS):               # in fact few: at most half of the places are used
         if n.tables.gid[at].state == ROCE_UNKNOWN:
             return NULL
@@ -65,7 +61,7 @@ cdef int map_put(roce_nic *n, const uint8_t *gid, uint32_t state, uint32_t peer)
     """0, or -1: the map is half full. What was taken back says no more than what nobody told, so its place is free again:
     containers come and go for as long as a router lives."""
     cdef roce_gid *entry = map_find(n, gid)
-    cdef uint32_t at = bucket(gid)
+    cdef uint32_t at = bucket(n, gid)
     if entry == NULL:
         while n.tables.gid[at].state != ROCE_UNKNOWN and n.tables.gid[at].state != ROCE_NOWHERE:
             at = (at + 1) & (ROCE_GIDS - 1)

@@ -90,7 +90,7 @@ def test_a_map_that_is_too_large_is_cut(hosts, monkeypatch):
 
 
 def test_a_written_map_has_this_host_and_the_others():
-    own, elsewhere = static.parse({"10.31.0.1": ["10.32.1.0/30"], "10.31.0.2": ["10.32.2.1"], "10.31.0.3": []}, (H1,))
+    own, elsewhere, _ = static.parse({"10.31.0.1": ["10.32.1.0/30"], "10.31.0.2": ["10.32.2.1"], "10.31.0.3": []}, (H1,))
     assert own == H1 and elsewhere == {A: H2, H2: H2, H3: H3}
 
 
