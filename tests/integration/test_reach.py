@@ -2,10 +2,13 @@
 change under connections."""
 
 import re
+import subprocess
 import time
 
 import pytest
+from api_programs import install_script
 from places import Lab
+from programs import SOURCES
 from router_process import eventually
 
 from freeflow.pair import Side, run_pair
@@ -170,6 +173,30 @@ def test_the_host_s_own_programs_need_a_rule_where_there_are_rules(tenants):
     tenants.use(ONLY_TENANTS)
     refused = tenants.rping(server="h1c1", client="h1")
     assert refused.returncode and "RDMA_CM_EVENT_REJECTED" in refused.stdout + refused.stderr, refused
+
+
+def test_a_forged_peer_is_not_heard(apart):
+    """From the true sender's host, where all containers' packets come from one address."""
+    def start(place, *words):
+        return apart.lab.popen(place, *install_script(apart.lab, place, SOURCES / "forged_peer.py")[len(apart.lab.enter(place)):], *words,
+                               stdin=subprocess.PIPE)
+    receiver = start("h2c2", "receiver")
+    running = [receiver]
+    try:
+        assert receiver.stdout.readline() == "up\n"
+        running.append(sender := start("h1c2", "sender", apart.lab.plan.find("h2c2").address))
+        assert sender.stdout.readline() == "connected\n", sender.communicate()
+        qpn, psn = receiver.stdout.readline().split()
+        running.append(thief := start("h1c1", "thief", qpn, psn, apart.lab.plan.find("h2c1").address))
+        said, complaints = thief.communicate(timeout=WAIT_S)
+        assert said == "sent True\n", complaints
+        sender.communicate("go\n", timeout=WAIT_S)
+        said, complaints = receiver.communicate(timeout=WAIT_S)
+        assert (said, receiver.returncode, sender.returncode) == ("right\n", 0, 0), complaints
+    finally:
+        for one in running:
+            one.kill()
+            one.communicate()
 
 
 def test_tcp_mode_keeps_tenants_apart_and_joins_them_by_a_rule(tenants):

@@ -19,6 +19,7 @@ from ffr.nic.roce.packets cimport packet_end
 from ffr.nic.roce.protocol.qp cimport roce_qp
 from ffr.nic.roce.tables cimport roce_nic_of, roce_peer, roce_receives
 from ffr.nic.roce.udp cimport ffr_udp_address, udp_room
+from ffr.nic.roce.protocol.transport cimport transport_start
 from ffr.nic.roce.protocol.wire cimport roce_emit
 from ffr.state cimport FFR_NONE, FFR_QPS, ffr_qp
 
@@ -229,7 +230,7 @@ cdef void roce_ud_enter(ffr_router *r, uint32_t qp, uint32_t before) noexcept no
         n.tables.side[qp].path = 0
         q.handle = qp
         q.qpn = from_.qpn
-        q.pkey = FF_DEFAULT_PKEY
+        transport_start(q)
         q.transport = FF_UD
         q.mtu = FF_ROCE_MAX_MTU
     q.qkey = from_.attr.qkey

@@ -14,7 +14,7 @@ from libc.string cimport memset
 from posix.mman cimport MAP_FAILED, MAP_SHARED, PROT_READ, PROT_WRITE, mmap
 
 from ffcore.grh cimport ff_gid_is_ipv4
-from ffcore.roce cimport (FF_DEFAULT_PKEY, FF_RC, FF_ROCE_BESIDE_IPV4, FF_ROCE_BESIDE_IPV6, FF_ROCE_MAX_PACKET, FF_ROCE_MIN_MTU, FF_UC, FF_UD, FF_XRC, ff_ack_timeout_ns, ff_immdt, ff_packets_of,
+from ffcore.roce cimport (FF_RC, FF_ROCE_BESIDE_IPV4, FF_ROCE_BESIDE_IPV6, FF_ROCE_MAX_PACKET, FF_ROCE_MIN_MTU, FF_UC, FF_UD, FF_XRC, ff_ack_timeout_ns, ff_immdt, ff_packets_of,
                           ff_reth)
 from ffcore.shm cimport ff_load32_acquire, ff_store32_release
 from ffr.objects.cq cimport cq_rouse
@@ -40,7 +40,7 @@ from ffr.nic.roce.protocol.qp cimport ROCE_RESOURCES, roce_qp, roce_resource
 from ffr.nic.roce.protocol.requester cimport ROCE_IDLE, requester_start, requester_stop
 from ffr.nic.roce.protocol.requester_timer cimport requester_timer
 from ffr.nic.roce.protocol.responder cimport responder_acks, responder_due, responder_start
-from ffr.nic.roce.protocol.transport cimport transport_receive, transport_request, transport_respond
+from ffr.nic.roce.protocol.transport cimport transport_receive, transport_request, transport_respond, transport_start
 from ffr.nic.roce.protocol.window cimport path_open
 from ffr.nic.roce.protocol.wire cimport roce_packet
 from ffr.nic.roce.udp cimport udp_flush, udp_init, udp_segments
@@ -455,7 +455,6 @@ cdef void roce_enter(ffr_router *r, uint32_t index, uint32_t before) noexcept no
         memset(s, 0, sizeof(roce_side))
         q.handle = index
         q.qpn = from_.qpn
-        q.pkey = FF_DEFAULT_PKEY
         q.transport = FF_UC if from_.type == IBV_QPT_UC else FF_RC if from_.type == IBV_QPT_RC else FF_XRC
         s.path = map_connect(nic, sgid_of(r, from_), from_.attr.ah.dgid)
         nic.tables.peer[s.path].references += 1
@@ -471,6 +470,7 @@ cdef void roce_enter(ffr_router *r, uint32_t index, uint32_t before) noexcept no
             q.read_size = cut_read_size(probe_hears(&nic.tables.peer[s.path].probe, r.now_ns)) if q.carries else 0
             q.answers = nic.tables.peer[s.path].probe.wanted
         take_attributes(q, from_)
+        transport_start(q)
         responder_start(q, from_.attr.rq_psn)
         nic.tables.connected += 1
         return

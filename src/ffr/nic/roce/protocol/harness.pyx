@@ -22,7 +22,8 @@ from ffr.nic.roce.protocol.requester cimport (ROCE_BLOCKED, ROCE_FULL, ROCE_IDLE
                                  requester_stop)
 from ffr.nic.roce.protocol.requester_timer cimport requester_timer
 from ffr.nic.roce.protocol.responder cimport responder_due, responder_flush, responder_start
-from ffr.nic.roce.protocol.transport cimport transport_receive, transport_receive_run, transport_request, transport_respond
+from ffr.nic.roce.protocol.transport cimport (transport_receive, transport_receive_run, transport_request, transport_respond,
+                                                  transport_start)
 from ffr.nic.roce.protocol.window cimport path_init, roce_path
 from ffr.nic.roce.protocol.wire cimport ROCE_PARSED, roce_emit, roce_parse, roce_zeros
 
@@ -173,16 +174,19 @@ cdef class QP:
                  int access=ALL_ACCESS, int max_rd_atomic=16, int max_dest_rd_atomic=16, int min_rnr_timer=12,
                  int retry_cnt=7, int rnr_retry=7, int timeout=14, unsigned int qkey=0x11111111, Path path=None,
                  bint selective=False, bint routed=False, int carries=0, int read_size=0, answers=None,
-                 int held=HELD_PACKETS):
-        """With routed: `carries`, bytes of a datagram that the path carries, `read_size`, the payload bytes of READ
+                 int held=HELD_PACKETS, bint named=False):
+        """named: routed, and packets say which QP has sent them. With routed: `carries`, bytes of a datagram that the path carries, `read_size`, the payload bytes of READ
         responses that are asked for, a multiple of 128 (0: the MTU alone counts), and `answers`, bytes of the datagrams in
         which the peer may have them; None: as many as `carries`."""
         memset(&self.q, 0, sizeof(self.q))
         self.q.transport, self.q.mtu, self.q.qpn, self.q.dest_qpn = TRANSPORTS[transport], mtu, qpn, dest_qpn
         self.q.access, self.q.max_rd_atomic, self.q.max_dest_rd_atomic = access, max_rd_atomic, max_dest_rd_atomic
         self.q.min_rnr_timer, self.q.retry_cnt, self.q.rnr_retry = min_rnr_timer, retry_cnt, rnr_retry
-        self.q.ack_timeout_ns, self.q.qkey, self.q.pkey = ff_ack_timeout_ns(timeout), qkey, FF_DEFAULT_PKEY
+        self.q.ack_timeout_ns, self.q.qkey = ff_ack_timeout_ns(timeout), qkey
         self.q.selective, self.q.routed, self.q.carries, self.q.read_size = selective, routed, carries, read_size
+        self.q.routed = named
+        transport_start(&self.q)
+        self.q.routed = routed
         self.q.answers = carries if answers is None else answers
         held_init(&self.held, held)
         requester_start(&self.q, sq_psn, 0)

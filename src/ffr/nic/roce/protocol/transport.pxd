@@ -7,6 +7,8 @@ from ffr.nic.roce.protocol.window cimport roce_path
 from ffr.nic.roce.protocol.wire cimport roce_packet
 
 
+# transport, qpn, dest_qpn and routed are known: so is which packets are the peer's.
+cdef void transport_start(roce_qp *q) noexcept nogil
 # A packet (checksum good, from the peer that the QP is connected to) that names this QP; it is consumed.
 cdef void transport_receive(roce_qp *q, roce_path *path, const roce_env *env, roce_packet *p, uint64_t now) noexcept nogil
 # `count` MIDDLE packets of an RC QP between routers, equal but for PSNs, which follow one another, and payloads, which are

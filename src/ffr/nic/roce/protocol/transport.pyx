@@ -5,6 +5,17 @@ from ffr.nic.roce.protocol.responder cimport responder_due, responder_receive, r
 from ffr.nic.roce.protocol.unreliable cimport uc_receive, ud_receive
 
 
+cdef enum:
+    MEMBERSHIP = 0x8000       # of a P_Key: full or limited (10.9.1.2)
+
+
+cdef void transport_start(roce_qp *q) noexcept nogil:
+    if q.routed:
+        q.pkey, q.peer_pkey, q.pkey_mask = <uint16_t>q.qpn, <uint16_t>q.dest_qpn, 0xFFFF
+    else:
+        q.pkey, q.peer_pkey, q.pkey_mask = FF_DEFAULT_PKEY, FF_DEFAULT_PKEY, 0xFFFF & ~MEMBERSHIP
+
+
 cdef inline bint speaks(const roce_qp *q, uint8_t opcode) noexcept nogil:
     cdef uint8_t transport = opcode & FF_TRANSPORT_MASK
     if transport == q.transport:
@@ -33,7 +44,7 @@ cdef inline bint without_filler(const roce_qp *q, roce_packet *p) noexcept nogil
 
 cdef void transport_receive(roce_qp *q, roce_path *path, const roce_env *env, roce_packet *p, uint64_t now) noexcept nogil:
     env.counters.packets_received += 1
-    if not speaks(q, p.opcode) or (p.pkey ^ q.pkey) & 0x7FFF or not without_filler(q, p):
+    if not speaks(q, p.opcode) or (p.pkey ^ q.peer_pkey) & q.pkey_mask or not without_filler(q, p):
         env.counters.dropped += 1            # 9.6.1: not this QP's transport, not its partition
     elif q.transport == FF_UD:
         ud_receive(q, env, p)
@@ -47,7 +58,7 @@ cdef void transport_receive(roce_qp *q, roce_path *path, const roce_env *env, ro
 
 cdef bint transport_receive_run(roce_qp *q, const roce_env *env, const roce_packet *p, uint32_t count,
                                 uint32_t stride) noexcept nogil:
-    if not q.routed or p.opcode & FF_TRANSPORT_MASK != q.transport or (p.pkey ^ q.pkey) & 0x7FFF or p.filler:
+    if not q.routed or p.opcode & FF_TRANSPORT_MASK != q.transport or (p.pkey ^ q.peer_pkey) & q.pkey_mask or p.filler:
         return False
     if not responder_receive_run(q, env, p, count, stride):
         return False
