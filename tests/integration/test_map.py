@@ -44,7 +44,7 @@ class Host:
 
     def add(self, name, *addresses):
         self.map.here(addresses)
-        self.store.claim(SimpleNamespace(name=name, addresses=addresses))
+        self.store.claim(SimpleNamespace(name=name, addresses=addresses, tenant="default"))
 
     def remove(self, *addresses):
         self.map.gone(addresses)

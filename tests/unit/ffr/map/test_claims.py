@@ -134,3 +134,13 @@ def test_any_order_of_the_same_records_says_the_same(claims, seed):
             other.put(key, *entries[key])
         assert [one.owner(a) for a in (A, B, H1, H2, H3)] == [other.owner(a) for a in (A, B, H1, H2, H3)]
         assert one.conflicts() == other.conflicts()
+
+
+def test_whose_it_is_goes_along():
+    key = records.claim_key(PREFIX, H1, A)
+    assert records.parse(PREFIX, key, records.claim_value("web", tenant="shop"), 7).tenant == "shop"
+    assert records.parse(PREFIX, key, records.claim_value("web"), 7).tenant == "default"
+    assert b"tenant" not in records.claim_value("web")  # as those have it that know no tenants
+    for tenant in ("host", "foreign", "*", "", "x" * 65, 3):
+        with pytest.raises(BadRecord, match="`tenant`"):
+            records.parse(PREFIX, key, json.dumps({"name": "web", "tenant": tenant}).encode(), 7)

@@ -113,3 +113,19 @@ def test_a_file_without_the_table_is_refused(tmp_path):
         (tmp_path / "hosts.toml").write_text(text)
         with pytest.raises(ValueError, match="hosts.toml"):
             static.load(tmp_path / "hosts.toml")
+
+
+def test_a_written_map_says_whose_the_others_containers_are():
+    parts = {"blue": ["10.32.2.1"], "default": ["10.32.2.2"]}
+    own, elsewhere, tenants = static.parse({"10.31.0.1": [], "10.31.0.2": parts}, (H1,))
+    hosts = HostMap()
+    hosts.replace(elsewhere, tenants)
+    said = [hosts.tenant_of(ip_address(text)) for text in ("10.32.2.1", "10.32.2.2", "10.31.0.2", "10.32.9.9")]
+    assert said == ["blue", "default", "host", None]
+    heard = []
+    hosts.listen(heard.append)
+    heard.clear()
+    hosts.replace(elsewhere, {ip_address("10.32.2.2"): "blue"})  # the same places, other owners
+    assert heard == [{ip_address("10.32.2.1"): H2, ip_address("10.32.2.2"): H2}]
+    for wrong in ({"host": []}, {"*": []}, {"blue": "10.32.2.1"}):
+        assert refused(static.parse, {"10.31.0.1": [], "10.31.0.2": wrong}, (H1,)).errno == errno.EINVAL
