@@ -33,6 +33,7 @@ PORT_COUNTERS = {
     "rnr_nak_retry_err": ("hw_counters/rnr_nak_retry_err", 1, "Waits for a receive that was not posted"),
     "local_ack_timeout_err": ("hw_counters/local_ack_timeout_err", 1, "Requests that were sent again"),
     "req_cqe_error": ("hw_counters/req_cqe_error", 1, "Completions with an error"),
+    "denied": ("counters/port_xmit_constraint_errors", 1, "Connections and address handles that rules of reach denied"),
     "resp_remote_access_errors": ("hw_counters/resp_remote_access_errors", 1, "Requests of peers that memory's rights refused"),
 }
 # Of the router: name -> (word of struct ff_stats_header, what it is).

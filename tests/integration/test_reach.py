@@ -62,7 +62,7 @@ class Tenants:
         try:
             def tried():
                 self.last = self.lab.exec(client, "rping", "-c", "-a", address, "-C", "3", check=False)
-                return "error 8" not in self.last.stdout + self.last.stderr  # nobody listens there yet: an invalid service
+                return not re.search("error 8|UNREACHABLE", self.last.stdout + self.last.stderr)  # nobody listens there yet
             assert eventually(tried, WAIT_S)
             return self.last
         finally:
@@ -118,9 +118,18 @@ def test_a_group_of_both_brings_nothing_across(apart):
 
 
 def test_it_is_counted_and_told(apart):
-    before = apart.log("h2").count("denied: container h2c2 asked for 10.32.1.1 (tenant blue)")
-    apart.perftest("ib_send_bw", *FAR)
-    assert eventually(lambda: apart.log("h2").count("denied: container h2c2 asked for 10.32.1.1 (tenant blue)") > before, WAIT_S)
+    before = denied(apart, "h2", "h2c3")
+    apart.perftest("ib_send_bw", "h1c2", "h2c3")
+    assert eventually(lambda: denied(apart, "h2", "h2c3") == before + 1, WAIT_S)
+    line = "denied: container h2c3 asked for 10.32.1.2 (tenant green), and no rule of reach allows it"
+    assert eventually(lambda: line in apart.log("h2"), WAIT_S)
+
+
+def denied(tenants, host, container):
+    """By the port's counters, as its programs see them."""
+    with tenants.lab.control(host) as control:
+        inode = next(one["netns_inode"] for one in control.call("container.list")["containers"] if one["name"] == container)
+        return int((control.paths.port_counters / str(inode) / "counters/port_xmit_constraint_errors").read_text())
 
 
 @pytest.mark.parametrize("where", [NEAR, FAR], ids=["one_host", "two_hosts"])
@@ -142,6 +151,27 @@ def test_a_rule_lets_them_and_its_end_ends_what_it_let(tenants, where):
         assert ended.status != 0, ended
     finally:
         below.stop()
+
+
+def test_a_conversation_of_rdma_cm_ends_with_its_rule(tenants):
+    """Both sides hear RDMA_CM_EVENT_DISCONNECTED."""
+    tenants.use(BOTH)
+    server = Side(tenants.lab.words("h1c1", "rping", "-s", "-v"), tenants.lab.variables())
+    address = tenants.lab.plan.find("h1c1").address
+    try:
+        client = None
+        def begun():
+            nonlocal client
+            if client is None or client.process.poll() is not None:  # nobody listened there yet
+                client = Side(tenants.lab.words("h2c2", "rping", "-c", "-a", address), tenants.lab.variables())
+            return sent(tenants, "h2", "h2c2") > 100
+        assert eventually(begun, WAIT_S)
+        tenants.use(NOTHING)
+        ends = [client.wait(WAIT_S), server.wait(WAIT_S)]
+        assert all("disconnected" in (one.stdout + one.stderr).lower() or "DISCONNECT" in one.stderr for one in ends), ends
+    finally:
+        server.stop()
+        client.stop()
 
 
 def sent(tenants, host, container):

@@ -8,6 +8,7 @@ import asyncio
 import errno
 import ipaddress
 import logging
+import time
 
 from ffr.errors import Refused
 from ffr.map.tenants import FOREIGN_TENANT, HOST_TENANT
@@ -19,7 +20,7 @@ log = logging.getLogger(__name__)
 
 AGAIN_S = 1.0
 LOOK_S = 0.5
-LINES_MAX = 10  # of a look, about what was denied
+AGAIN_LINE_S, LINES_MAX = 60, 64  # what is denied is told once in so long, and no more than so many lines
 PLACES_AT_ONCE = 256  # addresses that the reactor is told of between two commands
 
 
@@ -38,6 +39,7 @@ class Parties:
         self._sweep = False
         self._again = None
         self._denied = 0
+        self._told, self._told_s = set(), 0.0  # denials
 
     def close(self):
         if self._again:
@@ -100,16 +102,19 @@ class Parties:
             self.step()
 
     def step(self):
-        count, told = self._table.denials(self._denied)
-        fresh, self._denied = count - self._denied, count
-        for name, address, came in told[-LINES_MAX:]:
+        self._denied, told = self._table.denials(self._denied)
+        now_s = time.monotonic()
+        if now_s - self._told_s > AGAIN_LINE_S:
+            self._told, self._told_s = set(), now_s
+        for one in told:
+            if one in self._told or len(self._told) >= LINES_MAX:
+                continue
+            self._told.add(one)
+            name, address, came = one
             party = next((p for a, p in self._placed.items() if gid(a) == address), None)
-            whose = f"tenant {party.tenant}" if party else "of no tenant"
-            between = f"{_text(address)} ({whose}) asked for container {name}" if came else \
-                f"container {name} asked for {_text(address)} ({whose})"
-            log.warning("denied: %s, and no rule of reach allows it", between)
-        if fresh > LINES_MAX:
-            log.warning("denied: %d more like these", fresh - min(len(told), LINES_MAX))
+            whose = f"{_text(address)} ({f'tenant {party.tenant}' if party else 'of no tenant'})"
+            log.warning("denied: %s, and no rule of reach allows it (said once in %d s)",
+                        f"{whose} asked for container {name}" if came else f"container {name} asked for {whose}", AGAIN_LINE_S)
 
     # ---- numbers ----
 

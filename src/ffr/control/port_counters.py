@@ -17,7 +17,7 @@ SHARE = 20  # of the control thread's time, one in so many: with a thousand sess
 KINDS = ("counters", "hw_counters")
 SILENT = ("VL15_dropped", "excessive_buffer_overrun_errors", "link_downed", "link_error_recovery", "local_link_integrity_errors",
           "multicast_rcv_packets", "multicast_xmit_packets", "port_rcv_constraint_errors", "port_rcv_errors",
-          "port_rcv_remote_physical_errors", "port_rcv_switch_relay_errors", "port_xmit_constraint_errors", "port_xmit_wait",
+          "port_rcv_remote_physical_errors", "port_rcv_switch_relay_errors", "port_xmit_wait",
           "symbol_error")  # what this port has none of; who watches InfiniBand expects the names
 
 
@@ -29,7 +29,8 @@ def files(done):
     port = dict.fromkeys(SILENT, 0) | {
         "port_xmit_data": done["tx_bytes"] // 4, "port_rcv_data": done["rx_bytes"] // 4,  # in words, as IBTA has them
         "port_xmit_packets": sent, "port_rcv_packets": received, "unicast_xmit_packets": sent, "unicast_rcv_packets": received,
-        "port_xmit_discards": done["drops"]}
+        "port_xmit_discards": done["drops"],
+        "port_xmit_constraint_errors": done["denied"]}  # what a partition's bounds would be to InfiniBand, rules of reach are here
     hardware = {"lifespan": int(1000 * EVERY_S), "rnr_nak_retry_err": done["rnr_waits"], "local_ack_timeout_err": done["retries"],
                 "req_cqe_error": done["completion_errors"], "resp_remote_access_errors": done["access_errors"]}
     return ({f"counters/{name}": value for name, value in port.items()}

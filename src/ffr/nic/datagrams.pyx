@@ -10,7 +10,7 @@ from ffr.nic.message cimport (DONE, EMPTY, READY, STOPPED, UDP_HEADER, await_rec
                               wait_is_over)
 from ffr.objects.mcast cimport mcast_next
 from ffr.objects.qp cimport FFR_BATCH, FFR_TURN_BYTES, qp_sent, qp_shared
-from ffr.objects.reach cimport reach_to
+from ffr.objects.reach cimport reach_between, reach_to
 from ffr.objects.rq cimport rq_of
 from ffr.state cimport FFR_AHS, FFR_NONE, FFR_RUN, ffr_ah, ffr_qp, ffr_session, has_gid
 
@@ -93,7 +93,9 @@ cdef int multicast(ffr_router *r, uint32_t index, const ff_wqe *w, nic_datagram 
         return DONE
     while at != FFR_NONE:                    # bound: FFR_MCAST_QPS
         member = r.state.mcast[at].qp        # not waited for: the sender itself, which may do nothing but send (mckey -s)
-        if member != index and receives(&r.state.qp[member]) and await_receiver(r, index, member):
+        if (member != index and receives(&r.state.qp[member])
+                and reach_between(r, r.state.qp[index].o.session, r.state.qp[member].o.session)
+                and await_receiver(r, index, member)):
             return STOPPED
         at = mcast_next(r, d.ah.attr.dgid, at)
     while nic.name != NULL:

@@ -14,7 +14,7 @@ from ffr.nic.base cimport NIC_MAD_QKEY, NIC_MAD_QPN, NIC_MAD_SIZE, nic_mad_came,
 from ffr.nic.message cimport OWN_QKEY, UDP_HEADER, dropped, local_of, owns
 from ffr.nic.roce.backlog cimport backlog_drop
 from ffr.nic.roce.marks cimport marks_allow, marks_count
-from ffr.nic.roce.map cimport map_gid, map_host, map_route, map_router, roce_route
+from ffr.nic.roce.map cimport map_gid, map_host, map_is_behind, map_route, map_router, roce_route
 from ffr.nic.roce.packets cimport packet_end
 from ffr.nic.roce.protocol.qp cimport roce_qp
 from ffr.nic.roce.tables cimport roce_nic_of, roce_peer, roce_receives
@@ -145,10 +145,13 @@ cdef int roce_spread(ffr_router *r, uint32_t qp, nic_datagram *d) noexcept nogil
 
 cdef bint where_from(roce_nic *n, roce_packet *p, const ffr_udp_in *from_, uint32_t socket, ff_grh *grh,
                      ff_grh_fields *f) noexcept nogil:
-    """The GRH, which the packet or its IP header says. False: the packet is not welcome from there."""
+    """The GRH, which the packet or its IP header says. False: the packet is not welcome from there: a router speaks for addresses
+    that the map says are its, so that whose they are is known too."""
+    cdef uint32_t peer
     if p.opcode & FF_TRANSPORT_MASK == FF_ROUTED_UD:
         memcpy(grh, p.grh, sizeof(ff_grh))
-        return map_router(n, socket, &from_.from_) != 0 and ff_grh_read(grh, f) == 0
+        peer = map_router(n, socket, &from_.from_)
+        return peer != 0 and ff_grh_read(grh, f) == 0 and map_is_behind(n, f.sgid, peer)
     if map_host(n, socket, &from_.from_):
         return False
     map_gid(f.sgid, &from_.from_)

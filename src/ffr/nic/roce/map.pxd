@@ -23,6 +23,8 @@ cdef uint32_t map_connect(roce_nic *n, const uint8_t *sgid, const uint8_t *dgid)
 cdef uint32_t map_host(roce_nic *n, uint32_t socket, const ffr_udp_address *from_) noexcept nogil
 # So, and the router itself sent it: nobody else of that address has its port.
 cdef uint32_t map_router(roce_nic *n, uint32_t socket, const ffr_udp_address *from_) noexcept nogil
+# The address is that router's to speak for.
+cdef bint map_is_behind(roce_nic *n, const uint8_t *gid, uint32_t router) noexcept nogil
 # The GID of an address.
 cdef void map_gid(uint8_t *gid, const ffr_udp_address *address) noexcept nogil
 # Do what the control thread asks, if it does.

@@ -182,6 +182,11 @@ cdef uint32_t map_router(roce_nic *n, uint32_t socket, const ffr_udp_address *fr
     return map_host(n, socket, from_) if from_.port == FF_ROCE_PORT else 0
 
 
+cdef bint map_is_behind(roce_nic *n, const uint8_t *gid, uint32_t router) noexcept nogil:
+    cdef const roce_gid *there = map_find(n, gid)
+    return there != NULL and there.state == ROCE_ELSEWHERE and there.peer == router
+
+
 # ---- the mailbox ----------------------------------------------------------------------------------------------------
 
 cdef enum:

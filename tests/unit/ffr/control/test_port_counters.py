@@ -9,7 +9,7 @@ from refusals import StandIn
 from ffr.control.port_counters import PortCounters, files
 from ffr.control.registry import Registry
 
-NOTHING = dict.fromkeys(("tx_messages", "tx_bytes", "rx_messages", "rx_bytes", "reads", "atomics", "drops", "rnr_waits", "retries",
+NOTHING = dict.fromkeys(("tx_messages", "tx_bytes", "rx_messages", "rx_bytes", "reads", "atomics", "drops", "denied", "rnr_waits", "retries",
                          "completion_errors", "access_errors"), 0)
 
 
@@ -35,7 +35,7 @@ class Place:
 
 
 def test_what_a_port_has_done():
-    done = files(NOTHING | {"tx_messages": 10, "tx_bytes": 4000, "rx_messages": 3, "reads": 2, "atomics": 1, "drops": 5})
+    done = files(NOTHING | {"tx_messages": 10, "tx_bytes": 4000, "rx_messages": 3, "reads": 2, "atomics": 1, "drops": 5, "denied": 4})
     assert (done["counters/port_xmit_data"], done["counters/port_xmit_packets"], done["counters/port_rcv_packets"]) == (1000, 13, 6)
     assert done["counters/port_xmit_discards"] == 5 and done["counters/link_downed"] == 0
 
