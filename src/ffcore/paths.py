@@ -11,6 +11,7 @@ from pathlib import Path
 
 DEFAULT_DIRECTORY = "/freeflow"
 DEFAULT_NAME = "router"
+STATE = Path("/var/lib/freeflow")
 HOOKS = Path("/run/freeflow/hooks")
 UNIX_PATH_MAX = 107  # sun_path without its NUL
 
@@ -72,6 +73,12 @@ class RouterPaths:
     def lock_file(self):
         """Locked (flock) for as long as the router lives."""
         return self.directory / f"{self.name}.lock"
+
+    def policy_copy(self, state=None):
+        """The policy that this router last had from etcd: below `state`, or what is the administrator's (an ordinary user's: the
+        user's) alone. Not in the router's directory, as below."""
+        state = Path(state) if state else user_directory() / "state" if os.geteuid() else STATE
+        return state / f"{str(self.directory).strip('/').replace('/', '_')}.{self.name}.policy.toml"
 
     @property
     def containers(self):

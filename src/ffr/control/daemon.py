@@ -25,6 +25,7 @@ from ffr.map import static
 from ffr.map.settings import Settings
 from ffr.control.place import Place, PlaceTaken
 from ffr.nic.backends import Backends
+from ffr.control.policy_shared import kept
 from ffr.policy.registry import Policies
 from ffr.control.router import Router
 from ffr.control.userfaultfd import WISHES
@@ -45,10 +46,11 @@ def main(arguments=None):
         paths = RouterPaths.to_run(options.dir, options.name)
         if options.held:
             private.detach(paths)
-        policies = Policies.of_file(options.policy) if options.policy else Policies()
-        asyncio.run(serve(paths, policies, options.polling, map_of(options), key_of(options.key),
+        where, copy = map_of(options), paths.policy_copy(options.state)
+        policies = Policies.of_file(options.policy) if options.policy else kept(copy) if where.get("etcd") else Policies()
+        asyncio.run(serve(paths, policies, options.polling, where, key_of(options.key),
                           shlex.split(options.device_files), options.nic, options.userfaultfd, options.held,
-                          options.link, options.policy))
+                          options.link, options.policy, copy))
     except (PlaceTaken, ValueError, OSError) as error:
         log.debug("cannot start", exc_info=True)
         sys.exit(f"freeflow router: {_told(error)}")
@@ -84,7 +86,7 @@ def key_of(path):
 
 
 async def serve(paths, policies, polling, where=None, key=None, device_files=None, nic="auto", userfaultfd="auto",
-                held=False, link="udp", policy_file=None):
+                held=False, link="udp", policy_file=None, policy_copy=None):
     """From the first file to the last: what is set up here is taken down here, in reverse. held: see private.py."""
     from ffr.reactor.reactor import Reactor  # here, so that the command line's mistakes are told without it
     stopped = asyncio.Event()
@@ -108,7 +110,8 @@ async def serve(paths, policies, polling, where=None, key=None, device_files=Non
         nics = Backends(reactor, nic, link, key)
         reactor.start()
         undo.callback(reactor.stop)
-        router = Router(paths, reactor, counters, policies, stopped, nics, key, device_files, userfaultfd, policy_file)
+        router = Router(paths, reactor, counters, policies, stopped, nics, key, device_files, userfaultfd, policy_file,
+                        policy_copy)
         undo.callback(router.close)
         router.use_map(**(where or {}))
         await router.start()
@@ -141,6 +144,7 @@ def _parse(arguments):
     parser.add_argument("--name", help="its name there; default $FFR_NAME, or router")
     parser.add_argument("--polling", choices=MODES, default=MODES[0])
     parser.add_argument("--policy", metavar="FILE", help="limits, as TOML; see docs/operations.md")
+    parser.add_argument("--state", metavar="DIR", help="what is to outlive it: the last policy that etcd had; default /var/lib/freeflow")
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--hosts", metavar="FILE", help="which container is on which host, or where etcd is, as TOML;"
                                                        " see docs/map.md")

@@ -21,9 +21,11 @@ from ffr.control.identity import Namespace
 from ffr.map import static
 from ffr.map.embedded import Store
 from ffr.map.hosts import HERE, HostMap
+from ffr.map.records import policy_key
 from ffr.control.parties import Parties
 from ffr.control.port_counters import PortCounters
 from ffr.control.policy_file import PolicyFile
+from ffr.control.policy_shared import SharedPolicy
 from ffr.control.registry import Registry
 from ffr.control.server import SessionServer
 from ffr.control.sessions import Sessions
@@ -42,10 +44,11 @@ class Router:
     """Runs in an asyncio loop, in the thread beside the reactor's."""
 
     def __init__(self, paths, reactor, counters, policies, stopped, nics, key=None, device_files=None, userfaultfd="auto",
-                 policy_file=None):
+                 policy_file=None, policy_copy=None):
         """`stopped`: the asyncio.Event that ends the router. `nics`: ffr.nic.backends.Backends. `key`: what the hosts' brokers
         of TCP mode know each other by, bytes. `device_files`: see device_files.py. `userfaultfd`: "off" hands none out.
-        `policy_file`: where `policies` are from, to be followed."""
+        `policy_file`: where `policies` are from, to be followed; without one and with an etcd, theirs is followed, and kept in
+        `policy_copy`, a Path."""
         self.paths, self.reactor, self.counters = paths, reactor, counters
         self.policies = policies
         self.registry = Registry()
@@ -55,7 +58,7 @@ class Router:
         self.hosts = HostMap()
         self.parties = Parties(Reach(reactor), policies, self.hosts)
         self.sessions = Sessions(reactor, policies, self._on_ended, self.parties.number_of)
-        self.policy_file = PolicyFile(policy_file, self._use_policy)
+        self.policy_file, self._policy_copy = PolicyFile(policy_file, self._use_policy), policy_copy
         self.tcp = TcpMode(paths.tcp_socket, self.registry, key)
         self.nics = nics
         self.following = Following(self.registry, self.hosts, self._on_followed)
@@ -254,7 +257,11 @@ class Router:
             from ffr.map.etcd import EtcdStore  # here: gRPC is 25 MB, which a host that is alone has no use for
             own = etcd.own_address(addresses.own())
             self._settle(own)
-            self.store = EtcdStore(self.hosts, own, etcd)
+            if self.policy_file.path is None:
+                self.policy_file = SharedPolicy(policy_key(etcd.prefix).decode(), self._policy_copy, self._use_policy)
+                self.store = EtcdStore(self.hosts, own, etcd, self.policy_file.take)
+            else:
+                self.store = EtcdStore(self.hosts, own, etcd)
         elif hosts is not None:
             try:
                 self.set_hosts(hosts)

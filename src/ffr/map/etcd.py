@@ -26,9 +26,11 @@ BATCH = 256  # changes that are told in one go: each is a word with the reactor
 class EtcdStore(Store):
     name = "etcd"
 
-    def __init__(self, hosts, own, settings):
-        """`hosts`: the HostMap to be filled. `own`: this host's address."""
+    def __init__(self, hosts, own, settings, on_policy=lambda content: None):
+        """`hosts`: the HostMap to be filled. `own`: this host's address. on_policy: hears the policy that all hosts share, bytes
+        or None, at each list and each change."""
         self._hosts, self._own, self._settings = hosts, own, settings
+        self.policy = on_policy
         self._wanted = Wanted(settings.prefix, own, socket.gethostname() or "host", secrets.token_hex(8))
         self._task = self._session = self._claims = None
         self._error = "not reached yet"  # None: connected

@@ -1,6 +1,7 @@
 """What hosts say of themselves in etcd: keys and values, made and checked. Pure.
 
     PREFIX hosts/10.31.0.1                  {"name": "rack7-3", "instance": "9f…"}
+    PREFIX policy                           the policy that all hosts share, as TOML; it hangs on no lease
     PREFIX containers/10.31.0.1/10.32.1.1   {"name": "web", "since": 0, "tenant": "shop"}
 
 A host writes below its own address alone, so etcd's roles can hold it to that, and all of it is under its lease. Its
@@ -42,6 +43,10 @@ class Claim:
 
 def host_key(prefix, host):
     return f"{prefix}hosts/{host}".encode()
+
+
+def policy_key(prefix):
+    return f"{prefix}policy".encode()
 
 
 def claim_key(prefix, host, address):

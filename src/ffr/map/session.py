@@ -10,7 +10,7 @@ import logging
 from ffr.map.claims import Claims
 from ffr.map.client import Client, EtcdError
 from ffr.map.tenants import DEFAULT_TENANT
-from ffr.map.records import BadRecord, HostRecord, claim_key, claim_value, host_key, host_value, parse
+from ffr.map.records import BadRecord, HostRecord, claim_key, claim_value, host_key, host_value, parse, policy_key
 
 log = logging.getLogger(__name__)
 
@@ -55,8 +55,8 @@ class Wanted:
 
 class Session:
     def __init__(self, endpoint, settings, wanted, view):
-        """`view`: hears of all that is listed (async listed(claims)) and of each change (async changed(claims,
-        addresses))."""
+        """`view`: hears of all that is listed (async listed(claims)), of each change (async changed(claims, addresses)), and what
+        the shared policy is (policy(content), None without one)."""
         self._settings, self._wanted, self._view = settings, wanted, view
         self._prefix = settings.prefix.encode()
         self._client = Client(endpoint, settings)
@@ -96,7 +96,11 @@ class Session:
 
     async def _list(self):
         revision, records = await self._client.list(self._prefix)
+        policy = policy_key(self._wanted.prefix)
+        self._view.policy(next((record.value for record in records if record.key == policy), None))
         for record in records:
+            if record.key == policy:
+                continue
             self._claims.put(record.key, record.value, record.create_revision)
             if self._wanted.is_ours(record.key):
                 self._hear_own(record)
@@ -144,6 +148,9 @@ class Session:
 
     def _take(self, event):
         record = event.kv
+        if record.key == policy_key(self._wanted.prefix):
+            self._view.policy(None if event.type == DELETION else record.value)
+            return set()
         if event.type == DELETION:
             if record.key in self._written and record.key in self._wanted.records():
                 raise EtcdError(f"{self._client.endpoint}: somebody removed this host's records")  # write them again

@@ -84,13 +84,18 @@ def settings_of(path):
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise ValueError(f"{path}: not a file")
         text = file.read(FILE_MAX + 1)
+    return settings_in(text, path)
+
+
+def settings_in(text, where):
+    """The tables of a policy file's content, bytes. Raises ValueError, with `where` in its text."""
     if len(text) > FILE_MAX:
-        raise ValueError(f"{path}: more than {FILE_MAX} bytes")
+        raise ValueError(f"{where}: more than {FILE_MAX} bytes")
     try:
         settings = tomllib.loads(text.decode())
         _made(settings)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: {error}") from None
+        raise ValueError(f"{where}: {error}") from None
     return settings
 
 

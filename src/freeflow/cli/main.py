@@ -18,6 +18,8 @@ COMMANDS = {
     "cdi generate": "cdi_generate",
     "policy show": "policy_show",
     "policy check": "policy_check",
+    "policy set": "policy_set",
+    "policy unset": "policy_unset",
     "polling": "polling_set",
     "top": "top",
     "device-plugin": "device_plugin",
@@ -37,7 +39,7 @@ COMMANDS = {
 # First words that gather several commands.
 GROUPS = {
     "lab": "Hosts and containers on this machine, to try things in.",
-    "policy": "What sessions and tenants may use.",
+    "policy": "What sessions and tenants may use, and whom they reach.",
     "cdi": "FreeFlow as a device of Podman, Docker and containerd.",
     "container": "Tell the router whose network namespace is whose.",
 }

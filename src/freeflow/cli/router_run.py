@@ -14,7 +14,9 @@ from freeflow.cli.options import router_options
 @click.command("router", short_help="Run this host's router in the foreground.")
 @router_options
 @click.option("--polling", type=click.Choice(MODES), default=MODES[0], show_default=True)
-@click.option("--policy", metavar="FILE", help="What sessions and tenants may use, as TOML (docs/operations.md).")
+@click.option("--policy", metavar="FILE", help="What sessions and tenants may use and reach, as TOML (docs/operations.md, docs/tenants.md). "
+                                             "Without it the one that etcd has counts, if it has one.")
+@click.option("--state", metavar="DIR", help="What is to outlive it: the last policy that etcd had. Default: /var/lib/freeflow.")
 @click.option("--etcd", metavar="URL[,URL]", help="The etcd by which hosts find each other's containers.")
 @click.option("--address", metavar="IP", help="This host's among them; needed where it has several and none leads to etcd.")
 @click.option("--hosts", metavar="FILE", help="In place of --etcd: the map written down, or etcd with TLS and users, as "
@@ -31,7 +33,7 @@ from freeflow.cli.options import router_options
               help="auto: programs get a descriptor of /dev/userfaultfd where the router can open it, and register memory "
                    "without stopping their threads. off: their threads are stopped for a moment (docs/design-memory.md says "
                    "what is handed out).")
-def command(directory, name, polling, policy, etcd, address, hosts, key, nic, link, userfaultfd):
+def command(directory, name, polling, policy, state, etcd, address, hosts, key, nic, link, userfaultfd):
     """Run this host's router in the foreground, until SIGTERM or SIGINT.
 
     Alone, it serves the containers of this host. With --etcd or --hosts they reach those of other hosts: each runs a
@@ -45,6 +47,8 @@ def command(directory, name, polling, policy, etcd, address, hosts, key, nic, li
         arguments += ["--name", name]
     if policy:
         arguments += ["--policy", policy]
+    if state:
+        arguments += ["--state", state]
     if hosts:
         arguments += ["--hosts", hosts]
     if etcd:

@@ -37,6 +37,7 @@ def options(plan):
     chosen = (["--nic", plan.nic] if plan.nic != "auto" else []) + (["--link", plan.link] if plan.link != "udp" else [])
     chosen += ["--policy", str(plan.policy)] if plan.policy else []
     if plan.etcd_url:
+        chosen += ["--state", str(plan.directory / "state")]
         return [*chosen, "--etcd", plan.etcd_url, "--key", str(plan.key_path)]
     return [*chosen, "--hosts", str(plan.hosts_path)] if plan.nic in WIRED else chosen
 
