@@ -12,6 +12,7 @@
 #include "ffcore/control.h"
 #include "ffcore/shm.h"
 #include "ffcore/stats.h"
+#include "ffr/rates.h"
 #include "ffr/reach.h"
 
 #define FFR_STATE_MAGIC 0x74734646u
@@ -85,6 +86,7 @@ struct ffr_session {
 	uint32_t contexts;
 	uint32_t share; /* its container's */
 	uint32_t party; /* ... and whom that may reach: reach.h */
+	uint32_t bucket[FFR_SESSION_BUCKETS]; /* ... and how fast: rates.h; 0: any */
 	uint8_t gid[FF_GID_TABLE][16];
 	uint32_t link_mtu[FF_GID_TABLE]; /* bytes that the interface with that address carries; 0: not known */
 	uint64_t guid; /* the device's, in memory as verbs has it */
@@ -222,6 +224,7 @@ enum ffr_wait {
 	FFR_RUN = 0,
 	FFR_WAIT_RNR,	/* the responder had no receive WQE */
 	FFR_WAIT_ACK,	/* nobody answers */
+	FFR_WAIT_RATE,	/* a rate of its own, its container's or its tenant's */
 };
 
 /* Which list a QP is on. */
@@ -264,6 +267,7 @@ struct ffr_qp {
 	uint32_t orphan; /* its maker's handle is gone: those keep it */
 	uint32_t established; /* IBV_EVENT_COMM_EST has been sent since RESET */
 	uint32_t owed;	      /* bit IBV_EVENT_x: waits in its context's list (events.pxd) */
+	struct ffr_clock clock; /* of the rates that it has by itself */
 };
 
 struct ffr_srq {
@@ -475,6 +479,7 @@ struct ffr_router {
 	struct ff_session_stats *session_stats;
 	struct ff_qp_stats *qp_stats;
 	struct ffr_reach *reach;
+	struct ffr_rates *rates;
 	uint64_t now_ns;
 	uint64_t key_seed;
 	uint8_t *zeroes, *sink; /* what is behind a null MR; see mem/nothing.pyx */
@@ -500,6 +505,9 @@ struct ffr_router {
 	uint32_t owed_count;
 	uint32_t wire_only;	 /* containers of this host reach each other through the roce NIC too */
 	uint32_t port_mtu;	 /* bytes: what the port reports, and no QP may exceed */
+	uint32_t rated;		 /* somebody has, or had, a rate */
+	uint32_t turn_wqes;	 /* what the QP whose turn it is may do in it */
+	uint64_t turn_bytes;
 	int32_t epoll, wake, reaped, uffd;
 	int32_t mapper; /* an eventfd: there is something in asked or unwanted */
 };

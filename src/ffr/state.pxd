@@ -6,6 +6,7 @@ from ffcore.control cimport ff_ah_attr, ff_body, ff_cap, ff_extent, ff_qp_attr
 from ffcore.grh cimport ff_gid_is_empty
 from ffr.cm.state cimport ffr_cm_channel, ffr_cm_event, ffr_cm_group, ffr_cm_id, ffr_cm_tables
 from ffcore.stats cimport ff_qp_stats, ff_session_stats, ff_stats_header
+from ffr.rates cimport FFR_SESSION_BUCKETS, ffr_clock, ffr_rates
 from ffr.reach cimport ffr_reach
 
 
@@ -71,6 +72,7 @@ cdef extern from "ffr/state.h" nogil:
         FFR_RUN
         FFR_WAIT_RNR
         FFR_WAIT_ACK
+        FFR_WAIT_RATE
         FFR_LIST_NONE
         FFR_LIST_ACTIVE
         FFR_LIST_WAITING
@@ -120,6 +122,7 @@ cdef extern from "ffr/state.h" nogil:
         uint32_t contexts
         uint32_t share
         uint32_t party
+        uint32_t bucket[FFR_SESSION_BUCKETS]
         uint8_t gid[16][16]
         ffr_limits limit
         uint64_t pinned
@@ -289,6 +292,7 @@ cdef extern from "ffr/state.h" nogil:
         uint32_t orphan
         uint32_t established
         uint32_t owed
+        ffr_clock clock
 
     ctypedef struct ffr_srq "struct ffr_srq":
         ffr_object o
@@ -434,6 +438,7 @@ cdef extern from "ffr/state.h" nogil:
         ff_session_stats *session_stats
         ff_qp_stats *qp_stats
         ffr_reach *reach
+        ffr_rates *rates
         uint64_t now_ns
         uint64_t key_seed
         uint8_t *zeroes
@@ -452,6 +457,8 @@ cdef extern from "ffr/state.h" nogil:
         uint32_t live_cursor
         uint32_t notify_pending
         uint32_t port_mtu
+        uint32_t rated, turn_wqes
+        uint64_t turn_bytes
         uint32_t wire_only         # containers of this host reach each other through the roce NIC too
         uint32_t notify_cursor
         uint32_t events_pending

@@ -95,11 +95,11 @@ def test_forged_packets_reach_no_memory(hosts):
     deadline = time.monotonic() + 15
     while not (words := server.ended().stdout.split()) and time.monotonic() < deadline:
         time.sleep(0.1)
-    qpn, psn, rkey, addr = (int(word, 16) for word in words[:4])
+    qpn, psn, rkey, addr, peer_qpn = (int(word, 16) for word in words[:5])
     rng = random.Random(1)
 
     def write(**fields):
-        return wire.emit({"opcode": wire.OPCODES["RC WRITE_ONLY"], "qpn": qpn, "rkey": rkey, "addr": addr, "length": 64,
+        return wire.emit({"opcode": wire.OPCODES["RC WRITE_ONLY"], "qpn": qpn, "pkey": peer_qpn & 0xFFFF, "rkey": rkey, "addr": addr, "length": 64,
                           "payload": b"\xee" * 64, "ackreq": 1, **fields})
 
     anywhere = [write(psn=rng.getrandbits(24)) for _ in range(FORGED)]

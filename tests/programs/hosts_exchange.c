@@ -29,7 +29,7 @@ static void rc_serve(int socket)
 
 	open_end(&me, &reliable);
 	meet(socket, &me, &peer, &reliable);
-	printf("%x %x %x %" PRIx64 "\n", me.qp->qp_num, peer.psn, me.mr->rkey, (uint64_t)(uintptr_t)me.buffer);
+	printf("%x %x %x %" PRIx64 " %x\n", me.qp->qp_num, peer.psn, me.mr->rkey, (uint64_t)(uintptr_t)me.buffer, peer.qpn);
 	fflush(stdout); /* for those who forge */
 	post_recv(&me, 0, RECV_AT, 4);
 	while (expect(me.recv_cq, 0, IBV_WC_SUCCESS).byte_len == 4) {

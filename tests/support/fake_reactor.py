@@ -27,7 +27,7 @@ class FakeReactor:
         for number in list(self.attached):
             self._end(number)
 
-    def attach(self, sock_fd, control_fd, memory_fd, event_fd, gids, limits, name, pid, guid, port_up, mtus, party=0):
+    def attach(self, sock_fd, control_fd, memory_fd, event_fd, gids, limits, name, pid, guid, port_up, mtus, party=0, buckets=(0, 0, 0)):
         if len(self.attached) >= self.capacity:
             raise OSError(errno.ENOSPC, "all sessions are taken")
         number, self._next = self._next, self._next + 1

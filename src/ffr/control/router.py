@@ -26,10 +26,12 @@ from ffr.control.parties import Parties
 from ffr.control.port_counters import PortCounters
 from ffr.control.policy_file import PolicyFile
 from ffr.control.policy_shared import SharedPolicy
+from ffr.control.rates import RatesInForce
 from ffr.control.registry import Registry
 from ffr.control.server import SessionServer
 from ffr.control.sessions import Sessions
 from ffr.control.userfaultfd import Userfaultfd
+from ffr.reactor.rates import Rates
 from ffr.reactor.reach import Reach
 from ffr.tcp.mode import TcpMode
 
@@ -57,7 +59,8 @@ class Router:
                                           lambda: counters.segment.counters()["busy_passes"])
         self.hosts = HostMap()
         self.parties = Parties(Reach(reactor), policies, self.hosts)
-        self.sessions = Sessions(reactor, policies, self._on_ended, self.parties.number_of)
+        self.rates = RatesInForce(Rates(reactor), policies, lambda: self.sessions.containers())
+        self.sessions = Sessions(reactor, policies, self._on_ended, self.parties.number_of, self.rates)
         self.policy_file, self._policy_copy = PolicyFile(policy_file, self._use_policy), policy_copy
         self.tcp = TcpMode(paths.tcp_socket, self.registry, key)
         self.nics = nics
@@ -110,6 +113,7 @@ class Router:
         if self._mapper:
             self._mapper.close()
         self.parties.close()
+        self.rates.close()
         self.following.close()
         self.files.close()
         self.port_counters.close()
@@ -221,7 +225,7 @@ class Router:
             known = self.registry.named(container)
             limits, records = self.sessions.limits_of(known)
             said |= {"container": known.name, "tenant": known.tenant, "sessions": limits, "records": records,
-                     "reach": self.parties.reaches(known)}
+                     "reach": self.parties.reaches(known), "rates": self.rates.describe(known)}
         return said
 
     def set_polling(self, mode):
@@ -317,11 +321,13 @@ class Router:
         """Raises ValueError, having changed nothing."""
         self.sessions.set_policy(settings)
         self.parties.replaced()
+        self.rates.replaced()
         self.tcp.set_reach(self.policies.reach)
 
     def _on_ended(self, container, number):
         self.port_counters.ended(container, number)
         self.parties.ended(number)
+        self.rates.ended(number)
 
     def _on_reaped(self):
         try:

@@ -16,13 +16,13 @@ log = logging.getLogger(__name__)
 class Sessions:
     """The Python side of a session: its container and its grant. Everything else of it is the reactor's."""
 
-    def __init__(self, reactor, policies, on_ended=lambda container, number: None, party_of=lambda container: 0):
+    def __init__(self, reactor, policies, on_ended=lambda container, number: None, party_of=lambda container: 0, rates=None):
         """on_ended: called before the number of a session that has ended is anybody else's. party_of: the number of a
-        container's party."""
+        container's party. rates: a RatesInForce."""
         self._reactor = reactor
         self._policies = policies
         self._on_ended = on_ended
-        self._party_of = party_of
+        self._party_of, self._rates = party_of, rates
         self._late = set()  # numbers that the reactor had no time to hear new limits of
         self._open = {}  # number -> (container, Grant, pid, pidfd)
 
@@ -34,6 +34,8 @@ class Sessions:
         the reactor has descriptors of its own for. Raises Refused."""
         self.reap()  # a number that the reactor gives out again must not still be somebody's here
         grant = self._policies.admit(container, allowed_bytes(pid))
+        if self._rates:
+            self._rates.prepare(container)
         try:
             number, segments = self._attach(container, sock, pid, grant.limits)
         except (OSError, ValueError) as error:  # ValueError: limits that the reactor cannot have
@@ -42,6 +44,8 @@ class Sessions:
                           f"the router cannot take one more session: {error}") from None
         self._open[number] = (container, grant, pid, _hold(sock, pid))
         container.sessions.add(number)
+        if self._rates:
+            self._rates.opened(number, container)
         log.info("session %d: container %s, pid %d", number, container.name, pid)
         return number, grant.limits, segments
 
@@ -84,6 +88,10 @@ class Sessions:
         """(limits of each of its sessions, by number; which record says what)."""
         return {number: self._open[number][1].limits for number in container.sessions}, self._policies.records(container)
 
+    def containers(self):
+        """(number, container) of each."""
+        return [(number, container) for number, (container, *_) in self._open.items()]
+
     def reap(self):
         """Forgets the sessions that the reactor has ended."""
         for number in self._reactor.reaped():
@@ -114,7 +122,8 @@ class Sessions:
             for fd in (sock.fileno(), *segments.fds):
                 given.append(os.dup(fd))  # close-on-exec, as all of Python's
             number = self._reactor.attach(*given, container.gids, limits, container.name, pid, container.guid,
-                                          container.port_up, container.mtus, self._party_of(container))
+                                          container.port_up, container.mtus, self._party_of(container),
+                                          self._rates.buckets_of(container) if self._rates else (0, 0, 0))
             undo.pop_all()
         return number, segments
 

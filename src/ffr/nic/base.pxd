@@ -54,6 +54,8 @@ ctypedef struct ffr_nic:
     bint (*reaches)(ffr_router *r, uint32_t qp) noexcept nogil
     # A turn of a QP in RTS (or draining in SQD): NIC_IDLE or NIC_WORKED.
     int (*run)(ffr_router *r, uint32_t qp) noexcept nogil
+    # It asks for its QPs' rates itself (objects/rates.pxd), when their packets leave; else a turn is what run does.
+    bint paces
     # What follows is NULL where a backend has no use for it.
     # A waiting QP: may it go on before its deadline? Called often: a few loads.
     bint (*ready)(ffr_router *r, uint32_t qp) noexcept nogil

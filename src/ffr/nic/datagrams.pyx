@@ -9,7 +9,7 @@ from ffr.nic.base cimport (NIC_IDLE, NIC_NOWHERE, NIC_SENT, NIC_WORKED, ffr_nic,
 from ffr.nic.message cimport (DONE, EMPTY, READY, STOPPED, UDP_HEADER, await_receiver, dropped, fail, fetch, give_up, receives,
                               wait_is_over)
 from ffr.objects.mcast cimport mcast_next
-from ffr.objects.qp cimport FFR_BATCH, FFR_TURN_BYTES, qp_sent, qp_shared
+from ffr.objects.qp cimport qp_sent, qp_shared
 from ffr.objects.reach cimport reach_between, reach_to
 from ffr.objects.rq cimport rq_of
 from ffr.state cimport FFR_AHS, FFR_NONE, FFR_RUN, ffr_ah, ffr_qp, ffr_session, has_gid
@@ -147,7 +147,7 @@ cdef int datagrams_run(ffr_router *r, uint32_t index) noexcept nogil:
     cdef nic_datagram d
     cdef uint64_t bytes = 0
     cdef int n = 0, outcome = EMPTY
-    while n < FFR_BATCH and bytes < FFR_TURN_BYTES and q.state == IBV_QPS_RTS:
+    while n < <int>r.turn_wqes and bytes < r.turn_bytes and q.state == IBV_QPS_RTS:
         d.q.done = 0
         outcome = step(r, index, &d)
         if outcome != DONE:

@@ -13,7 +13,7 @@ from ffr.ibv cimport (IBV_ACCESS_LOCAL_WRITE, IBV_QPS_RTR, IBV_QPS_RTS, IBV_QPS_
                       IBV_WC_LOC_PROT_ERR, IBV_WC_LOC_QP_OP_ERR, IBV_WC_SUCCESS)
 from ffr.mem.keys cimport resolve_list
 from ffr.nic.base cimport nic_request
-from ffr.objects.qp cimport FFR_TURN_BYTES, qp_established, qp_sent, qp_sq_slot, qp_wait
+from ffr.objects.qp cimport qp_established, qp_sent, qp_sq_slot, qp_wait
 from ffr.objects.rq cimport rq_of, rq_ready, rq_slot
 from ffr.state cimport FFR_WAIT_RNR, ffr_qp, ffr_router, ffr_rq, ffr_session
 
@@ -161,7 +161,7 @@ cdef inline void dropped(ffr_router *r, uint32_t qp) noexcept nogil:
 
 cdef struct probe_call:
     nic_request *q
-    uint64_t start                            # the turn that faulted: bytes [start, start + FFR_TURN_BYTES)
+    uint64_t start, most                      # the turn that faulted: bytes [start, start + most)
 
 
 cdef inline int probe(void *context) noexcept nogil:
@@ -169,7 +169,7 @@ cdef inline int probe(void *context) noexcept nogil:
     cdef probe_call *c = <probe_call *>context
     cdef ff_segment *local = local_of(c.q)
     cdef volatile uint8_t *at
-    cdef uint64_t offset = c.start, left = min(c.q.length - c.start, <uint64_t>FFR_TURN_BYTES), n
+    cdef uint64_t offset = c.start, left = min(c.q.length - c.start, c.most), n
     cdef uint32_t i = ff_segments_seek(local, c.q.local_count, &offset)
     cdef int sum = 0
     while left:                               # bound: the turn's pages, and a segment each
@@ -191,5 +191,5 @@ cdef inline bint fault_is_local(ffr_router *r, uint32_t index, nic_request *q) n
     r.stats.faults += 1
     r.session_stats[r.state.qp[index].o.session].faults += 1
     call.q = q
-    call.start = r.state.qp[index].moved
+    call.start, call.most = r.state.qp[index].moved, r.turn_bytes
     return guarded(probe, &call) == FFR_FAULT

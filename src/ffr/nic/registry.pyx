@@ -22,6 +22,7 @@ local.send_datagram, local.spread = local_send_datagram, local_spread
 
 roce.name = b"roce"                           # it keeps its own timers
 roce.reaches, roce.mtu, roce.run = roce_reaches, roce_mtu, roce_run
+roce.paces = True
 roce.enter, roce.leave = roce_enter, roce_leave
 roce.send_datagram, roce.spread = roce_send_datagram, roce_spread
 roce.send_mad = roce_send_mad

@@ -7,8 +7,8 @@ from ffr.state cimport ffr_qp, ffr_router
 
 
 cdef enum:
-    FFR_BATCH = 64            # WQEs that a QP may execute in a turn
-    FFR_TURN_BYTES = 131072   # payload that a QP may move in a turn: 10-20 us, the stall that others see
+    FFR_BATCH = 64            # WQEs that a QP may execute in a turn (ffr_router.turn_wqes: less, where it has a rate)
+    FFR_TURN_BYTES = 131072   # payload that it may move in a turn: 10-20 us, the stall that others see (turn_bytes)
 
 
 cdef inline ff_qp_shared *qp_shared(ffr_router *r, const ffr_qp *q) noexcept nogil:

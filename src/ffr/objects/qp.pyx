@@ -14,7 +14,8 @@ from ffr.ibv cimport (IBV_EVENT_COMM_EST, IBV_EVENT_QP_FATAL, IBV_EVENT_QP_LAST_
 from ffr.nic.base cimport nic_leave
 from ffr.objects.rq cimport rq_advance, rq_is_owed, rq_of, rq_ready, rq_slot
 from ffr.objects.srq cimport srq_is_held
-from ffr.state cimport (FFR_LIST_ACTIVE, FFR_LIST_NONE, FFR_LIST_WAITING, FFR_NONE, FFR_QP, FFR_RUN, ffr_ring_list)
+from ffr.state cimport (FFR_LIST_ACTIVE, FFR_LIST_NONE, FFR_LIST_WAITING, FFR_NONE, FFR_QP, FFR_RUN, FFR_WAIT_RATE,
+                        ffr_ring_list)
 
 
 # ---- lists: circular and doubly linked through the QP records ----
@@ -245,10 +246,13 @@ cdef uint8_t wc_opcode(uint8_t opcode) noexcept nogil:
 cdef void qp_sent(ffr_router *r, uint32_t index, const ff_wqe *w, uint8_t status, uint64_t length) noexcept nogil:
     cdef ffr_qp *q = &r.state.qp[index]
     cdef ff_cqe cqe
+    cdef bint held = q.wait == FFR_WAIT_RATE  # an earlier message has ended meanwhile
     q.sq_index += 1
     if <int32_t>(q.sq_seen - q.sq_index) < 0:
         q.sq_seen = q.sq_index
     forget_message(q)
+    if held:
+        q.wait = FFR_WAIT_RATE
     if status == IBV_WC_SUCCESS and not (w.flags & FF_WQE_SIGNALED or q.sq_sig_all):
         return                               # the slot is handed back at the end of the turn
     ff_store32_release(&qp_shared(r, q).sq_done, q.sq_index)  # before the CQE: who has seen it may post again

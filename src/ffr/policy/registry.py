@@ -9,6 +9,7 @@ from ffr.errors import Refused
 from ffr.policy.base import SESSION_LIMITS, table
 from ffr.policy.memory import segment_bytes
 from ffr.policy.quota import SIZES, Quota
+from ffr.policy.rate import Rates
 from ffr.policy.reach import Reach
 
 POLICIES = {
@@ -33,7 +34,7 @@ class Policies:
 
     def __init__(self, settings=None):
         """`settings`: the policy file's tables, one per policy. Raises ValueError."""
-        self._chain, self.reach = _made(settings)
+        self._chain, self.reach, self.rates = _made(settings)
 
     @classmethod
     def of_file(cls, path):
@@ -43,7 +44,7 @@ class Policies:
     def replace(self, settings, grants):
         """Other settings from now on. `grants`: (container, Grant) of each session that exists; their limits follow. Raises
         ValueError, having changed nothing."""
-        self._chain, self.reach = _made(settings)
+        self._chain, self.reach, self.rates = _made(settings)
         for container, grant in grants:
             sizes = {key: grant.limits[key] for key in SIZES}
             grant.limits, grant.asked = _start(grant.memory_bytes), []
@@ -100,13 +101,13 @@ def settings_in(text, where):
 
 
 def _made(settings):
-    """(the policies of sessions, the Reach)."""
+    """(the policies of sessions, the Reach, the Rates)."""
     settings = dict(settings or {})
-    reach = Reach(table("reach", settings.pop("reach", {})))
+    reach, rates = Reach(table("reach", settings.pop("reach", {}))), Rates(table("rate", settings.pop("rate", {})))
     chain = [policy(table(name, settings.pop(name, {}))) for name, policy in POLICIES.items()]
     if settings:
-        raise ValueError(f"unknown policies: {', '.join(sorted(settings))}; known are {', '.join([*POLICIES, 'reach'])}")
-    return chain, reach
+        raise ValueError(f"unknown policies: {', '.join(sorted(settings))}; known are {', '.join([*POLICIES, 'reach', 'rate'])}")
+    return chain, reach, rates
 
 
 def _start(memory_bytes):

@@ -17,8 +17,9 @@ from ffr.mem.mappings cimport mapping_take_unwanted
 from ffr.nic.base cimport nics_deadline
 from ffr.objects.qp cimport qp_rest
 from ffr.reactor.rounds cimport attach, pass_once
+from ffr.reactor.rates cimport rates_obey
 from ffr.reactor.reach cimport reach_obey
-from ffr.reactor.state cimport (ADMIN_ATTACH, ADMIN_GIDS, ADMIN_LIMITS, ADMIN_MAPPED, ADMIN_NONE, ADMIN_PORT, ADMIN_REACH, ADMIN_TAKEN, ADMIN_WANTED,
+from ffr.reactor.state cimport (ADMIN_ATTACH, ADMIN_GIDS, ADMIN_LIMITS, ADMIN_MAPPED, ADMIN_NONE, ADMIN_PORT, ADMIN_RATES, ADMIN_REACH, ADMIN_TAKEN, ADMIN_WANTED,
                                 DROPPED_MAX, STAND_INS_MAX, TAKEN_MAX)
 from ffr.state cimport (FFR_CHANNEL, FFR_CQ, FFR_FASTPATH, FFR_LOWCPU, FFR_MR, FFR_NONE, FFR_PD, FFR_QP, ffr_router, ffr_session)
 
@@ -111,6 +112,8 @@ cdef void obey(ffr_loop *l) noexcept nogil:
         hand_out(l)
     elif op == ADMIN_REACH:
         reach_obey(l.r)
+    elif op == ADMIN_RATES:
+        rates_obey(l.r)
     elif s.used and not s.closing:
         if op == ADMIN_GIDS:
             change_gids(l, s)

@@ -23,6 +23,8 @@ from ffr.reactor.state cimport (ADMIN_ATTACH, ADMIN_DETACH, ADMIN_GIDS, ADMIN_LI
 from ffr.mem.nothing cimport nothing_map, nothing_unmap
 from ffr.mem.region cimport region_map, region_unmap, uffd_open
 from ffr.nic.registry cimport nics_fill
+from ffr.objects.qp cimport FFR_BATCH, FFR_TURN_BYTES
+from ffr.rates cimport FFR_SESSION_BUCKETS, ffr_rates
 from ffr.reach cimport ffr_reach, ffr_rules
 from ffcore.control cimport FF_EXTENT_SHARED
 from ffr.state cimport (FFR_ADAPTIVE, FFR_CHANNELS, FFR_CONTROL_MAX, FFR_CQ, FFR_FASTPATH, FFR_KINDS, FFR_LATER_ASKED,
@@ -86,8 +88,10 @@ cdef class Reactor:
         self.loop.reaped = <uint32_t *>calloc(FFR_SESSIONS, sizeof(uint32_t))
         self.r.later = <ffr_later *>calloc(FFR_SESSIONS, sizeof(ffr_later))
         self.r.mapped = <ffr_mapped *>calloc(FFR_MAPPINGS, sizeof(ffr_mapped))
+        self.r.rates = <ffr_rates *>calloc(1, sizeof(ffr_rates))
         self.r.reach = <ffr_reach *>calloc(1, sizeof(ffr_reach))
-        if self.r.view == NULL or self.loop.reaped == NULL or self.r.later == NULL or self.r.mapped == NULL or self.r.reach == NULL:
+        if (self.r.view == NULL or self.loop.reaped == NULL or self.r.later == NULL or self.r.mapped == NULL or self.r.reach == NULL
+                or self.r.rates == NULL):
             raise MemoryError
         self.r.reach.rules = <ffr_rules *>calloc(1, sizeof(ffr_rules))  # not closed: everybody reaches everybody
         if self.r.reach.rules == NULL:
@@ -99,6 +103,7 @@ cdef class Reactor:
         self.r.uffd = uffd_open()
         self._map_nothing()
         self.r.port_mtu = FFR_PORT_MTU
+        self.r.turn_wqes, self.r.turn_bytes = FFR_BATCH, FFR_TURN_BYTES
         self.r.channel_room = _channel_room(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
         self.r.epoll = self._epoll()
         self.r.wake = self._own(os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK))
@@ -129,6 +134,7 @@ cdef class Reactor:
         free(self.loop.reaped)
         free(self.r.later)
         free(self.r.mapped)
+        free(self.r.rates)
         if self.r.reach != NULL:
             free(self.r.reach.rules)
         free(self.r.reach)
@@ -248,11 +254,11 @@ cdef class Reactor:
     # ---- sessions ----
 
     def attach(self, int sock_fd, int control_fd, int memory_fd, int event_fd, gids, limits, name, int pid, guid=bytes(8),
-               bint port_up=True, mtus=(), uint32_t party=0):
+               bint port_up=True, mtus=(), uint32_t party=0, buckets=(0, 0, 0)):
         """Gives a session to the reactor, and the descriptors with it. Returns its number.
 
         gids: 16-byte GIDs, the first is index 0; zeros are an entry that is not in use. guid: the device's, 8 bytes.
-        mtus: of the links with these addresses, bytes; 0 is not known. party: see reach.h.
+        mtus: of the links with these addresses, bytes; 0 is not known. party: see reach.h; buckets: see rates.h.
         limits: max_qp, max_cq, max_mr, max_pd, max_channels, max_ah,
         max_mcast, max_srq, max_xrcd, pinned_bytes. name: the container's; what its sessions hold counts together.
         Raises OSError: EMFILE when every number is taken, or what mapping the segments gave.
@@ -276,6 +282,8 @@ cdef class Reactor:
         s.guid = int.from_bytes(guid, sys.byteorder)
         s.port_down = not port_up
         s.party = party
+        for i in range(FFR_SESSION_BUCKETS):
+            s.bucket[i] = buckets[i]
         for i, mtu in enumerate(mtus[:FF_GID_TABLE]):
             s.link_mtu[i] = mtu
         with nogil:

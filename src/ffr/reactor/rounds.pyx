@@ -6,9 +6,10 @@ from ffr.cm.talk cimport talk_poll
 from ffr.handlers.table cimport answer
 from ffr.handlers.teardown cimport close_objects
 from ffr.ibv cimport IBV_QPS_ERR, IBV_QPS_RTS, IBV_QPS_SQE
-from ffr.nic.base cimport NIC_IDLE, NIC_WORKED, nic_at, nics_poll
-from ffr.objects.qp cimport qp_activate, qp_flush, qp_rest
-from ffr.state cimport (FFR_DM, FFR_LATER_NONE, FFR_LIST_WAITING, FFR_MR, FFR_NONE, FFR_RUN, FFR_SESSIONS, ffr_qp, ffr_ring_list, ffr_router,
+from ffr.nic.base cimport NIC_IDLE, NIC_WORKED, ffr_nic, nic_at, nics_poll
+from ffr.objects.qp cimport FFR_BATCH, FFR_TURN_BYTES, qp_activate, qp_flush, qp_rest
+from ffr.objects.rates cimport rates_bound, rates_charge, rates_open, rates_until
+from ffr.state cimport (FFR_DM, FFR_LATER_NONE, FFR_LIST_WAITING, FFR_MR, FFR_NONE, FFR_RUN, FFR_SESSIONS, FFR_WAIT_RATE, ffr_qp, ffr_ring_list, ffr_router,
                         ffr_session)
 from libc.errno cimport ECONNRESET
 from libc.stdint cimport uint64_t
@@ -78,10 +79,28 @@ cdef int look_at(ffr_loop *l, uint32_t session) noexcept nogil:
     return work
 
 
+cdef int rated_turn(ffr_router *r, uint32_t index) noexcept nogil:
+    """A NIC whose packets leave later asks for each QP's rates itself, then."""
+    cdef ffr_qp *q = &r.state.qp[index]
+    cdef const ffr_nic *nic = nic_at(q.nic)
+    cdef uint64_t bytes = r.stats.bytes
+    cdef uint32_t first = q.sq_index
+    cdef int worked
+    if nic.paces:
+        return nic.run(r, index)
+    if not rates_open(r, index):
+        return NIC_WORKED
+    rates_bound(r, index, &r.turn_bytes, &r.turn_wqes)
+    worked = nic.run(r, index)
+    r.turn_bytes, r.turn_wqes = FFR_TURN_BYTES, FFR_BATCH
+    rates_charge(r, index, r.stats.bytes - bytes, q.sq_index - first)
+    return worked
+
+
 cdef int turn(ffr_router *r, uint32_t index) noexcept nogil:
     cdef ffr_qp *q = &r.state.qp[index]
     if q.state == IBV_QPS_RTS:
-        return nic_at(q.nic).run(r, index)
+        return rated_turn(r, index) if r.rated else nic_at(q.nic).run(r, index)
     if q.state == IBV_QPS_ERR or q.state == IBV_QPS_SQE:
         return NIC_WORKED if qp_flush(r, index) else NIC_IDLE
     return NIC_IDLE
@@ -125,7 +144,13 @@ cdef int run_waiting(ffr_router *r) noexcept nogil:
         if index == FFR_NONE:
             break
         q = &r.state.qp[index]
-        if nic_at(q.nic).ready(r, index):
+        if q.wait == FFR_WAIT_RATE:          # the rate may be another one by now
+            q.deadline_ns = rates_until(r, index)
+            if q.deadline_ns <= r.now_ns:
+                q.wait = FFR_RUN
+        elif q.wait == FFR_RUN:              # it has nothing to wait for any more
+            pass
+        elif nic_at(q.nic).ready(r, index):
             q.wait = FFR_RUN
         elif r.now_ns >= q.deadline_ns:
             nic_at(q.nic).expired(r, index)

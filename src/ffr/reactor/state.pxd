@@ -23,6 +23,7 @@ cdef enum admin_op:
     ADMIN_PORT       # arguments: a session, whether its port is down (admin_error), and its links' MTUs
     ADMIN_LIMITS     # arguments: a session, and its new limits
     ADMIN_REACH      # arguments: of ffr_router.reach.ask
+    ADMIN_RATES      # arguments: of ffr_router.rates.ask
     ADMIN_WANTED     # the loop says what is to be mapped and unmapped: taken, dropped
     ADMIN_MAPPED     # arguments: a session, and what has been mapped for its command (found)
     ADMIN_TAKEN      # the loop is at it: too late to withdraw

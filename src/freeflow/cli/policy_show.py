@@ -15,7 +15,7 @@ from freeflow.control import Control
 def command(container, as_json, directory, name):
     """Which policy file is in force, and whether a later content of it was refused. With CONTAINER: the limits of each of its
     sessions, and the record of the file that says each; without a record it is the default; and which rules let it and others
-    reach each other."""
+    reach each other; and its rates, and how long they have held its QPs up."""
     with Control(directory, name) as router:
         said = router.call("policy.show", **({"container": container} if container else {}))
     if as_json:
@@ -26,6 +26,9 @@ def command(container, as_json, directory, name):
         click.echo(f"refused, the last good one stays: {said['error']}")
     for rule in said.get("reach", ()):
         click.echo(f"reaches others, or they it, by {rule}")
+    for record, rate in said.get("rates", {}).items():
+        most = [f"{rate['bits_per_s'] / 1e9:g} Gbit/s"] * (rate["bits_per_s"] > 0) + [f"{rate['ops_per_s']:g} a second"] * (rate["ops_per_s"] > 0)
+        click.echo(f"sends at most {' and '.join(most)}, by {record}; its QPs have waited {rate['held_s']:g} s for it")
     if container and not said["sessions"]:
         click.echo(f"{said['container']}, tenant {said['tenant']}: no session now")
     for number, limits in said.get("sessions", {}).items():

@@ -24,7 +24,7 @@ from ffr.nic.base cimport NIC_IDLE, NIC_WORKED, nic_request
 from ffr.nic.message cimport (DONE, EMPTY, PART, PATIENCE_NS, READY, STOPPED, count, dropped, fail,
                                     fault_is_local, fetch, give_up, local_of, owns, patience_left, receives,
                                     take_receive, wait_is_over)
-from ffr.objects.qp cimport (FFR_BATCH, FFR_TURN_BYTES, qp_error, qp_event, qp_received, qp_sent, qp_shared, qp_sq_slot,
+from ffr.objects.qp cimport (qp_error, qp_event, qp_received, qp_sent, qp_shared, qp_sq_slot,
                      qp_wait)
 from ffr.objects.rq cimport rq_hold, rq_of, rq_ready, rq_slot
 from ffr.objects.srq cimport xrc_select
@@ -197,7 +197,7 @@ cdef int move(ffr_router *r, uint32_t index, ff_segment *to, uint32_t to_count, 
     m.source = source
     m.source_count = source_count
     m.start = qp.moved
-    m.length = min(q.length - qp.moved, <uint64_t>FFR_TURN_BYTES)
+    m.length = min(q.length - qp.moved, r.turn_bytes)
     m.last = m.start + m.length == q.length
     if m.length and guarded(ff_engine_move, &m) == FFR_FAULT:
         return FFR_FAULT
@@ -372,7 +372,7 @@ cdef int local_run(ffr_router *r, uint32_t index) noexcept nogil:
     cdef nic_request q
     cdef uint64_t bytes = 0
     cdef int n = 0, outcome = EMPTY
-    while n < FFR_BATCH and bytes < FFR_TURN_BYTES and qp.state == IBV_QPS_RTS:
+    while n < <int>r.turn_wqes and bytes < r.turn_bytes and qp.state == IBV_QPS_RTS:
         q.done = 0
         outcome = step(r, index, &q)
         if outcome != DONE and outcome != PART:

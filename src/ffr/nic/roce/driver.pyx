@@ -33,6 +33,8 @@ from ffr.nic.roce.tables cimport (ROCE_SOCKETS, ROCE_TICK_BITS, ROCE_TOUCHED, RO
                                   roce_peer, roce_side, roce_tables)
 from ffr.nic.roce.wheel cimport watch, wheel_deadline, wheel_unlink
 from ffr.objects.qp cimport qp_activate, qp_shared, qp_sq_slot, qp_unlist
+from ffr.objects.rates cimport rates_charge, rates_open
+from ffr.nic.roce.pacing cimport turn_packets
 from ffr.nic.roce.protocol.cut cimport cut_read_size, cut_room
 from ffr.nic.roce.protocol.held cimport held_drop
 from ffr.nic.roce.protocol.probe cimport probe_hears
@@ -44,7 +46,7 @@ from ffr.nic.roce.protocol.transport cimport transport_receive, transport_reques
 from ffr.nic.roce.protocol.window cimport path_open
 from ffr.nic.roce.protocol.wire cimport roce_packet
 from ffr.nic.roce.udp cimport udp_flush, udp_init, udp_segments
-from ffr.state cimport FFR_FAR, FFR_NEAR, FFR_NONE, ffr_qp, ffr_session, has_gid
+from ffr.state cimport FFR_FAR, FFR_NEAR, FFR_NONE, FFR_WAIT_RATE, ffr_qp, ffr_session, has_gid
 
 
 cdef extern from "<sys/socket.h>" nogil:
@@ -168,7 +170,7 @@ cdef void want(roce_nic *n, uint32_t index) noexcept nogil:
     """Into the turns of its peer, if it may have requests to send."""
     cdef roce_qp *q = &n.tables.qp[index]
     cdef uint32_t state = n.router.state.qp[index].state
-    if not n.router.state.qp[index].pages or n.tables.side[index].queued or q.failed or q.wait_ns or (state != IBV_QPS_RTS and state != IBV_QPS_SQD):
+    if not n.router.state.qp[index].pages or n.tables.side[index].queued or q.failed or q.wait_ns or n.router.state.qp[index].wait == FFR_WAIT_RATE or (state != IBV_QPS_RTS and state != IBV_QPS_SQD):
         return
     if q.sq_sending != q.sq_next or posted(n, index):
         enqueue(n, index)
@@ -179,19 +181,19 @@ cdef inline bint awaits(const roce_qp *q) noexcept nogil:
     return q.sq_done != q.sq_next or q.timer != 0
 
 
-cdef inline uint32_t quantum(const roce_qp *q) noexcept nogil:
-    """Packets of a turn: a message of that length is one."""
-    if q.carries:
-        return ff_packets_of(ROCE_QUANTUM + sizeof(ff_reth) + sizeof(ff_immdt), cut_room(q))
-    return ROCE_QUANTUM // q.mtu
-
-
 cdef int take_turn(roce_nic *n, uint32_t index) noexcept nogil:
-    """A quantum of requests; how many packets."""
+    """A quantum of requests, or less where it has a rate; how many packets."""
     cdef roce_tables *t = n.tables
-    cdef uint64_t before = n.counters.packets_sent
-    cdef int turn = transport_request(&t.qp[index], &t.peer[t.side[index].path].window, &n.env, n.router.now_ns,
-                                      quantum(&t.qp[index]))
+    cdef roce_qp *q = &t.qp[index]
+    cdef uint64_t before = n.counters.packets_sent, asked = n.counters.bytes_asked
+    cdef uint32_t first = q.sq_next
+    cdef int turn
+    if n.router.rated and not rates_open(n.router, index):
+        t.side[index].held = 1                # it waits in the router's list; roce_run goes on here
+        return 0
+    turn = transport_request(q, &t.peer[t.side[index].path].window, &n.env, n.router.now_ns, turn_packets(n, index))
+    if n.router.rated:
+        rates_charge(n.router, index, n.counters.bytes_asked - asked, q.sq_next - first)
     publish(n, index)
     watch(t, index)
     if n.router.state.qp[index].state != IBV_QPS_RTS:
@@ -269,6 +271,9 @@ cdef int roce_run(ffr_router *r, uint32_t index) noexcept nogil:
     """A turn of an active QP. It sends when its turn among those of its peer has come."""
     cdef uint64_t before = nic.counters.packets_sent
     rings_forget(nic)
+    if nic.tables.side[index].held and not nic.tables.side[index].queued and not nic.tables.qp[index].failed:
+        nic.tables.side[index].held = 0       # what it was about to send again is not seen from its ring
+        enqueue(nic, index)
     want(nic, index)
     if not nic.tables.side[index].queued:
         return NIC_IDLE

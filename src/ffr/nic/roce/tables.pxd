@@ -37,6 +37,7 @@ ctypedef struct roce_side:
     uint32_t wheel_prev
     uint16_t wheel_slot        # 1 + the slot that it is in; 0: none
     uint8_t queued             # in the path's turns
+    uint8_t held               # a rate has held up its turn
     uint8_t touched            # a packet came for it in this batch
     uint8_t streamed           # its packets go over the stream to its peer, and come from there alone
     uint32_t parked_first      # packets that wait for a receive WQE (nic/roce/backlog.pxd), in order, when parked is not 0

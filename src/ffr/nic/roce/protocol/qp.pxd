@@ -198,6 +198,7 @@ cdef enum roce_emitted:
 
 ctypedef struct roce_counters:
     uint64_t packets_sent
+    uint64_t bytes_asked        # payload of requests that were sent, and of the READ responses that they ask for
     uint64_t retransmitted
     uint64_t acks_sent
     uint64_t naks_sent

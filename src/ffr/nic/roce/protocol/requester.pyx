@@ -311,6 +311,10 @@ cdef void sent(roce_qp *q, roce_path *path, const roce_env *env, const roce_mess
     """Account for packets that were sent from send_psn on, and use n PSNs."""
     cdef uint32_t end = ff_psn_add(q.send_psn, n)
     env.counters.packets_sent += packets
+    if answered(m):
+        env.counters.bytes_asked += min(<uint64_t>n * (q.read_size if q.read_size else q.mtu), <uint64_t>m.length)
+    else:
+        env.counters.bytes_asked += <uint64_t>packets * out.head.size
     q.send_psn = end
     if not reliable(q):
         q.sent_psn = q.una = end
