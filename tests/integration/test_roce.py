@@ -20,7 +20,9 @@ from programs import SOURCES, names_in, program
 
 VARIATIONS = {"plain": [], "events": ["-e"], "bidirectional": ["-b"], "8-qps": ["-q", "8"], "inline": ["-I", "64", "-s", "64"],
               "post-list": ["-l", "16"], "1MB": ["-s", "1048576"], "all-sizes": ["-a"]}
-FEW = {"1MB": "20", "all-sizes": "5"}
+# Of several QPs perftest counts a completion as 100 messages: a number that is no multiple, and the first QPs' last ones count for
+# what the others have not sent, and it waits for ever.
+FEW = {"1MB": "20", "all-sizes": "5", "8-qps": "200"}
 
 
 @pytest.fixture(scope="module")
@@ -101,10 +103,10 @@ def test_unacknowledged_waits_for_a_router_that_does_not_run(hosts):
 
 
 SHARED = [("--use-srq", verb, kind, options) for verb, kind, options in (
-    ("send", "bw", []), ("send", "lat", []), ("send", "bw", ["-q", "8"]), ("send", "bw", ["-c", "UC"]),
+    ("send", "bw", []), ("send", "lat", []), ("send", "bw", ["-q", "8", "-n", "200"]), ("send", "bw", ["-c", "UC"]),
     ("send", "bw", ["-c", "UD"]), ("send", "bw", ["-s", "1048576", "-n", "20"]))]
 XRC = [("-cXRC", verb, kind, options) for verb, kind, options in (
-    ("send", "bw", []), ("send", "lat", []), ("send", "bw", ["-q", "8"]), ("send", "bw", ["-b"]), ("write", "bw", []),
+    ("send", "bw", []), ("send", "lat", []), ("send", "bw", ["-q", "8", "-n", "200"]), ("send", "bw", ["-b"]), ("write", "bw", []),
     ("write", "lat", []), ("read", "bw", []), ("read", "lat", []), ("atomic", "bw", []), ("atomic", "lat", []),
     ("send", "bw", ["-s", "1048576", "-n", "20"]))]
 
