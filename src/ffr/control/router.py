@@ -22,7 +22,7 @@ from ffr.map import static
 from ffr.map.embedded import Store
 from ffr.map.hosts import HERE, HostMap
 from ffr.map.records import policy_key
-from ffr.control.parties import Parties
+from ffr.control.reach import Parties
 from ffr.control.port_counters import PortCounters
 from ffr.control.policy_file import PolicyFile
 from ffr.control.policy_shared import SharedPolicy

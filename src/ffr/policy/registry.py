@@ -9,7 +9,7 @@ from ffr.errors import Refused
 from ffr.policy.base import SESSION_LIMITS, table
 from ffr.policy.memory import segment_bytes
 from ffr.policy.quota import SIZES, Quota
-from ffr.policy.rate import Rates
+from ffr.policy.rates import Rates
 from ffr.policy.reach import Reach
 
 POLICIES = {

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from ffr.policy.rate import Rate
+from ffr.policy.rates import Rate
 from ffr.policy.registry import Policies
 
 WEB = SimpleNamespace(name="web", tenant="blue")

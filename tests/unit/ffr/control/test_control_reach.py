@@ -6,7 +6,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from ffr.control.parties import Parties
+from ffr.control.reach import Parties
 from ffr.errors import Refused
 from ffr.map.hosts import HostMap
 from ffr.network.addresses import gid
@@ -116,7 +116,7 @@ def test_one_tenant_alone_costs_nothing(reactor):
 
 
 def test_numbers_come_again_and_their_end_is_told(reactor, monkeypatch):
-    from ffr.control import parties
+    from ffr.control import reach as parties
     monkeypatch.setattr(parties, "PARTIES", 6)
     world = World(reactor)
     for number in range(40):
