@@ -76,13 +76,13 @@ class Connection(Base):
     async def close(self):
         if self.is_closed:
             return
-        in_order = True
+        drained = True
         try:
             async with asyncio.timeout(CLOSE_S):
                 await self.drain()
         except (RdmaError, OSError):
-            in_order = self.queue.failure is not None
-        self._leave(in_order)
+            drained = False
+        self._leave(self._in_order(drained))
 
     def _leave(self, in_order):
         self._watch.close()

@@ -61,6 +61,10 @@ class Base:
             raise Closed("this end has been closed", self.peer)
         self.queue.device.check()
 
+    def _in_order(self, drained):
+        """Whether the peer is told that this end has closed: not of one whose device or connection has failed under it."""
+        return drained if self.queue.failure is None else isinstance(self.queue.failure, Closed)
+
     def _end(self, in_order):
         self.is_closed = True
         self.queue.stop(Closed("this end has been closed", self.peer))
@@ -166,12 +170,12 @@ class Connection(Base):
         """What is under way is waited for, so long; then the connection ends, and the peer gets Closed."""
         if self.is_closed:
             return
-        in_order = True
+        drained = True
         try:
             self.drain(timeout)
         except (RdmaError, OSError):
-            in_order = self.queue.failure is not None
-        self._end(in_order)
+            drained = False
+        self._end(self._in_order(drained))
 
     def __enter__(self):
         return self
