@@ -150,6 +150,9 @@ def map_of_hosts(here):
                        f"start etcd, or mend the way to {' or '.join(etcd['endpoints'])}; what is known stays in use")
     if troubles := [f"{address} is claimed by {' and '.join(hosts)}" for address, hosts in etcd["conflicts"].items()]:
         return finding(WARN, f"{text}; {'; '.join(troubles)}", "remove the container where it is no longer")
+    if etcd.get("other_versions"):
+        return finding(FAIL, f"{text}; the routers of {', '.join(etcd['other_versions'])} are of another version: no connection with their"
+                             " containers works", "install one FreeFlow on all hosts")
     if etcd["refused"]:
         return finding(WARN, f"{text}; {len(etcd['refused'])} records in etcd make no sense, such as"
                              f" {next(iter(etcd['refused'].items()))}", "see who writes below FreeFlow's prefix")

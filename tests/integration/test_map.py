@@ -98,6 +98,14 @@ async def test_hosts_see_each_others_containers(etcd, one, two):
     assert two.map.host_of(A) == one.address and two.store.status()["connected"]
 
 
+@told(1)
+async def test_a_router_of_another_version_is_told_of(etcd, one):
+    etcd.ctl("put", "/freeflow/hosts/10.31.0.9", '{"name": "old", "instance": "9f"}')
+    await soon(lambda: one.store.status()["other_versions"] == {"10.31.0.9": 1})
+    etcd.ctl("del", "/freeflow/hosts/10.31.0.9")
+    await soon(lambda: one.store.status()["other_versions"] == {})
+
+
 @told(1, 2)
 async def test_a_container_that_moves_is_found_where_it_went(etcd, one, two):
     three = Host(etcd, 3)

@@ -14,6 +14,7 @@ import time
 
 from ffr.map.client import EtcdError
 from ffr.map.embedded import Store
+from ffr.map.records import WIRE
 from ffr.map.session import Session, Wanted
 
 log = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ class EtcdStore(Store):
         self._attempts = 0
         self._leaving = {}  # virtual address -> when it is forgotten, of hosts that a list lacked
         self._beyond = 0  # addresses that the map had no room for
+        self._others = {}  # hosts whose routers speak another version between hosts -> which
 
     def start(self):
         self._task = asyncio.create_task(self._keep())
@@ -63,6 +65,7 @@ class EtcdStore(Store):
         return {"endpoints": [str(endpoint) for endpoint in self._settings.endpoints], "connected": self._error is None,
                 "error": self._error, "seconds": round(time.monotonic() - self._since_s, 1), "attempts": self._attempts,
                 "lease": f"{self._wanted.lease:x}", "lease_s": self._settings.lease_s, "beyond": self._beyond,
+                "other_versions": {str(host): wire for host, wire in self._others.items()},
                 "conflicts": {str(address): list(map(str, hosts)) for address, hosts in list(conflicts.items())[:16]},
                 "refused": {key.decode(errors="replace")[:100]: why for key, why in list(refused.items())[:16]}}
 
@@ -101,12 +104,22 @@ class EtcdStore(Store):
         until_s = time.monotonic() + self._settings.lease_s
         self._leaving = {address: self._leaving.get(address, until_s) for address in stay}
         self._say_found(claims)
+        self._compare(claims)
         await self._tell({address: host for address, host in changes.items() if address not in stay})
 
     async def changed(self, claims, addresses):
+        self._compare(claims)
         for address in addresses:
             self._leaving.pop(address, None)
         await self._tell({address: self._elsewhere(address) for address in addresses})
+
+    def _compare(self, claims):
+        """Routers that would not understand this one's packets: connections to their containers end in RETRY_EXC."""
+        others = {host: record.wire for host, record in claims.hosts.items() if record.wire != WIRE}
+        for host in others.keys() - self._others.keys():
+            log.error("the router of %s speaks version %d between hosts, this one %d: no connection between them works until both are"
+                      " of one FreeFlow", host, others[host], WIRE)
+        self._others = others
 
     def _elsewhere(self, address):
         """As HostMap.move has it; says so when an address of ours is somebody else's too."""

@@ -1,6 +1,6 @@
 """What hosts say of themselves in etcd: keys and values, made and checked. Pure.
 
-    PREFIX hosts/10.31.0.1                  {"name": "rack7-3", "instance": "9f…"}
+    PREFIX hosts/10.31.0.1                  {"name": "rack7-3", "instance": "9f…", "wire": 2}
     PREFIX policy                           the policy that all hosts share, as TOML; it hangs on no lease
     PREFIX containers/10.31.0.1/10.32.1.1   {"name": "web", "since": 0, "tenant": "shop"}
 
@@ -16,6 +16,7 @@ from ffr.network import addresses as ip
 
 PREFIX = "/freeflow/"
 VALUE_BYTES_MAX = 1024
+WIRE = 2  # what packets between routers look like: it goes up when they would not understand each other
 NAME_CHARACTERS_MAX = 64
 
 
@@ -28,6 +29,7 @@ class HostRecord:
     host: object  # an ipaddress, as all addresses here
     name: str
     instance: str  # of the router's process: two that say they are one host are told apart
+    wire: int = 1
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ def claim_key(prefix, host, address):
 
 
 def host_value(name, instance):
-    return _value(name=name[:NAME_CHARACTERS_MAX], instance=instance)
+    return _value(name=name[:NAME_CHARACTERS_MAX], instance=instance, wire=WIRE)
 
 
 def claim_value(name, since=0, tenant=DEFAULT_TENANT):
@@ -67,7 +69,7 @@ def parse(prefix, key, value, created):
     kind, *rest = _words(prefix, key)
     fields = _fields(value)
     if kind == "hosts" and len(rest) == 1:
-        return HostRecord(_address(rest[0]), _text(fields, "name"), _text(fields, "instance"))
+        return HostRecord(_address(rest[0]), _text(fields, "name"), _text(fields, "instance"), _number(fields, "wire", 1))
     if kind == "containers" and len(rest) == 2:
         return Claim(_address(rest[0]), _address(rest[1]), _text(fields, "name"), _order(fields, created), _tenant(fields))
     raise BadRecord("no such kind of record")
@@ -120,6 +122,13 @@ def _text(fields, name):
     if not isinstance(text, str) or not text.isprintable() or not 0 < len(text) <= NAME_CHARACTERS_MAX:
         raise BadRecord(f"`{name}`: 1 to {NAME_CHARACTERS_MAX} printable characters are needed")
     return text
+
+
+def _number(fields, name, otherwise):
+    number = fields.get(name, otherwise)
+    if type(number) is not int or not 0 < number < 1 << 31:
+        raise BadRecord(f"`{name}` is no number")
+    return number
 
 
 def _tenant(fields):

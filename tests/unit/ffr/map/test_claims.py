@@ -144,3 +144,12 @@ def test_whose_it_is_goes_along():
     for tenant in ("host", "foreign", "*", "", "x" * 65, 3):
         with pytest.raises(BadRecord, match="`tenant`"):
             records.parse(PREFIX, key, json.dumps({"name": "web", "tenant": tenant}).encode(), 7)
+
+
+def test_a_host_says_which_version_it_speaks():
+    key = records.host_key(PREFIX, H1)
+    assert records.parse(PREFIX, key, records.host_value("rack", "9f"), 1).wire == records.WIRE
+    assert records.parse(PREFIX, key, b'{"name":"rack","instance":"9f"}', 1).wire == 1
+    for wrong in (b"0", b"-1", b"true", b'"2"', b"4294967296"):
+        with pytest.raises(BadRecord, match="`wire`"):
+            records.parse(PREFIX, key, b'{"name":"rack","instance":"9f","wire":%s}' % wrong, 1)
