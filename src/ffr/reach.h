@@ -39,6 +39,7 @@ struct ffr_rules {
 	uint32_t closed; /* 0: everybody reaches everybody, and nothing else here is looked at */
 	uint32_t ranges; /* the longest come first */
 	struct ffr_range range[FFR_RANGES];
+	uint32_t tenant[FFR_PARTIES]; /* a hash of its name: the same on all hosts */
 	uint64_t may[FFR_PARTIES][FFR_PARTY_WORDS]; /* bit b of a's row: a may begin with b */
 };
 

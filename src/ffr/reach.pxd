@@ -26,6 +26,7 @@ cdef extern from "ffr/reach.h" nogil:
     ctypedef struct ffr_rules "struct ffr_rules":
         uint32_t closed, ranges
         ffr_range range[FFR_RANGES]
+        uint32_t tenant[FFR_PARTIES]
         uint64_t may[FFR_PARTIES][FFR_PARTY_WORDS]
     ctypedef struct ffr_reach_ask "struct ffr_reach_ask":
         ffr_rules *rules

@@ -5,10 +5,11 @@ import random
 import subprocess
 import sys
 import time
+import zlib
 
 import pytest
 
-from ffr.nic.roce.protocol import wire
+from ffr.nic.roce.protocol import harness, wire
 from freeflow.pair import Side
 from freeflow.perftest import Perftest, gbit_per_s
 from places import Lab
@@ -18,6 +19,7 @@ PORT = 18517
 SHARE = 0.15  # of the rate without a flood, which itself takes one of two cores; 0.4 and more are usual
 TRIES = 3  # others may use the cores as well
 FORGED = 2000  # of each kind
+DEFAULT = zlib.crc32(b"default")  # tenant
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +101,7 @@ def test_forged_packets_reach_no_memory(hosts):
     rng = random.Random(1)
 
     def write(**fields):
-        return wire.emit({"opcode": wire.OPCODES["RC WRITE_ONLY"], "qpn": qpn, "pkey": peer_qpn & 0xFFFF, "rkey": rkey, "addr": addr, "length": 64,
+        return wire.emit({"opcode": wire.OPCODES["RC WRITE_ONLY"], "qpn": qpn, "pkey": harness.name(DEFAULT, DEFAULT, peer_qpn, qpn), "rkey": rkey, "addr": addr, "length": 64,
                           "payload": b"\xee" * 64, "ackreq": 1, **fields})
 
     anywhere = [write(psn=rng.getrandbits(24)) for _ in range(FORGED)]

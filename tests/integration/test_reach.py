@@ -229,6 +229,26 @@ def test_a_forged_peer_is_not_heard(apart):
             one.communicate()
 
 
+def test_two_that_agree_do_not_meet(apart):
+    """Each is connected to a container of its own tenant, as rules have it, but by the other's QPN."""
+    def start(place, *words):
+        return apart.lab.popen(place, *install_script(apart.lab, place, SOURCES / "forged_peer.py")[len(apart.lab.enter(place)):], *words,
+                               stdin=subprocess.PIPE)
+    blue = start("h1c1", "accomplice", "reader", "-", apart.lab.plan.find("h2c1").address)
+    green = start("h2c2", "accomplice", "read", "-", apart.lab.plan.find("h1c2").address)
+    try:
+        numbers = [one.stdout.readline().strip() for one in (blue, green)]
+        for one, number in ((green, numbers[0]), (blue, numbers[1])):
+            one.stdin.write(f"{number}\n")
+            one.stdin.flush()
+            assert one.stdout.readline() == "connected\n", one.communicate()
+        assert green.communicate(timeout=WAIT_S)[0] == "arrived 0\n"
+    finally:
+        for one in (blue, green):
+            one.kill()
+            one.communicate()
+
+
 def test_tcp_mode_keeps_tenants_apart_and_joins_them_by_a_rule(tenants):
     def accelerated(before=0):
         server = Side(tenants.lab.words("h1c2", "python3", "-c", SERVER, mode="tcp"), tenants.lab.variables())

@@ -9,6 +9,7 @@ import errno
 import ipaddress
 import logging
 import time
+import zlib
 
 from ffr.errors import Refused
 from ffr.map.tenants import FOREIGN_TENANT, HOST_TENANT
@@ -142,6 +143,8 @@ class Parties:
             tenant = None if container else self._hosts.tenant_of(address)
             party = self._of[container] if container else reach.party(tenant, (address,)) if tenant else None
             self._untold[address] = STRANGER if party is None else self._number(party, NOBODY)
+            if self._placed.get(address, party) != party:
+                self._sweep = True  # it is another one's now: what was connected to it stays only where that is allowed
             if party is None:
                 self._placed.pop(address, None)
             else:
@@ -184,7 +187,7 @@ class Parties:
         by_number = {number: party for party, number in self._numbers.items()}
         parties = [by_number.get(number, Party("")) for number in range(max(by_number) + 1)]
         rows = reach.rows(parties)
-        return rows, ranges, _is_closed(rows, by_number)
+        return rows, ranges, _is_closed(rows, by_number), [zlib.crc32(party.tenant.encode()) for party in parties]
 
 
 def _is_closed(rows, parties):

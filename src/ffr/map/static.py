@@ -52,6 +52,8 @@ def _expanded(hosts):
             wanted[host] = set()
             for tenant, part in _parts(text, virtual):
                 mine = set().union(*map(_network, part))
+                if not mine.isdisjoint(wanted[host]):
+                    raise ValueError(f"{text}: {min(mine & wanted[host], key=str)} is two tenants'")
                 wanted[host] |= mine
                 tenants |= dict.fromkeys(mine, tenant)
             for address in wanted[host] | {host}:
@@ -70,6 +72,8 @@ def _parts(host, virtual):
     for tenant, part in parts.items():
         if not isinstance(part, list):
             raise ValueError(f"{host}: a list of addresses is needed, or a table of such lists by their tenants")
+        if not tenant:
+            raise ValueError(f"{host}: a tenant has a name")
         if tenant in RESERVED_TENANTS:
             raise ValueError(f"{host}: no tenant can be called {tenant!r}")
     return parts.items()
@@ -77,6 +81,8 @@ def _parts(host, virtual):
 
 def _network(text):
     network = ipaddress.ip_network(text, strict=False)
+    if network.version == 6 and network.network_address.ipv4_mapped:
+        raise ValueError(f"{text}: write an IPv4 address as such")
     if network.num_addresses > NETWORK_MAX:
         raise ValueError(f"{text}: at most {NETWORK_MAX} addresses; name the containers' own")
     return set(network)

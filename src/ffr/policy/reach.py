@@ -76,13 +76,16 @@ class Reach:
 
     def rows(self, parties):
         """For each of `parties` an integer: bit i says that it may begin with parties[i]."""
-        of_tenant, meant = {}, {EVERYBODY: (1 << len(parties)) - 1}  # selector -> who is meant by it, one bit each
+        of_tenant, meant = {}, {EVERYBODY: 0}  # selector -> who is meant by it, one bit each
         for at, party in enumerate(parties):
+            if not party.tenant:             # nobody's
+                continue
+            meant[EVERYBODY] |= 1 << at
             of_tenant[party.tenant] = of_tenant.get(party.tenant, 0) | 1 << at
             for network in party.networks:
                 meant[network] = meant.get(network, 0) | 1 << at
         meant = of_tenant | meant
-        rows = [0 if party.tenant == FOREIGN_TENANT else of_tenant[party.tenant] for party in parties]
+        rows = [0 if party.tenant in ("", FOREIGN_TENANT) else of_tenant[party.tenant] for party in parties]
         for rule in self._rules:
             for sources, targets in rule.ways():
                 row = _any(meant, targets)

@@ -1,6 +1,7 @@
 """The policies of sessions, in the order in which they are asked. To add one: its line here (see base.py for the contract)."""
 
 import os
+import re
 import stat
 import tomllib
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ POLICIES = {
 
 
 FILE_MAX = 1 << 20  # bytes: some ten thousand tenants
+KEY_PARTS_MAX = 16
+LONG_KEY = re.compile(rb"""(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){%d,}""" % KEY_PARTS_MAX)
 
 
 @dataclass
@@ -92,6 +95,8 @@ def settings_in(text, where):
     """The tables of a policy file's content, bytes. Raises ValueError, with `where` in its text."""
     if len(text) > FILE_MAX:
         raise ValueError(f"{where}: more than {FILE_MAX} bytes")
+    if LONG_KEY.search(text):
+        raise ValueError(f"{where}: a key of more than {KEY_PARTS_MAX} parts")  # tomllib takes an hour for a megabyte of them
     try:
         settings = tomllib.loads(text.decode())
         _made(settings)

@@ -93,9 +93,10 @@ cdef class Reach:
             self.r.reach.ask = ask
             self.reactor._ask(ADMIN_REACH, 0)
 
-    def set_rules(self, rows, ranges, bint closed):
+    def set_rules(self, rows, ranges, bint closed, tenants=()):
         """rows: for each party an integer whose bit b says that it may begin with party b. ranges: (gid, leading bits, party) of
-        strangers, the longest first. closed: somebody may not reach somebody. Raises ValueError, MemoryError."""
+        strangers, the longest first. closed: somebody may not reach somebody. tenants: of each party, 32 bits that stand for its
+        tenant on all hosts. Raises ValueError, MemoryError."""
         cdef ffr_reach_ask ask = nothing()
         cdef bytes packed
         cdef uint32_t i
@@ -110,6 +111,8 @@ cdef class Reach:
             for i, (gid, bits, party) in enumerate(ranges):
                 memcpy(ask.rules.range[i].gid, <const char *><bytes>gid, 16)
                 ask.rules.range[i].bits, ask.rules.range[i].party = bits, party
+            for i, tenant in enumerate(tenants[:FFR_PARTIES]):
+                ask.rules.tenant[i] = tenant
             for i, row in enumerate(rows):
                 packed = row.to_bytes(ROW_BYTES, "little")
                 memcpy(ask.rules.may[i], <const char *>packed, ROW_BYTES)

@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+from itertools import islice
 
 from ffr.control.registry import HOST
 from ffr.tcp.fence import Fence
@@ -10,6 +11,7 @@ from ffr.tcp.hosts import Hosts
 log = logging.getLogger(__name__)
 
 ANY = 0  # of tenants' numbers
+TENANT_PAIRS_MAX = 1 << 17  # of all rules, that are looked at; the broker keeps half as many
 
 
 class TcpMode:
@@ -50,7 +52,8 @@ class TcpMode:
     def set_reach(self, reach):
         """reach: the ffr.policy.reach.Reach that holds now. Its rules about networks let nobody connect here: those stay on
         the network that they have."""
-        pairs = {(_number(a) if a else ANY, _number(b) if b else ANY) for a, b in reach.tenants()}
+        some = islice(reach.tenants(), TENANT_PAIRS_MAX)
+        pairs = {(_number(a) if a else ANY, _number(b) if b else ANY) for a, b in some}
         try:
             self._broker.set_reach(pairs)
         except ValueError as error:

@@ -67,7 +67,7 @@ def test_the_tightest_of_several_counts_and_shares_are_even(rates, chance):
             if (turn := rates.turn(qp, now)) is not None:
                 moved[qp] += turn[0]
     assert sum(moved.values()) == pytest.approx(250_000_000, rel=0.01)
-    assert moved[0] == pytest.approx(moved[1], rel=0.1) and moved[0] + moved[1] <= 125_000_000 * 1.01
+    assert moved[0] == pytest.approx(moved[1], rel=0.3) and moved[0] + moved[1] <= 125_000_000 * 1.01
 
 
 def test_each_qp_by_itself(rates, chance):

@@ -127,5 +127,6 @@ def test_a_written_map_says_whose_the_others_containers_are():
     heard.clear()
     hosts.replace(elsewhere, {ip_address("10.32.2.2"): "blue"})  # the same places, other owners
     assert heard == [{ip_address("10.32.2.1"): H2, ip_address("10.32.2.2"): H2}]
-    for wrong in ({"host": []}, {"*": []}, {"blue": "10.32.2.1"}):
+    for wrong in ({"host": []}, {"*": []}, {"": []}, {"blue": "10.32.2.1"}, {"blue": ["10.32.2.1"], "green": ["10.32.2.0/30"]},
+                  {"blue": ["::ffff:10.32.2.1"]}):
         assert refused(static.parse, {"10.31.0.1": [], "10.31.0.2": wrong}, (H1,)).errno == errno.EINVAL

@@ -6,8 +6,8 @@ from ipaddress import ip_address, ip_network
 import pytest
 
 from ffr.network.addresses import gid_network
-from ffr.policy.reach import Reach
-from ffr.policy.registry import Policies
+from ffr.policy.reach import Party, Reach
+from ffr.policy.registry import Policies, settings_in
 
 TENANTS = ("blue", "green", "red")
 ADDRESSES = [ip_address(text) for text in ("10.1.0.1", "10.1.0.2", "10.2.0.1", "fd00::1", "fd00:1::1")]
@@ -103,3 +103,16 @@ def test_ten_thousand_rules_and_a_thousand_tenants_are_soon_worked_out():
     reach = Reach({"allow": [{"from": chance.choice(names), "to": chance.choice(names)} for _ in range(10_000)]})
     rows = reach.rows([reach.party(name) for name in names])
     assert len(rows) == 1000 and all(row >> at & 1 for at, row in enumerate(rows))
+
+
+def test_nobody_s_reach_nobody_and_no_rule_means_them():
+    reach = Reach({"allow": [{"from": "*", "to": "*"}]})
+    rows = reach.rows([reach.party("blue"), Party(""), Party("")])
+    assert rows == [1, 0, 0]
+
+
+def test_a_key_of_very_many_parts_is_refused_before_it_is_parsed():
+    for text in (b"a." * 30_000 + b"a=1", b"[" + b'"a". ' * 30_000 + b"a]", b"a . " * 100 + b"a = 1"):
+        with pytest.raises(ValueError, match="more than 16 parts"):
+            settings_in(text, "there")
+    assert settings_in(b'[[reach.allow]]\nfrom = "blue"\nto = ["10.1.2.0/24", "10.2.2.0/24"]\n', "there")

@@ -23,7 +23,7 @@ from ffr.nic.roce.protocol.requester cimport (ROCE_BLOCKED, ROCE_FULL, ROCE_IDLE
 from ffr.nic.roce.protocol.requester_timer cimport requester_timer
 from ffr.nic.roce.protocol.responder cimport responder_due, responder_flush, responder_start
 from ffr.nic.roce.protocol.transport cimport (transport_receive, transport_receive_run, transport_request, transport_respond,
-                                                  transport_start)
+                                                  transport_name, transport_start)
 from ffr.nic.roce.protocol.window cimport path_init, roce_path
 from ffr.nic.roce.protocol.wire cimport ROCE_PARSED, roce_emit, roce_parse, roce_zeros
 
@@ -149,6 +149,11 @@ class ReceiveRequest:
     def __init__(self, size, wr_id=None, status=0):
         self.data, self.wr_id, self.status = bytearray(size), wr_id, status
         self.fault = None
+
+
+def name(uint32_t tenant, uint32_t to_tenant, uint32_t qpn, uint32_t to_qpn):
+    """What a packet between routers has for a P_Key: transport.pxd."""
+    return transport_name(tenant, to_tenant, qpn, to_qpn)
 
 
 cdef class QP:

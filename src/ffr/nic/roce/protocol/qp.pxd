@@ -73,7 +73,7 @@ ctypedef struct roce_qp:
     uint32_t answers             # bytes of a datagram that one may have which the peer asks for; 0: as long as mtu makes it
     uint32_t access              # enum ibv_access_flags
     uint64_t ack_timeout_ns      # 0: never
-    # Its packets' P_Key and its peer's. Between routers it says which of a host's QPs has sent the packet: they have one address,
+    # Its packets' P_Key and its peer's. Between routers it says whose the packet is (transport_name): a host's QPs have one address,
     # and a container that guesses another's QPN and PSN is not taken for that one's peer.
     uint16_t pkey, peer_pkey, pkey_mask
     uint8_t transport            # enum ff_transport

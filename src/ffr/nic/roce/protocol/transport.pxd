@@ -1,6 +1,6 @@
 """What a driver calls for a QP of any transport. See qp.pxd for state and contract."""
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint16_t, uint32_t, uint64_t
 
 from ffr.nic.roce.protocol.qp cimport roce_env, roce_qp
 from ffr.nic.roce.protocol.window cimport roce_path
@@ -9,6 +9,9 @@ from ffr.nic.roce.protocol.wire cimport roce_packet
 
 # transport, qpn, dest_qpn and routed are known: so is which packets are the peer's.
 cdef void transport_start(roce_qp *q) noexcept nogil
+# What a packet between routers says, in the P_Key's field, of whose it is: its sender's tenant and QP, and whom they are meant
+# for. Both routers make it of what they know themselves, so tenants that agree to name each other's QPs do not meet.
+cdef uint16_t transport_name(uint32_t tenant, uint32_t to_tenant, uint32_t qpn, uint32_t to_qpn) noexcept nogil
 # A packet (checksum good, from the peer that the QP is connected to) that names this QP; it is consumed.
 cdef void transport_receive(roce_qp *q, roce_path *path, const roce_env *env, roce_packet *p, uint64_t now) noexcept nogil
 # `count` MIDDLE packets of an RC QP between routers, equal but for PSNs, which follow one another, and payloads, which are

@@ -16,6 +16,13 @@ cdef void transport_start(roce_qp *q) noexcept nogil:
         q.pkey, q.peer_pkey, q.pkey_mask = FF_DEFAULT_PKEY, FF_DEFAULT_PKEY, 0xFFFF & ~MEMBERSHIP
 
 
+cdef uint16_t transport_name(uint32_t tenant, uint32_t to_tenant, uint32_t qpn, uint32_t to_qpn) noexcept nogil:
+    cdef uint64_t mixed = (<uint64_t>tenant << 32 | qpn) * <uint64_t>0x9E3779B97F4A7C15
+    mixed = (mixed ^ mixed >> 29 ^ (<uint64_t>to_tenant << 32 | to_qpn)) * <uint64_t>0xD6E8FEB86659FD93
+    mixed = (mixed ^ mixed >> 32) * <uint64_t>0x9E3779B97F4A7C15
+    return <uint16_t>(mixed >> 48)
+
+
 cdef inline bint speaks(const roce_qp *q, uint8_t opcode) noexcept nogil:
     cdef uint8_t transport = opcode & FF_TRANSPORT_MASK
     if transport == q.transport:
