@@ -4,6 +4,8 @@ QP's number and its PSN is another tenant's perhaps."""
 import pytest
 from roce_pair import AT, KEY, NOW, converse, packet, pair, parsed, statuses
 
+from ffr.nic.roce.protocol.harness import name
+
 
 @pytest.mark.parametrize("transport", ["RC", "UC", "XRC"])
 def test_peers_hear_each_other(transport):
@@ -20,9 +22,10 @@ def test_nobody_else_is_heard(transport, sender):
     """Everything else of the packet is right."""
     _, b = pair(transport=transport, routed=True, named=True)
     b.post_recv(64)
-    b.receive(packet(f"{transport} SEND_ONLY", psn=100, payload=b"false", pkey=sender), NOW)
-    assert statuses(b) == [] and not b.sent
-    b.receive(packet(f"{transport} SEND_ONLY", psn=100, payload=b"right", pkey=0xA), NOW)
+    for pkey in (sender, name(0, 0, sender, 0xB), name(1, 0, 0xA, 0xB), name(0, 1, 0xA, 0xB)):
+        b.receive(packet(f"{transport} SEND_ONLY", psn=100, payload=b"false", pkey=pkey), NOW)
+        assert statuses(b) == [] and not b.sent
+    b.receive(packet(f"{transport} SEND_ONLY", psn=100, payload=b"right", pkey=name(0, 0, 0xA, 0xB)), NOW)
     assert statuses(b) == [("recv", "ok")]
 
 

@@ -12,9 +12,9 @@ cdef void talk_carry(ffr_router *r, uint32_t id, cm_step *step) noexcept nogil
 cdef int talk_connect(ffr_router *r, uint32_t id, cm_message *message) noexcept nogil
 # The id ends, with its events and with the ids that only they told of. How many bytes too many lie in its channel's
 # descriptor.
+cdef uint32_t talk_end(ffr_router *r, uint32_t id) noexcept nogil
 # Hang up; both sides are told.
 cdef void talk_part(ffr_router *r, uint32_t id) noexcept nogil
-cdef uint32_t talk_end(ffr_router *r, uint32_t id) noexcept nogil
 # Service ID of an id, or of where it connects to.
 cdef void talk_address(ffr_router *r, uint32_t id, cm_message *message) noexcept nogil
 # An event without parameters.

@@ -12,7 +12,7 @@ import time
 import zlib
 
 from ffr.errors import Refused
-from ffr.map.tenants import FOREIGN_TENANT, HOST_TENANT
+from ffr.map.tenants import FOREIGN_TENANT
 from ffr.network.addresses import gid
 from ffr.policy.reach import Party
 from ffr.reactor.reach import NOBODY, PARTIES, STRANGER
@@ -52,7 +52,7 @@ class Parties:
 
     def add(self, container):
         """It was registered, or has other addresses. Raises Refused, having changed nothing, when there are too many parties."""
-        party = self._policies.reach.party(_tenant(container), container.addresses)
+        party = self._policies.reach.party(container.tenant, container.addresses)
         if self._number(party) is None:
             raise Refused(errno.ENOSPC, f"the router knows {PARTIES} tenants already, or parts of them that rules of reach name")
         self._of[container] = party
@@ -82,7 +82,7 @@ class Parties:
     def replaced(self):
         """There are other policies. Connections that they do not allow end."""
         for container in self._of:
-            self._of[container] = self._policies.reach.party(_tenant(container), container.addresses)
+            self._of[container] = self._policies.reach.party(container.tenant, container.addresses)
             self._sessions |= dict.fromkeys(container.sessions, self._number(self._of[container], NOBODY))
         self._rules_untold = self._sweep = True
         self._settle(list(self._placed))
@@ -196,10 +196,6 @@ def _is_closed(rows, parties):
     strangers = sum(1 << number for number, party in parties.items() if party.tenant == FOREIGN_TENANT)
     return any((rows[number] | (strangers if party.tenant == FOREIGN_TENANT else 0)) & everybody != everybody
                for number, party in parties.items() if party.tenant)
-
-
-def _tenant(container):
-    return HOST_TENANT if container.is_host else container.tenant
 
 
 def _text(gid_bytes):

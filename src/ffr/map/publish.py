@@ -8,9 +8,7 @@ from ffr.map import static
 from ffr.map.client import Client, EtcdError
 from ffr.map.records import policy_key
 from ffr.map.settings import Settings
-from ffr.policy.registry import settings_in
-
-TEXT_MAX = 1 << 20
+from ffr.policy.registry import content_of, settings_in
 
 
 def main(arguments=None):
@@ -26,8 +24,7 @@ def main(arguments=None):
 
 
 def _read(path):
-    with open(path, "rb") as file:
-        content = file.read(TEXT_MAX + 1)
+    content = content_of(path)
     settings_in(content, path)  # what is wrong is told here, and not by every host
     return content
 

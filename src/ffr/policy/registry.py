@@ -84,11 +84,15 @@ class Policies:
 
 def settings_of(path):
     """The tables of a policy file. Raises ValueError or OSError, with the path in their text."""
+    return settings_in(content_of(path), path)
+
+
+def content_of(path):
+    """The bytes of a policy file, or FILE_MAX and one of them. Raises ValueError or OSError, with the path in their text."""
     with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:  # a FIFO is not waited for
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise ValueError(f"{path}: not a file")
-        text = file.read(FILE_MAX + 1)
-    return settings_in(text, path)
+        return file.read(FILE_MAX + 1)
 
 
 def settings_in(text, where):

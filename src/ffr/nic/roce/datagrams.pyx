@@ -233,7 +233,7 @@ cdef void roce_ud_enter(ffr_router *r, uint32_t qp, uint32_t before) noexcept no
         n.tables.side[qp].path = 0
         q.handle = qp
         q.qpn = from_.qpn
-        transport_start(q)
+        transport_start(q, 0, 0)
         q.transport = FF_UD
         q.mtu = FF_ROCE_MAX_MTU
     q.qkey = from_.attr.qkey

@@ -43,7 +43,7 @@ from ffr.nic.roce.protocol.qp cimport ROCE_RESOURCES, roce_qp, roce_resource
 from ffr.nic.roce.protocol.requester cimport ROCE_IDLE, requester_start, requester_stop
 from ffr.nic.roce.protocol.requester_timer cimport requester_timer
 from ffr.nic.roce.protocol.responder cimport responder_acks, responder_due, responder_start
-from ffr.nic.roce.protocol.transport cimport transport_receive, transport_request, transport_name, transport_respond, transport_start
+from ffr.nic.roce.protocol.transport cimport transport_receive, transport_request, transport_respond, transport_start
 from ffr.nic.roce.protocol.window cimport path_open
 from ffr.nic.roce.protocol.wire cimport roce_packet
 from ffr.nic.roce.udp cimport udp_flush, udp_init, udp_segments
@@ -451,11 +451,8 @@ cdef void take_attributes(roce_qp *q, const ffr_qp *from_) noexcept nogil:
     q.rnr_retry = from_.attr.rnr_retry
 
 
-cdef void name_ends(ffr_router *r, const ffr_qp *from_, roce_qp *q) noexcept nogil:
-    cdef const uint32_t *tenant = r.reach.rules.tenant
-    cdef uint32_t ours = tenant[r.state.session[from_.o.session].party], theirs = tenant[reach_party(r, from_.attr.ah.dgid)]
-    q.pkey = transport_name(ours, theirs, q.qpn, q.dest_qpn)
-    q.peer_pkey = transport_name(theirs, ours, q.dest_qpn, q.qpn)
+cdef uint32_t tenant_of(const ffr_router *r, uint32_t party) noexcept nogil:
+    return r.reach.rules.tenant[party]
 
 
 cdef void roce_enter(ffr_router *r, uint32_t index, uint32_t before) noexcept nogil:
@@ -483,9 +480,7 @@ cdef void roce_enter(ffr_router *r, uint32_t index, uint32_t before) noexcept no
             q.read_size = cut_read_size(probe_hears(&nic.tables.peer[s.path].probe, r.now_ns)) if q.carries else 0
             q.answers = nic.tables.peer[s.path].probe.wanted
         take_attributes(q, from_)
-        transport_start(q)
-        if q.routed:
-            name_ends(r, from_, q)
+        transport_start(q, tenant_of(r, r.state.session[from_.o.session].party), tenant_of(r, reach_party(r, from_.attr.ah.dgid)))
         responder_start(q, from_.attr.rq_psn)
         nic.tables.connected += 1
         return

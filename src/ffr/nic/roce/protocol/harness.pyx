@@ -190,7 +190,7 @@ cdef class QP:
         self.q.ack_timeout_ns, self.q.qkey = ff_ack_timeout_ns(timeout), qkey
         self.q.selective, self.q.routed, self.q.carries, self.q.read_size = selective, routed, carries, read_size
         self.q.routed = named
-        transport_start(&self.q)
+        transport_start(&self.q, 0, 0)
         self.q.routed = routed
         self.q.answers = carries if answers is None else answers
         held_init(&self.held, held)

@@ -7,8 +7,8 @@ from ffr.nic.roce.protocol.window cimport roce_path
 from ffr.nic.roce.protocol.wire cimport roce_packet
 
 
-# transport, qpn, dest_qpn and routed are known: so is which packets are the peer's.
-cdef void transport_start(roce_qp *q) noexcept nogil
+# transport, qpn, dest_qpn and routed are known, and between routers both tenants: so is which packets are the peer's.
+cdef void transport_start(roce_qp *q, uint32_t tenant, uint32_t to_tenant) noexcept nogil
 # What a packet between routers says, in the P_Key's field, of whose it is: its sender's tenant and QP, and whom they are meant
 # for. Both routers make it of what they know themselves, so tenants that agree to name each other's QPs do not meet.
 cdef uint16_t transport_name(uint32_t tenant, uint32_t to_tenant, uint32_t qpn, uint32_t to_qpn) noexcept nogil

@@ -9,9 +9,11 @@ cdef enum:
     MEMBERSHIP = 0x8000       # of a P_Key: full or limited (10.9.1.2)
 
 
-cdef void transport_start(roce_qp *q) noexcept nogil:
+cdef void transport_start(roce_qp *q, uint32_t tenant, uint32_t to_tenant) noexcept nogil:
     if q.routed:
-        q.pkey, q.peer_pkey, q.pkey_mask = <uint16_t>q.qpn, <uint16_t>q.dest_qpn, 0xFFFF
+        q.pkey = transport_name(tenant, to_tenant, q.qpn, q.dest_qpn)
+        q.peer_pkey = transport_name(to_tenant, tenant, q.dest_qpn, q.qpn)
+        q.pkey_mask = 0xFFFF
     else:
         q.pkey, q.peer_pkey, q.pkey_mask = FF_DEFAULT_PKEY, FF_DEFAULT_PKEY, 0xFFFF & ~MEMBERSHIP
 
