@@ -13,6 +13,7 @@ from freeflow.pair import Side
 from freeflow.perftest import Perftest
 from freeflow.stats import Counters
 from places import Lab
+from policies import put
 
 SPAN_S = 2.0
 TRIES = 3
@@ -31,8 +32,7 @@ class Rated:
         self.directory = self.lab.plan.find("h1").router_directory
 
     def use(self, text):
-        self.path.with_suffix(".new").write_text(text)
-        self.path.with_suffix(".new").replace(self.path)
+        put(self.path, text)
         wanted = {record: float(value) for record, value in re.findall(r"\[(rate\.[\w.]+)\]\n\w+ = (\S+)", text)}
         deadline = time.monotonic() + 20
         while not wanted.items() <= self.shown().items():
@@ -111,8 +111,7 @@ def test_rates_that_nobody_has(figure, measured, tmp_path):
     perftest = Perftest(lambda place: ["env", f"FREEFLOW_LAB={rated.lab.name}", *rated.lab.words(place)], "h1c1", "h1c2")
 
     def policy(text):
-        rated.path.with_suffix(".new").write_text(text)
-        rated.path.with_suffix(".new").replace(rated.path)
+        put(rated.path, text)
         time.sleep(1.5)
 
     def with_policy(text):

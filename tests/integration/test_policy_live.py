@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+from policies import put
 from programs import program
 from router_process import RouterProcess, eventually
 
@@ -54,12 +55,6 @@ def policy(tmp_path):
 def router(policy):
     with RouterProcess("--policy", str(policy)) as router:
         yield router
-
-
-def put(path, text):
-    beside = path.with_suffix(".new")
-    beside.write_text(text)
-    beside.replace(path)
 
 
 def doctor(router):

@@ -5,10 +5,10 @@ import time
 
 import pytest
 from places import Lab
+from policies import counted, put
 from router_process import eventually
 
 from freeflow.pair import Side
-from freeflow.stats import Counters
 
 WAIT_S = 30
 SPAN_S = 1.0
@@ -23,9 +23,7 @@ class Flows:
         self.lab = Lab("-rates", host_count=2, container_count=2, tenants=("blue",), policy=str(path))
 
     def use(self, text):
-        beside = self.path.with_suffix(".new")
-        beside.write_text(text)
-        beside.replace(self.path)
+        put(self.path, text)
         wanted = {record: float(value) for record, value in re.findall(r"\[(rate\.[\w.]+)\]\n\w+ = (\S+)", text)}
         assert eventually(lambda: {record: max(rate["bits_per_s"], rate["ops_per_s"]) for record, rate in self.shown().items()} == wanted, WAIT_S)
 
@@ -39,18 +37,13 @@ class Flows:
         below.wait_listening(port, WAIT_S)
         return below, Side(self.lab.words(client, *words, self.lab.plan.find(server).address), self.lab.variables())
 
-    def moved(self, client, field):
-        with self.lab.control(f"h{client[1]}") as control:
-            rows = Counters(control.call("status")["stats"]).sessions()
-        return sum(int(row[field]) for row in rows if row["container"].decode() == client)
-
     def per_s(self, client, field="tx_bytes"):
         """So many in a second, measured for SPAN_S once it flows; or less: the time is from before the first look to after the last."""
-        assert eventually(lambda: self.moved(client, field) > 0, WAIT_S)
+        assert eventually(lambda: counted(self.lab, client, field) > 0, WAIT_S)
         time.sleep(0.1)
-        began, first = time.monotonic(), self.moved(client, field)
+        began, first = time.monotonic(), counted(self.lab, client, field)
         time.sleep(SPAN_S)
-        return (self.moved(client, field) - first) / (time.monotonic() - began)
+        return (counted(self.lab, client, field) - first) / (time.monotonic() - began)
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import time
 import pytest
 from api_programs import install_script
 from places import Lab
+from policies import counted, put
 from programs import SOURCES
 from router_process import eventually
 
@@ -33,9 +34,7 @@ class Tenants:
 
     def use(self, text):
         """Until both routers have it."""
-        beside = self.path.with_suffix(".new")
-        beside.write_text(text)
-        beside.replace(self.path)
+        put(self.path, text)
         wanted = re.findall('name = "(.*)"', text)
         assert eventually(lambda: all(self.in_force(host, wanted) for host in ("h1", "h2")), WAIT_S)
 
@@ -141,9 +140,8 @@ def test_a_rule_lets_them_and_its_end_ends_what_it_let(tenants, where):
     try:
         below.wait_listening(18600, WAIT_S)
         above = Side(tenants.lab.words(client, *words, tenants.lab.plan.find(server).address), tenants.lab.variables())
-        host = "h1" if where == NEAR else "h2"
         try:
-            assert eventually(lambda: sent(tenants, host, client) > 1000, WAIT_S)
+            assert eventually(lambda: counted(tenants.lab, client, "tx_messages") > 1000, WAIT_S)
             tenants.use(NOTHING)
             ended = above.wait(WAIT_S)
         finally:
@@ -164,7 +162,7 @@ def test_a_conversation_of_rdma_cm_ends_with_its_rule(tenants):
             nonlocal client
             if client is None or client.process.poll() is not None:  # nobody listened there yet
                 client = Side(tenants.lab.words("h2c2", "rping", "-c", "-a", address), tenants.lab.variables())
-            return sent(tenants, "h2", "h2c2") > 100
+            return counted(tenants.lab, "h2c2", "tx_messages") > 100
         assert eventually(begun, WAIT_S)
         tenants.use(NOTHING)
         ends = [client.wait(WAIT_S), server.wait(WAIT_S)]
@@ -172,13 +170,6 @@ def test_a_conversation_of_rdma_cm_ends_with_its_rule(tenants):
     finally:
         server.stop()
         client.stop()
-
-
-def sent(tenants, host, container):
-    from freeflow.stats import Counters
-    with tenants.lab.control(host) as control:
-        rows = Counters(control.call("status")["stats"]).sessions()
-    return sum(int(row["tx_messages"]) for row in rows if row["container"].decode() == container)
 
 
 @pytest.mark.parametrize("where", [NEAR, FAR], ids=["one_host", "two_hosts"])
